@@ -1,0 +1,3 @@
+//! `watchpostctl`, the centre's client: parses arguments, runs one verb, prints the error chain, sets the exit code.
+
+fn main() {}

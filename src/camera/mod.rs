@@ -1,0 +1,1 @@
+//! Sources of frames: opens, decodes, watches for stalls, backs off and reopens.

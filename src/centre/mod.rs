@@ -1,0 +1,1 @@
+//! The centre: COSE messages over MQTT 5, delivery until acknowledged.

@@ -1,0 +1,1 @@
+//! Commands of the centre: verify, authorise, execute, answer.

@@ -1,0 +1,1 @@
+//! The configuration: one TOML file and `conf.d`, all faults named at once.

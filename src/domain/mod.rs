@@ -1,0 +1,25 @@
+//! The words of the field as values: frames, detections, reads, sightings, hits, alerts.
+//!
+//! Nothing here does I/O, takes a lock or asks for the time: times are arguments. Every room knows this module and no
+//! two rooms need to know each other's types because of it. Types that go to disk or over the wire carry their CBOR
+//! integer keys here ([`Alert`] has exactly the keys of `docs/wire.cddl`), so that a key is written down once.
+
+pub mod alert;
+pub mod detection;
+pub mod frame;
+pub mod geometry;
+pub mod hit;
+pub mod id;
+pub mod plate;
+pub mod sighting;
+pub mod time;
+
+pub use alert::{Ack, Alert, Epoch, MatchMark, Stage};
+pub use detection::{Class, Detection};
+pub use frame::{Frame, FrameFormat, PixelFormat, Pixels, Plane};
+pub use geometry::{Point, Quad, Rect};
+pub use hit::{Hit, HitCause, How, ListMatch, RetentionClass, Severity};
+pub use id::{BoxId, CameraId, EventId, IdError, ListId, RuleId, SiteId};
+pub use plate::{Candidate, Lattice, PlateRead, PlateText, Position};
+pub use sighting::{Pictures, Sighting, SightingEvent};
+pub use time::{ClockState, TimeMs};

@@ -1,0 +1,136 @@
+//! Counters that every room feeds and the health message reads. Every drop is counted here.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::CameraId;
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds one.
+    pub fn inc(&self) {
+        self.add(1);
+    }
+
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The number now.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What is counted of one camera.
+#[derive(Debug, Default)]
+pub struct CameraCounters {
+    /// Frames that the decoder gave.
+    pub received: Counter,
+    /// Frames that were analysed.
+    pub analysed: Counter,
+    /// Frames replaced by a newer one before they were analysed.
+    pub dropped: Counter,
+    /// Times the source was opened.
+    pub opened: Counter,
+    /// Times the source failed or stalled.
+    pub failed: Counter,
+    /// Plates read: sightings that ended with a read.
+    pub reads: Counter,
+    /// Tracks that ended without a read.
+    pub unread: Counter,
+    /// Hits.
+    pub hits: Counter,
+    /// UTC milliseconds of the newest frame, 0 before the first.
+    pub last_frame_ms: AtomicU64,
+    state: Mutex<CameraState>,
+}
+
+/// What a camera is doing, as its status topic says it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum CameraState {
+    /// Being opened for the first time.
+    #[default]
+    Starting,
+    /// Frames arrive.
+    Online,
+    /// No frames; the reason.
+    Offline(String),
+    /// Frames arrive, but something is wrong; the reason.
+    Degraded(String),
+    /// A file that has been played to its end.
+    Ended,
+}
+
+impl CameraCounters {
+    /// Says what the camera is doing now.
+    pub fn set_state(&self, state: CameraState) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    /// What the camera was doing last.
+    #[must_use]
+    pub fn state(&self) -> CameraState {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What is counted of delivery to the centre.
+#[derive(Debug, Default)]
+pub struct CentreCounters {
+    /// Sessions with the broker.
+    pub connects: Counter,
+    /// Alerts handed to the broker, resends included.
+    pub sent: Counter,
+    /// Of these, sent again.
+    pub resent: Counter,
+    /// Alerts that the centre acknowledged.
+    pub acked: Counter,
+    /// Acks and commands that were refused.
+    pub refused: Counter,
+    /// 1 while a session with the broker stands.
+    pub connected: AtomicU64,
+}
+
+/// All counters of the process.
+#[derive(Debug, Default)]
+pub struct Health {
+    cameras: Mutex<Vec<(CameraId, Arc<CameraCounters>)>>,
+    /// Delivery.
+    pub centre: CentreCounters,
+    /// Copies shed from a full outbox.
+    pub shed: Counter,
+    /// Faults of the store that were answered.
+    pub store_faults: Counter,
+}
+
+impl Health {
+    /// All zero.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// The counters of `camera`, made at the first call.
+    #[must_use]
+    pub fn camera(&self, camera: &CameraId) -> Arc<CameraCounters> {
+        let mut cameras = self.cameras.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, counters)) = cameras.iter().find(|(id, _)| id == camera) {
+            return Arc::clone(counters);
+        }
+        let counters = Arc::new(CameraCounters::default());
+        cameras.push((camera.clone(), Arc::clone(&counters)));
+        counters
+    }
+
+    /// All cameras with their counters, in the order they were made.
+    #[must_use]
+    pub fn cameras(&self) -> Vec<(CameraId, Arc<CameraCounters>)> {
+        self.cameras.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

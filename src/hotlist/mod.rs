@@ -1,0 +1,1 @@
+//! Hotlists: load, normalise, match.

@@ -1,0 +1,34 @@
+//! Watchpost: edge video analytics for the box at a camera site.
+//!
+//! Six rooms around one [`domain`]:
+//!
+//! | room | what it does |
+//! |---|---|
+//! | [`camera`] | opens sources, decodes, hands out [`domain::Frame`]s, reopens what breaks |
+//! | [`vision`] | finds plates and vehicles, tracks them, reads, fuses: frames in, sightings out |
+//! | [`hotlist`] | loads lists, normalises plates, matches |
+//! | [`store`] | makes sightings, hits and alerts durable and sealed; the outbox |
+//! | [`centre`] | speaks to the centre: COSE over MQTT, delivery until acknowledged |
+//! | [`command`] | verifies, authorises and executes what the centre asks for |
+//!
+//! [`supervise`] is the only module that makes threads, tasks and channels; [`cli`] holds a file a verb.
+//!
+//! **The path of a frame**: `camera::Source::next` → `vision::Analyser::step` → `hotlist::Matcher` →
+//! `store::Recorder` → `centre::publish`. **The path of a command**: envelope → authorise → executor → reply.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+pub mod camera;
+pub mod centre;
+pub mod cli;
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod domain;
+pub mod health;
+pub mod hotlist;
+pub mod log;
+pub mod shutdown;
+pub mod store;
+pub mod supervise;
+pub mod vision;

@@ -1,0 +1,1 @@
+//! The wiring: every thread, task and channel is made here.

@@ -1,0 +1,1 @@
+//! Frames in, sightings out: detect, track, rectify, read, fuse.

@@ -1,0 +1,1 @@
+//! The one integration binary: real parts, one file a behaviour.
