@@ -1,0 +1,137 @@
+//! `[[hotlist.list]]`: the lists that come as files.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::section::Section;
+use super::tree::{Fault, Node, Value};
+use crate::domain::{ListId, Severity};
+
+/// How far a read may differ from an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MatchPolicy {
+    /// Not at all.
+    Exact,
+    /// By characters that look alike.
+    Confusable,
+    /// By one edit.
+    Near,
+}
+
+impl FromStr for MatchPolicy {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "exact" => Ok(Self::Exact),
+            "confusable" => Ok(Self::Confusable),
+            "near" => Ok(Self::Near),
+            _ => Err(format!("is {text:?}, wanted exact, confusable or near")),
+        }
+    }
+}
+
+/// Whether the region of a read must be the entry's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegionPolicy {
+    /// A read without a region, or with another, still matches.
+    Lenient,
+    /// Both must be known and the same.
+    Strict,
+}
+
+impl FromStr for RegionPolicy {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "lenient" => Ok(Self::Lenient),
+            "strict" => Ok(Self::Strict),
+            _ => Err(format!("is {text:?}, wanted lenient or strict")),
+        }
+    }
+}
+
+/// `[[hotlist.list]]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct HotlistFile {
+    /// Its name.
+    pub id: ListId,
+    /// Its number in alerts.
+    pub number: u16,
+    /// The CSV file.
+    pub file: PathBuf,
+    /// Severity of its hits.
+    pub severity: Severity,
+    /// Severity by the entry's `Category`, over the list's.
+    pub categories: BTreeMap<String, Severity>,
+    /// The organisation that keeps it.
+    pub owner: Option<String>,
+    /// How far a read may differ.
+    pub policy: MatchPolicy,
+    /// Whether regions must agree.
+    pub region: RegionPolicy,
+    /// Hours after which the file counts as stale.
+    pub freshness_hours: Option<f64>,
+}
+
+/// The tables of `[[hotlist.list]]`.
+pub(super) fn lists<'a>(node: Option<&'a Node>, faults: &mut Vec<Fault>) -> Vec<&'a Node> {
+    match node.map(|n| (&n.value, &n.place)) {
+        None => Vec::new(),
+        Some((Value::Table(table), place)) => {
+            for key in table.keys().filter(|k| *k != "list") {
+                let what = "is no key that watchpost knows; did you mean [[hotlist.list]]?".to_owned();
+                faults.push(Fault { place: Some(place.clone()), key: format!("hotlist.{key}"), what });
+            }
+            super::items(table.get("list"), "hotlist.list", faults)
+        }
+        Some((_, place)) => {
+            let what = "write each list as [[hotlist.list]]".to_owned();
+            faults.push(Fault { place: Some(place.clone()), key: "hotlist".into(), what });
+            Vec::new()
+        }
+    }
+}
+
+pub(super) fn read(mut s: Section<'_>) -> Option<HotlistFile> {
+    let id = s.required("id", "Name of the list: 1–16 of `a-z0-9-`.");
+    let number = s.required_number("number", 1, 65_535, "Number of the list in alerts, 1–65535.");
+    let file =
+        s.path("file", "The CSV file: `PlateNumber,PlateState,Category,EffectiveDate,ExpiryDate` and free columns.");
+    if file.is_none() {
+        s.fault("file", "is missing");
+    }
+    let severity = s.parsed("severity", "Severity of its hits: `info` (default), `minor`, `serious`, `critical`.");
+    let mut categories = BTreeMap::new();
+    for (category, word) in
+        s.texts("categories", "Severity by the entry's `Category`, e.g. `{ Stolen = \"serious\" }`.")
+    {
+        match word.parse() {
+            Ok(severity) => drop(categories.insert(category, severity)),
+            Err(what) => s.fault("categories", format!("{category}: {what}")),
+        }
+    }
+    let owner = s.text("owner", "The organisation that keeps the list.");
+    let policy = s.parsed("policy", "`exact`, `confusable` (default: 0/O, 1/I, 8/B … are one) or `near` (one edit).");
+    let region = s.parsed("region", "`lenient` (default) or `strict`: the read's region must be the entry's.");
+    let freshness_hours = s.real("freshness_hours", 0.1, 87_600.0, "Hours after which the file counts as stale.");
+    s.finish();
+    Some(HotlistFile {
+        id: id?,
+        number: u16::try_from(number).ok()?,
+        file: file?,
+        severity: severity.unwrap_or(Severity::Info),
+        categories,
+        owner,
+        policy: policy.unwrap_or(MatchPolicy::Confusable),
+        region: region.unwrap_or(RegionPolicy::Lenient),
+        freshness_hours,
+    })
+}
+
+/// Ids and numbers must differ.
+pub(super) fn check_unique(lists: &[Option<HotlistFile>], faults: &mut Vec<Fault>) {
+    let known: Vec<&HotlistFile> = lists.iter().flatten().collect();
+    super::check_twice("hotlist.list", "id", &known.iter().map(|l| l.id.to_string()).collect::<Vec<_>>(), faults);
+    super::check_twice("hotlist.list", "number", &known.iter().map(|l| l.number).collect::<Vec<_>>(), faults);
+}

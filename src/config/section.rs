@@ -1,0 +1,269 @@
+//! Reads one table key by key: typed, with default, unit and a line of documentation, collecting every fault.
+//!
+//! A key that nobody asked for is unknown; its fault names the nearest key that exists. The same calls, made on an empty
+//! table, list all keys ([`KeyDoc`]), which is what `docs/config.md` is held against.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::tree::{Fault, Node, Place, Value};
+
+/// A key as documented.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyDoc {
+    /// Section and key, such as `camera.uri`.
+    pub key: String,
+    /// The default in words, empty where the key must be given.
+    pub default: String,
+    /// What it means, with its unit.
+    pub doc: &'static str,
+}
+
+/// One table being read.
+pub struct Section<'a> {
+    name: String,
+    doc_name: &'static str,
+    place: Option<Place>,
+    table: Option<&'a BTreeMap<String, Node>>,
+    asked: BTreeSet<String>,
+    faults: &'a mut Vec<Fault>,
+    docs: &'a mut Vec<KeyDoc>,
+}
+
+impl<'a> Section<'a> {
+    /// Begins reading `node` (`None`: the section is not there and defaults are taken).
+    ///
+    /// `name` is how messages call it (`camera[2]`), `doc_name` how the documentation does (`camera`).
+    pub fn new(
+        name: impl Into<String>,
+        doc_name: &'static str,
+        node: Option<&'a Node>,
+        faults: &'a mut Vec<Fault>,
+        docs: &'a mut Vec<KeyDoc>,
+    ) -> Self {
+        let name = name.into();
+        let table = match node.map(|n| &n.value) {
+            Some(Value::Table(table)) => Some(table),
+            Some(other) => {
+                let what = format!("is {}, wanted a table", other.kind());
+                faults.push(Fault { place: node.map(|n| n.place.clone()), key: name.clone(), what });
+                None
+            }
+            None => None,
+        };
+        Self { name, doc_name, place: node.map(|n| n.place.clone()), table, asked: BTreeSet::new(), faults, docs }
+    }
+
+    /// Adds a fault of `key`.
+    pub fn fault(&mut self, key: &str, what: impl Into<String>) {
+        let place = self.table.and_then(|t| t.get(key)).map(|n| n.place.clone()).or_else(|| self.place.clone());
+        self.faults.push(Fault { place, key: format!("{}.{key}", self.name), what: what.into() });
+    }
+
+    fn node(&mut self, key: &str, default: &str, doc: &'static str) -> Option<&'a Node> {
+        self.asked.insert(key.to_owned());
+        self.docs.push(KeyDoc { key: format!("{}.{key}", self.doc_name), default: default.to_owned(), doc });
+        self.table.and_then(|t| t.get(key))
+    }
+
+    fn typed<T>(&mut self, key: &str, node: &Node, wanted: &str, get: impl Fn(&Value) -> Option<T>) -> Option<T> {
+        let value = get(&node.value);
+        if value.is_none() {
+            self.fault(key, format!("is {}, wanted {wanted}", node.value.kind()));
+        }
+        value
+    }
+
+    /// An optional text.
+    pub fn text(&mut self, key: &str, doc: &'static str) -> Option<String> {
+        let node = self.node(key, "none", doc)?;
+        self.typed(key, node, "a text", |v| if let Value::Text(t) = v { Some(t.clone()) } else { None })
+    }
+
+    /// A text with a default.
+    pub fn text_or(&mut self, key: &str, default: &str, doc: &'static str) -> String {
+        let node = self.node(key, &format!("`\"{default}\"`"), doc);
+        let get = |v: &Value| if let Value::Text(t) = v { Some(t.clone()) } else { None };
+        node.and_then(|n| self.typed(key, n, "a text", get)).unwrap_or_else(|| default.to_owned())
+    }
+
+    /// A text that parses to `T`, `None` when it is not there or wrong (which is a fault).
+    pub fn parsed<T: FromStr>(&mut self, key: &str, doc: &'static str) -> Option<T>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let text = self.text(key, doc)?;
+        text.parse().map_err(|e: T::Err| self.fault(key, e.to_string())).ok()
+    }
+
+    /// Like [`Section::parsed`], and its absence is a fault as well.
+    pub fn required<T: FromStr>(&mut self, key: &str, doc: &'static str) -> Option<T>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let value = self.parsed(key, doc);
+        if let Some(docs) = self.docs.last_mut() {
+            docs.default = String::new();
+        }
+        if !self.table.is_some_and(|t| t.contains_key(key)) {
+            self.fault(key, "is missing");
+        }
+        value
+    }
+
+    /// A file or folder, relative to the folder of the file it stands in.
+    pub fn path(&mut self, key: &str, doc: &'static str) -> Option<PathBuf> {
+        let text = self.text(key, doc)?;
+        let place = self.table.and_then(|t| t.get(key)).map(|n| n.place.clone());
+        let folder = place.as_ref().and_then(|p| p.file.parent()).map(PathBuf::from).unwrap_or_default();
+        Some(folder.join(text))
+    }
+
+    /// true or false.
+    pub fn flag(&mut self, key: &str, default: bool, doc: &'static str) -> bool {
+        let node = self.node(key, &format!("`{default}`"), doc);
+        let get = |v: &Value| if let Value::Bool(b) = v { Some(*b) } else { None };
+        node.and_then(|n| self.typed(key, n, "true or false", get)).unwrap_or(default)
+    }
+
+    /// A whole number from `low` to `high`.
+    pub fn number(&mut self, key: &str, default: u64, low: u64, high: u64, doc: &'static str) -> u64 {
+        let node = self.node(key, &format!("`{default}`"), doc);
+        let get = |v: &Value| if let Value::Integer(i) = v { Some(*i) } else { None };
+        let Some(given) = node.and_then(|n| self.typed(key, n, "a whole number", get)) else { return default };
+        match u64::try_from(given) {
+            Ok(n) if (low..=high).contains(&n) => n,
+            _ => {
+                self.fault(key, format!("is {given}, wanted {low} to {high}"));
+                default
+            }
+        }
+    }
+
+    /// A whole number that must be given.
+    pub fn required_number(&mut self, key: &str, low: u64, high: u64, doc: &'static str) -> u64 {
+        let number = self.number(key, low, low, high, doc);
+        if let Some(docs) = self.docs.last_mut() {
+            docs.default = String::new();
+        }
+        if !self.table.is_some_and(|t| t.contains_key(key)) {
+            self.fault(key, "is missing");
+        }
+        number
+    }
+
+    /// A number from `low` to `high`, `None` when it is not there or wrong.
+    pub fn real(&mut self, key: &str, low: f64, high: f64, doc: &'static str) -> Option<f64> {
+        let node = self.node(key, "none", doc)?;
+        let given = self.typed(key, node, "a number", number_of)?;
+        if (low..=high).contains(&given) {
+            return Some(given);
+        }
+        self.fault(key, format!("is {given}, wanted {low} to {high}"));
+        None
+    }
+
+    /// `count` numbers in a list, each from `low` to `high`.
+    pub fn reals(&mut self, key: &str, count: usize, low: f64, high: f64, doc: &'static str) -> Option<Vec<f64>> {
+        let node = self.node(key, "none", doc)?;
+        let get = |v: &Value| match v {
+            Value::Array(items) => items.iter().map(|n| number_of(&n.value)).collect::<Option<Vec<f64>>>(),
+            _ => None,
+        };
+        let given = self.typed(key, node, "a list of numbers", get)?;
+        if given.len() == count && given.iter().all(|n| (low..=high).contains(n)) {
+            return Some(given);
+        }
+        self.fault(key, format!("is {given:?}, wanted {count} numbers from {low} to {high}"));
+        None
+    }
+
+    /// A table of texts.
+    pub fn texts(&mut self, key: &str, doc: &'static str) -> BTreeMap<String, String> {
+        let Some(node) = self.node(key, "none", doc) else { return BTreeMap::new() };
+        let get = |v: &Value| match v {
+            Value::Table(t) => t
+                .iter()
+                .map(|(k, n)| if let Value::Text(s) = &n.value { Some((k.clone(), s.clone())) } else { None })
+                .collect(),
+            _ => None,
+        };
+        self.typed(key, node, "a table of texts", get).unwrap_or_default()
+    }
+
+    /// Says that the contract knows `keys` and this version does not: using one is a fault of its own.
+    pub fn not_yet(&mut self, keys: &[&str]) {
+        for key in keys {
+            if self.asked.insert((*key).to_owned()) && self.table.is_some_and(|t| t.contains_key(*key)) {
+                self.fault(key, "is not supported by this version of watchpost; take it out");
+            }
+        }
+    }
+
+    /// Marks keys as known that somebody else reads (sub-tables).
+    pub fn elsewhere(&mut self, keys: &[&str]) {
+        self.asked.extend(keys.iter().map(|k| (*k).to_owned()));
+    }
+
+    /// Ends the reading: every key that was not asked for is a fault with a suggestion.
+    pub fn finish(mut self) {
+        let Some(table) = self.table else { return };
+        for key in table.keys().filter(|k| !self.asked.contains(*k)).cloned().collect::<Vec<_>>() {
+            let near = nearest(&key, &self.asked);
+            let hint = near.map_or_else(
+                || format!("known keys are {}", self.asked.iter().cloned().collect::<Vec<_>>().join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            self.fault(&key, format!("is no key that watchpost knows; {hint}"));
+        }
+    }
+}
+
+fn number_of(value: &Value) -> Option<f64> {
+    match value {
+        Value::Float(f) if f.is_finite() => Some(*f),
+        #[expect(clippy::cast_precision_loss, reason = "whole numbers in a config are small")]
+        Value::Integer(i) => Some(*i as f64),
+        _ => None,
+    }
+}
+
+/// The known word at most two edits (or a third of its length) away from `word`.
+fn nearest<'k>(word: &str, known: &'k BTreeSet<String>) -> Option<&'k str> {
+    let best = known.iter().map(|k| (edits(word, k), k)).min()?;
+    (best.0 <= 2.max(word.len() / 3)).then_some(best.1.as_str())
+}
+
+/// Levenshtein distance.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (slot, y) in row.iter_mut().skip(1).zip(&b) {
+            let up = *slot;
+            let cost = diagonal + usize::from(x != *y);
+            left = cost.min(up + 1).min(left + 1);
+            diagonal = up;
+            *slot = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edit_distance_counts_insertions_deletions_and_substitutions() {
+        for (a, b, n) in [("", "abc", 3), ("kitten", "sitting", 3), ("uri", "url", 1), ("same", "same", 0)] {
+            assert_eq!(edits(a, b), n, "{a} {b}");
+        }
+    }
+}

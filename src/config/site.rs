@@ -1,0 +1,32 @@
+//! `[box]`: what this box is and where its data lies.
+
+use std::path::PathBuf;
+
+use super::section::Section;
+use crate::domain::{BoxId, SiteId};
+
+/// `[box]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Site {
+    /// The site.
+    pub site: SiteId,
+    /// The box.
+    pub id: BoxId,
+    /// Keys, store, evidence.
+    pub data_dir: PathBuf,
+    /// Latitude and longitude, degrees.
+    pub location: Option<(f64, f64)>,
+}
+
+pub(super) fn read(mut s: Section<'_>) -> Option<Site> {
+    let site = s.required("site", "Name of the site: 1–16 of `a-z0-9-`.");
+    let id = s.required("id", "Name of the box, unique in the fleet: 1–16 of `a-z0-9-`; also its MQTT client id.");
+    let data_dir = s
+        .path("data_dir", "Folder of keys, store and evidence; `/var/lib/watchpost` when not given.")
+        .unwrap_or_else(|| PathBuf::from("/var/lib/watchpost"));
+    let location = s
+        .reals("location", 2, -180.0, 180.0, "Where the box stands: `[latitude, longitude]`, degrees.")
+        .and_then(|l| Some((*l.first()?, *l.get(1)?)));
+    s.finish();
+    Some(Site { site: site?, id: id?, data_dir, location })
+}

@@ -1,0 +1,110 @@
+//! Configurations that people write, good and bad.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::*;
+
+fn load_text(text: &str) -> Result<Config, Faults> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("watchpost.toml");
+    std::fs::write(&path, text).unwrap();
+    load(&path)
+}
+
+const GOOD: &str = r#"
+[box]
+site = "north"
+id = "box-1"
+data_dir = "data"
+[[camera]]
+id = "gate"
+number = 1
+uri = "rtsp://192.0.2.7/stream"
+credential = "gate"
+[[hotlist.list]]
+id = "stolen"
+number = 3
+file = "stolen.csv"
+categories = { Stolen = "critical" }
+"#;
+
+#[test]
+fn a_small_configuration_gets_the_documented_defaults() {
+    let config = load_text(GOOD).unwrap();
+    assert_eq!(config.store.commit_interval_ms, 50);
+    assert_eq!(config.store.retention.reads_hours, 24);
+    assert_eq!(config.hotlists[0].policy, MatchPolicy::Confusable);
+    assert!(config.hotlists[0].file.is_absolute() || config.hotlists[0].file.ends_with("stolen.csv"));
+    assert!(config.centre.is_none());
+    assert_ne!(config.digest, [0; 32]);
+}
+
+#[test]
+fn five_mistakes_are_told_at_once_with_lines_and_suggestions() {
+    let text = GOOD
+        .replace("id = \"box-1\"", "id = \"Box 1\"")
+        .replace("number = 1", "number = \"one\"")
+        .replace("credential", "credentail")
+        .replace("rtsp://", "rtsp://admin:secret@")
+        .replace("critical", "urgent");
+    let faults = load_text(&text).unwrap_err();
+    let all = faults.to_string();
+    assert_eq!(faults.0.len(), 5, "{all}");
+    for part in [
+        "watchpost.toml:4: box.id: \"Box 1\" is no box id",
+        "watchpost.toml:8: camera[1].number: is a text, wanted a whole number",
+        "watchpost.toml:9: camera[1].uri: holds a user or password",
+        "camera[1].credentail: is no key that watchpost knows; did you mean `credential`?",
+        "hotlist.list[1].categories: Stolen: \"urgent\" is no severity",
+    ] {
+        assert!(all.contains(part), "{part:?} not in:\n{all}");
+    }
+    assert!(!all.contains("secret"), "a password must not be repeated");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_one_clear_fault() {
+    let faults = load(Path::new("/nonexistent/watchpost.toml")).unwrap_err();
+    assert!(faults.to_string().contains("cannot read /nonexistent/watchpost.toml"), "{faults}");
+}
+
+#[test]
+fn keys_of_later_versions_are_named_as_such() {
+    let faults = load_text(&format!("{GOOD}\n[console]\nlisten = true\n")).unwrap_err();
+    assert!(faults.to_string().contains("console: is not supported by this version"), "{faults}");
+}
+
+#[test]
+fn two_cameras_with_one_number_are_a_fault() {
+    let faults = load_text(&format!("{GOOD}\n[[camera]]\nid = \"b\"\nnumber = 1\nuri = \"x.mp4\"\n")).unwrap_err();
+    assert!(faults.to_string().contains("camera[2].number: is 1, as camera[1] already"), "{faults}");
+}
+
+#[test]
+fn plaintext_to_another_machine_must_be_written_out() {
+    let centre = "\n[centre]\nbroker = \"mqtt://192.0.2.1:1883\"\nkeyring = \"k\"\nroot_key = \"r\"\n";
+    let faults = load_text(&format!("{GOOD}{centre}")).unwrap_err();
+    assert!(faults.to_string().contains("allow_plaintext"), "{faults}");
+    assert!(load_text(&format!("{GOOD}{centre}allow_plaintext = true\n")).is_ok());
+    assert!(load_text(&format!("{GOOD}{}", centre.replace("192.0.2.1", "127.0.0.1"))).is_ok());
+}
+
+/// `BLESS=1 cargo test` writes the table anew.
+#[test]
+fn the_documentation_lists_every_key() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/config.md");
+    let doc = std::fs::read_to_string(&path).unwrap();
+    let (head, tail) = doc.split_once("<!-- keys -->\n").expect("docs/config.md has the marker <!-- keys -->");
+    let (_, tail) = tail.split_once("<!-- /keys -->").expect("docs/config.md has the marker <!-- /keys -->");
+    let mut table = String::from("| key | default | meaning |\n|---|---|---|\n");
+    for key in keys() {
+        let default = if key.default.is_empty() { "must be given" } else { &key.default };
+        writeln!(table, "| `{}` | {default} | {} |", key.key, key.doc).unwrap();
+    }
+    let wanted = format!("{head}<!-- keys -->\n{table}<!-- /keys -->{tail}");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &wanted).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), wanted, "run `BLESS=1 cargo test --lib config`");
+}

@@ -1,0 +1,45 @@
+//! `[vision]`: which models, and when they are believed.
+
+use std::path::PathBuf;
+
+use super::section::Section;
+
+/// `[vision]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vision {
+    /// Folder with one folder a model.
+    pub models: Option<PathBuf>,
+    /// The plate detector.
+    pub detector: String,
+    /// The plate reader.
+    pub reader: String,
+    /// ONNX Runtime's library.
+    pub onnxruntime: Option<PathBuf>,
+    /// Score from which a detection counts, instead of the manifest's.
+    pub detect_threshold: Option<f64>,
+    /// Confidence from which a fused read is told, instead of the default.
+    pub read_threshold: Option<f64>,
+    /// Inferences at a time; 0: one a processor core.
+    pub workers: u64,
+}
+
+pub(super) fn read(mut s: Section<'_>) -> Vision {
+    let vision = Vision {
+        models: s.path("models", "Folder with one folder a model; without it `models` beside the program."),
+        detector: s.text_or("detector", "plates-1", "Folder name of the plate detector."),
+        reader: s.text_or("reader", "reader-1", "Folder name of the plate reader."),
+        onnxruntime: s
+            .path("onnxruntime", "The ONNX Runtime library; without it `ORT_DYLIB_PATH` and the usual places."),
+        detect_threshold: s.real(
+            "detect_threshold",
+            0.01,
+            0.99,
+            "Score from which a plate counts as found, 0–1; without it the manifest's.",
+        ),
+        read_threshold: s.real("read_threshold", 0.01, 0.999, "Confidence from which a read is told, 0–1."),
+        workers: s.number("workers", 0, 0, 64, "Inferences at a time; 0: one a processor core."),
+    };
+    s.not_yet(&["vehicles", "motion_gate"]);
+    s.finish();
+    vision
+}
