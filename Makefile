@@ -1,0 +1,47 @@
+# Two commands matter: `make demo` and `make test`. Both bring what is missing first (scripts/setup.sh).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+export ORT_DYLIB_PATH ?= $(CURDIR)/target/onnxruntime/libonnxruntime.so.1.31.1
+export PATH := $(CURDIR)/target/tools:$(PATH)
+export RUST_BACKTRACE ?= 1
+# The RTSP server of tests and demo; the product's default features stay as they are.
+FEATURES := --features testkit
+
+.PHONY: help setup demo test check doc clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+setup:  ## bring Debian packages, ONNX Runtime and lint tools, if missing
+	@scripts/setup.sh --tools
+
+demo:  ## see vehicles pass, plates being read and alerts arriving
+	@scripts/setup.sh
+	scripts/demo.sh
+
+test: setup  ## all checks and tests
+	@begin=$$SECONDS
+	step() { printf '\n=== %s\n' "$$*"; "$$@"; }
+	step cargo fmt --check
+	step typos
+	step cargo deny --log-level warn check bans licenses sources
+	step cargo clippy -q --all-targets $(FEATURES) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" step cargo doc -q --no-deps $(FEATURES)
+	step cargo test -q --no-default-features --lib
+	step cargo test $(FEATURES)
+	printf '\nmake test: formatting, spelling, licences, clippy, docs and all tests are fine (%d s)\n' $$((SECONDS - begin))
+
+check:  ## the fast ones, without native libraries: formatting, clippy, unit tests
+	@cargo fmt --check
+	cargo clippy -q --no-default-features --lib --bins -- -D warnings
+	cargo test -q --no-default-features --lib
+
+doc:  ## the crate's documentation, in target/doc
+	@RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+	echo "open target/doc/watchpost/index.html"
+
+clean:  ## everything that was built or fetched
+	@rm -rf target
