@@ -14,7 +14,7 @@ pub mod plate;
 pub mod sighting;
 pub mod time;
 
-pub use alert::{Ack, Alert, Epoch, MatchMark, Stage};
+pub use alert::{Ack, Alert, Epoch, MatchMark, Shed, Stage};
 pub use detection::{Class, Detection};
 pub use frame::{Frame, FrameFormat, PixelFormat, Pixels, Plane};
 pub use geometry::{Point, Quad, Rect};
