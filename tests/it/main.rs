@@ -1,1 +1,3 @@
 //! The one integration binary: real parts, one file a behaviour.
+
+mod tidy;
