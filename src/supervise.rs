@@ -1,1 +1,3 @@
 //! The wiring: every thread, task and channel is made here.
+
+mod told;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use minicbor::{Decode, Encode};
 
+use super::alert::Stage;
 use super::id::{ListId, RuleId};
 use super::sighting::Sighting;
 
@@ -177,6 +178,10 @@ pub struct Hit {
     pub sighting: Sighting,
     /// Why.
     pub cause: HitCause,
+    /// What the centre is told of it now; hits of one event can differ, as when a corrected read matches another list.
+    pub stage: Stage,
+    /// The read was corrected and no longer matches: the alert is an update without a match.
+    pub withdrawn: bool,
 }
 
 /// What tells two hits of one sighting apart: (list number, entry) or the rule's number.
