@@ -56,7 +56,7 @@ if [ ${#missing[@]} -gt 0 ]; then
         command -v sudo >/dev/null || fail "sudo is missing; as root: apt-get install ${missing[*]}"
         root=(sudo)
     fi
-    apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
+    apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
     "${apt[@]}" update || fail "apt-get update failed: see above"
     "${apt[@]}" install -y --no-install-recommends "${missing[@]}" || fail "apt-get install failed: see above"
 fi
@@ -87,7 +87,9 @@ from_wheel() {
 matches() {
     local got
     got=$(sha256sum "$1" | cut -d' ' -f1)
-    [ "$got" = "$2" ] || fail "$(basename "$1") has sha256 $got, $2 is pinned: it was changed on its way; nothing was installed"
+    [ "$got" = "$2" ] && return
+    rm -f "$1"
+    fail "$(basename "$1") has sha256 $got, $2 is pinned: it was changed on its way; nothing was installed"
 }
 
 ort=1.31.1
