@@ -5,6 +5,7 @@
 //! integer keys here ([`Alert`] has exactly the keys of `docs/wire.cddl`), so that a key is written down once.
 
 pub mod alert;
+pub mod confusable;
 pub mod detection;
 pub mod frame;
 pub mod geometry;
