@@ -1,1 +1,24 @@
 //! Frames in, sightings out: detect, track, rectify, read, fuse.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | [`model`] | manifests, the inference library, sessions shared fairly |
+//! | [`preprocess`] | pixels of a frame into the numbers a model reads |
+//! | [`detect`] | plates (or vehicles) of one frame |
+//! | [`plate`] | rectifies a plate by its corners and reads it |
+//! | [`ctc`] | text, candidates and the lattice out of a reader's probabilities |
+//!
+//! Everything is a plain call on the thread of the camera that brought the frame; the only thing that is waited for is a
+//! free session. Knows `domain` alone.
+
+pub mod ctc;
+pub mod detect;
+mod error;
+pub mod model;
+pub mod plate;
+pub mod preprocess;
+mod rectify;
+mod resample;
+
+pub use error::Error;
+pub use model::Models;

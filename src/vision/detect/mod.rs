@@ -1,0 +1,121 @@
+//! What is in one frame: tensor, model, decoding, boxes in pixels of the full-size frame.
+//!
+//! Called by the analyser for each frame that the gate lets through; waits only for a free session. What comes out is
+//! finite, inside the picture and sorted by score. Tracking and reading are done elsewhere.
+
+mod centre;
+mod nms;
+mod yolox;
+
+use std::sync::{Mutex, PoisonError};
+
+use super::Error;
+use super::model::{Family, Manifest, Net, Runtime, Spec};
+use super::preprocess::{Placement, Scratch, tensor};
+use crate::domain::{Class, Detection, Frame, Quad};
+
+/// Most detections of one frame; a picture with more is no street.
+pub const MAX_DETECTIONS: usize = 100;
+
+/// Buffers that calls in progress give back, so that a frame allocates nothing.
+#[derive(Debug, Default)]
+struct Work {
+    scratch: Scratch,
+    input: Vec<f32>,
+}
+
+/// A model that finds plates or vehicles.
+#[derive(Debug)]
+pub struct Detector {
+    net: Net,
+    classes: Vec<Option<Class>>,
+    idle: Mutex<Vec<Work>>,
+}
+
+impl Detector {
+    /// Loads the detector of `manifest` with `workers` sessions.
+    ///
+    /// # Errors
+    /// [`Error::WrongFamily`] for a reader, and what [`Net::load`] says.
+    pub fn load(runtime: &Runtime, manifest: Manifest, workers: usize) -> Result<Self, Error> {
+        let (width, height) = (i64::from(manifest.input.size[0]), i64::from(manifest.input.size[1]));
+        let classes = manifest.known_classes();
+        let count = i64::try_from(classes.len()).unwrap_or(i64::MAX);
+        let names = &manifest.output;
+        let wanted = match manifest.family {
+            Family::Centre => {
+                let (rows, columns) = (height / 8, width / 8);
+                let mut wanted = vec![
+                    Spec::new(names.heat.as_deref(), "heat", &[1, count, rows, columns]),
+                    Spec::new(names.boxes.as_deref(), "box", &[1, 4, rows, columns]),
+                ];
+                if let Some(corners) = &names.corners {
+                    wanted.push(Spec::new(Some(corners), "corners", &[1, 8, rows, columns]));
+                }
+                wanted
+            }
+            Family::Yolox => {
+                let cells = yolox::STRIDES.iter().map(|s| (height / s) * (width / s)).sum();
+                vec![Spec::new(names.grid.as_deref(), "output", &[1, cells, 5 + count])]
+            }
+            Family::Ctc => {
+                let family = manifest.family.as_str();
+                return Err(Error::WrongFamily { model: manifest.name, family, role: "detector" });
+            }
+        };
+        let net = Net::load(runtime, manifest, wanted, workers)?;
+        Ok(Self { net, classes, idle: Mutex::default() })
+    }
+
+    /// The model behind it.
+    #[must_use]
+    pub fn net(&self) -> &Net {
+        &self.net
+    }
+
+    /// What is in `frame`, best first, at most [`MAX_DETECTIONS`].
+    ///
+    /// # Errors
+    /// [`Error::ShortFrame`], and what [`Net::run`] says.
+    pub fn detect(&self, frame: &Frame) -> Result<Vec<Detection>, Error> {
+        let mut work = self.idle().pop().unwrap_or_default();
+        let found = self.detect_with(frame, &mut work);
+        self.idle().push(work);
+        found
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Work>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn detect_with(&self, frame: &Frame, work: &mut Work) -> Result<Vec<Detection>, Error> {
+        let manifest = self.net.manifest();
+        let placement = tensor(frame, &manifest.input, &mut work.scratch, &mut work.input)?;
+        let mut found = self.net.run(1, &work.input, |outputs| match manifest.family {
+            Family::Centre => centre::decode(outputs, manifest.thresholds.score, &self.classes),
+            Family::Yolox => yolox::decode(outputs, manifest, &self.classes),
+            Family::Ctc => Vec::new(),
+        })?;
+        found.sort_by(|a, b| b.score.total_cmp(&a.score));
+        // Bounds the quadratic work below whatever the model says.
+        found.truncate(MAX_DETECTIONS * 4);
+        nms::suppress(&mut found, manifest.thresholds.nms);
+        found.truncate(MAX_DETECTIONS);
+        Ok(found.iter().filter_map(|d| in_frame(d, &placement, frame)).collect())
+    }
+}
+
+/// The detection in pixels of the frame; `None` when nothing of it is inside.
+fn in_frame(found: &Detection, placement: &Placement, frame: &Frame) -> Option<Detection> {
+    let (width, height) = frame.size();
+    let corners = Quad::from_rect(&found.rect).points.map(|p| placement.to_frame(p));
+    let rect = Quad { points: corners }.bounds().clamped(width, height);
+    let finite = [rect.x1, rect.y1, rect.x2, rect.y2, found.score].iter().all(|v| v.is_finite());
+    if !finite || rect.width() < 1.0 || rect.height() < 1.0 {
+        return None;
+    }
+    // Corners may lie a little outside: a plate that the picture's edge cuts is rectified all the same.
+    let corners = found.corners.map(|q| Quad { points: q.points.map(|p| placement.to_frame(p)) });
+    let corners = corners.filter(|q| q.points.iter().all(|p| p.x.is_finite() && p.y.is_finite()));
+    Some(Detection { class: found.class, score: found.score, rect, corners })
+}

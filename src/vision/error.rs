@@ -1,0 +1,169 @@
+//! What can go wrong between a frame and a read, with what was found and what to do about it.
+
+use std::path::PathBuf;
+
+/// A fault of this room.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No inference library where one was looked for.
+    #[error(
+        "ONNX Runtime is missing (looked at {looked_at}): `make setup` fetches it; or name the library in \
+         ORT_DYLIB_PATH or by [vision] runtime"
+    )]
+    LibraryMissing {
+        /// Where it was looked for, in words.
+        looked_at: String,
+    },
+    /// A library is there and can't be used.
+    #[error(
+        "{path:?} can't be used as ONNX Runtime: {reason}; version 1.24 or newer is needed (`make setup` fetches one)"
+    )]
+    LibraryUnfit {
+        /// The library.
+        path: PathBuf,
+        /// What the loader said.
+        reason: String,
+    },
+    /// This program was built without inference.
+    #[error("this build can't run models: build it with the feature `onnx`")]
+    NoInference,
+    /// A file of a model can't be read.
+    #[error("{path:?} can't be read: {reason}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// A manifest does not say what a manifest must say.
+    #[error("{path:?} is no good manifest:{}", list(faults))]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// Every fault found, one a line.
+        faults: Vec<String>,
+    },
+    /// A model's bytes are not those its manifest was written for.
+    #[error(
+        "{path:?} has sha256 {got}, its manifest says {want}: the file was changed or replaced; restore it, or write a manifest for it"
+    )]
+    Digest {
+        /// The model file.
+        path: PathBuf,
+        /// Digest of the bytes that were read.
+        got: String,
+        /// Digest in the manifest.
+        want: String,
+    },
+    /// A model file larger than any model this program is meant for.
+    #[error("{path:?} has {bytes} bytes, more than the {limit} that a model may have")]
+    TooLarge {
+        /// The model file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The library refuses the model.
+    #[error("model {model:?}: {path:?} can't be loaded: {reason}")]
+    Load {
+        /// Name in the manifest.
+        model: String,
+        /// The model file.
+        path: PathBuf,
+        /// What the library said.
+        reason: String,
+    },
+    /// The model has no such input or output.
+    #[error("model {model:?} has no {what} {name:?}; it has {has:?}: correct its manifest")]
+    NoSuchTensor {
+        /// Name in the manifest.
+        model: String,
+        /// `input` or `output`.
+        what: &'static str,
+        /// Name that the manifest gives.
+        name: String,
+        /// Names that the model has.
+        has: Vec<String>,
+    },
+    /// A tensor has another shape than the manifest makes it have. Free sizes are -1.
+    #[error("model {model:?}: {what} {name:?} has shape {got:?}, its manifest says {want:?}")]
+    Shape {
+        /// Name in the manifest.
+        model: String,
+        /// `input` or `output`.
+        what: &'static str,
+        /// Name of the tensor.
+        name: String,
+        /// Shape of the model.
+        got: Vec<i64>,
+        /// Shape by the manifest.
+        want: Vec<i64>,
+    },
+    /// A tensor is not of 32-bit floats.
+    #[error("model {model:?}: {what} {name:?} is {got}, only 32-bit floats are understood")]
+    NotFloat {
+        /// Name in the manifest.
+        model: String,
+        /// `input` or `output`.
+        what: &'static str,
+        /// Name of the tensor.
+        name: String,
+        /// Its type in the library's words.
+        got: String,
+    },
+    /// A model gave something that is no number.
+    #[error(
+        "model {model:?}: output {output:?} holds {value} at {at}: its weights are damaged or do not fit its input"
+    )]
+    NotFinite {
+        /// Name in the manifest.
+        model: String,
+        /// Name of the output.
+        output: String,
+        /// NaN or an infinity.
+        value: f32,
+        /// Its place in the flat output.
+        at: usize,
+    },
+    /// A model of this family can't do this work.
+    #[error("model {model:?} is of family {family:?} and can't be the {role}")]
+    WrongFamily {
+        /// Name in the manifest.
+        model: String,
+        /// Its family.
+        family: &'static str,
+        /// `detector` or `reader`.
+        role: &'static str,
+    },
+    /// The library failed while running a model.
+    #[error("model {model:?} failed while running: {reason}")]
+    Run {
+        /// Name in the manifest.
+        model: String,
+        /// What the library said.
+        reason: String,
+    },
+    /// A frame whose planes are shorter than its format says.
+    #[error("frame {index}: {width}x{height} with planes too short for it")]
+    ShortFrame {
+        /// The frame's index.
+        index: u64,
+        /// Its width.
+        width: u32,
+        /// Its height.
+        height: u32,
+    },
+    /// A plate can't be cut out of the picture.
+    #[error("the plate could not be rectified: {reason}")]
+    Rectify {
+        /// What the library said.
+        reason: String,
+    },
+}
+
+/// One fault a line, indented.
+fn list(faults: &[String]) -> String {
+    faults.iter().fold(String::new(), |text, fault| text + "\n  " + fault)
+}

@@ -1,0 +1,431 @@
+//! What a model is, as its `manifest.toml` says: family, file and digest, input, outputs, classes, thresholds, licence.
+//!
+//! Nothing about a model is guessed from its bytes: what the manifest says is checked against them when it is loaded, and
+//! a difference is an error that names both. Every fault of a manifest is reported at once. `docs/models.md` lists the
+//! keys for people who bring their own model.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::domain::Class;
+use crate::vision::Error;
+
+/// Name of the file that describes a model, in the model's folder.
+pub const MANIFEST_FILE: &str = "manifest.toml";
+
+/// Longest side that a model's input may have, in pixels.
+const MAX_SIDE: u32 = 4096;
+
+/// Largest manifest that is read, in bytes.
+const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
+
+/// How a model's outputs are to be understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// Centre heat map, box and corners at stride 8 (CenterNet, arXiv:1904.07850): our own detectors.
+    Centre,
+    /// One undecoded grid over strides 8, 16 and 32 (YOLOX, arXiv:2107.08430).
+    Yolox,
+    /// Probabilities by time step, class 0 blank (CTC, Graves 2006): readers.
+    Ctc,
+}
+
+impl Family {
+    /// The word in manifests.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Centre => "centre",
+            Self::Yolox => "yolox",
+            Self::Ctc => "ctc",
+        }
+    }
+}
+
+/// What the channels of the input are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Colour {
+    /// Luma, one channel.
+    Grey,
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+}
+
+/// Order of the dimensions of the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Picture, channel, row, column: the only one that is understood.
+    Nchw,
+}
+
+/// How a picture is brought to the input's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fit {
+    /// Same shape, centred, the rest padded.
+    Letterbox,
+    /// Same shape, at the top left, the rest padded (as YOLOX is trained).
+    LetterboxTopLeft,
+    /// Each side on its own.
+    Stretch,
+}
+
+/// One number for all channels, or one a channel.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum PerChannel {
+    /// The same for all.
+    All(f32),
+    /// In the order of the channels.
+    Each(Vec<f32>),
+}
+
+impl PerChannel {
+    /// The value of `channel`.
+    #[must_use]
+    pub fn of(&self, channel: usize) -> f32 {
+        match self {
+            Self::All(v) => *v,
+            Self::Each(v) => v.get(channel).copied().unwrap_or_default(),
+        }
+    }
+
+    fn fits(&self, channels: u32, good: fn(f32) -> bool) -> bool {
+        match self {
+            Self::All(v) => good(*v),
+            Self::Each(v) => v.len() == channels as usize && v.iter().all(|v| good(*v)),
+        }
+    }
+}
+
+/// The input: a tensor value is `(pixel * scale - mean) / std` of pixels 0..255, full range.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Name of the tensor.
+    pub name: String,
+    /// Width and height in pixels.
+    pub size: [u32; 2],
+    /// 1 (grey) or 3.
+    pub channels: u32,
+    /// Order of the dimensions.
+    pub layout: Layout,
+    /// What the channels are.
+    pub colour: Colour,
+    /// What a pixel of 0..255 is multiplied by; 1/255 by default.
+    #[serde(default = "default_scale")]
+    pub scale: f32,
+    /// Taken away after scaling; 0 by default.
+    #[serde(default = "default_mean")]
+    pub mean: PerChannel,
+    /// Divided by in the end; 1 by default.
+    #[serde(default = "default_std")]
+    pub std: PerChannel,
+    /// How the picture is brought to `size`.
+    #[serde(default = "default_fit")]
+    pub fit: Fit,
+    /// Value of the tensor (not of a pixel) where the picture does not reach; 0.5 by default.
+    #[serde(default = "default_pad")]
+    pub pad: f32,
+}
+
+fn default_scale() -> f32 {
+    1.0 / 255.0
+}
+fn default_mean() -> PerChannel {
+    PerChannel::All(0.0)
+}
+fn default_std() -> PerChannel {
+    PerChannel::All(1.0)
+}
+fn default_fit() -> Fit {
+    Fit::Letterbox
+}
+fn default_pad() -> f32 {
+    0.5
+}
+
+/// Names of the outputs, by what they mean; each family has its own.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outputs {
+    /// `centre`: score of each class and cell, 0..1, `[1, classes, rows, columns]`.
+    pub heat: Option<String>,
+    /// `centre`: distances left, top, right, bottom from the cell's middle, input pixels, `[1, 4, rows, columns]`.
+    #[serde(rename = "box")]
+    pub boxes: Option<String>,
+    /// `centre`, optional: x and y offsets to the four corners, input pixels, `[1, 8, rows, columns]`.
+    pub corners: Option<String>,
+    /// `yolox`: box, objectness and class scores, `[1, cells, 5 + classes]`.
+    pub grid: Option<String>,
+    /// `ctc`: probabilities, `[plates, steps, 1 + alphabet]`.
+    pub probs: Option<String>,
+}
+
+/// What counts.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Thresholds {
+    /// Detections with a lower score are no detections; 0..1.
+    pub score: f32,
+    /// Of two boxes of one class that overlap by more (intersection over union), the better stays; 0..1.
+    pub nms: f32,
+    /// Reads with a lower probability are no reads; 0..1.
+    pub read: f32,
+    /// Reads with fewer characters are no reads.
+    pub min_length: usize,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { score: 0.3, nms: 0.45, read: 0.0, min_length: 3 }
+    }
+}
+
+/// A manifest that is whole in itself; whether the model agrees is seen when it is loaded.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Name of the model: that of its folder.
+    pub name: String,
+    /// Version, free text.
+    pub version: String,
+    /// How outputs are to be understood.
+    pub family: Family,
+    /// The model's file, in the manifest's folder.
+    pub file: String,
+    /// SHA-256 of that file, 64 hexadecimal digits.
+    pub sha256: String,
+    /// The input.
+    pub input: Input,
+    /// Names of the outputs; by default they are called as their keys.
+    #[serde(default)]
+    pub output: Outputs,
+    /// Detectors: names of the classes in the order of the scores. Those that are no [`Class`] are not reported.
+    #[serde(default)]
+    pub classes: Vec<String>,
+    /// Readers: the characters in the order of the probabilities, without the blank.
+    #[serde(default)]
+    pub alphabet: String,
+    /// What counts.
+    #[serde(default)]
+    pub thresholds: Thresholds,
+    /// Readers: share of the plate's width and height that is added on each side of the crop.
+    #[serde(default)]
+    pub margin: [f32; 2],
+    /// Licence of the weights, an SPDX expression.
+    pub licence: String,
+    /// The model card, in the manifest's folder.
+    pub card: Option<String>,
+    /// The folder that the manifest was read from.
+    #[serde(skip)]
+    pub folder: PathBuf,
+}
+
+impl Manifest {
+    /// Reads and checks `folder/manifest.toml`.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] when there is none, [`Error::Manifest`] with all that is wrong in it.
+    pub fn load(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join(MANIFEST_FILE);
+        let unreadable = |reason: String| Error::Unreadable { path: path.clone(), reason };
+        let size = std::fs::metadata(&path).map_err(|e| unreadable(e.to_string()))?.len();
+        if size > MAX_MANIFEST_BYTES {
+            return Err(unreadable(format!("{size} bytes, a manifest has at most {MAX_MANIFEST_BYTES}")));
+        }
+        let text = std::fs::read_to_string(&path).map_err(|e| unreadable(e.to_string()))?;
+        let mut manifest = Self::parse(&text).map_err(|faults| Error::Manifest { path: path.clone(), faults })?;
+        folder.clone_into(&mut manifest.folder);
+        Ok(manifest)
+    }
+
+    /// Parses and checks a manifest's text.
+    ///
+    /// # Errors
+    /// All faults found, one a line; a text that is no TOML or has an unknown key gives one, with its line.
+    pub fn parse(text: &str) -> Result<Self, Vec<String>> {
+        let manifest: Self = toml::from_str(text).map_err(|e| vec![e.to_string().trim_end().to_owned()])?;
+        let faults = manifest.faults();
+        if faults.is_empty() { Ok(manifest) } else { Err(faults) }
+    }
+
+    /// The model's file with its folder.
+    #[must_use]
+    pub fn model_path(&self) -> PathBuf {
+        self.folder.join(&self.file)
+    }
+
+    /// Width and height of the input.
+    #[must_use]
+    pub fn input_size(&self) -> (usize, usize) {
+        let [w, h] = self.input.size;
+        (w as usize, h as usize)
+    }
+
+    /// The classes of this program behind the model's scores; `None` for those that are not reported.
+    #[must_use]
+    pub fn known_classes(&self) -> Vec<Option<Class>> {
+        self.classes.iter().map(|name| class_of(name)).collect()
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut check = |good: bool, fault: String| {
+            if !good {
+                faults.push(fault);
+            }
+        };
+        check(!self.name.trim().is_empty(), "name: is empty".into());
+        let plain = !self.file.is_empty() && !self.file.contains(['/', '\\']) && self.file != "..";
+        check(plain, format!("file = {:?}: must name a file in the manifest's own folder", self.file));
+        let hex = self.sha256.len() == 64 && self.sha256.bytes().all(|b| b.is_ascii_hexdigit());
+        check(hex, format!("sha256 = {:?}: must be 64 hexadecimal digits", self.sha256));
+        check(
+            !self.licence.trim().is_empty(),
+            "licence: is empty; say under which terms the weights may be used".into(),
+        );
+        self.input_faults(&mut check);
+        for (key, value) in
+            [("score", self.thresholds.score), ("nms", self.thresholds.nms), ("read", self.thresholds.read)]
+        {
+            check((0.0..=1.0).contains(&value), format!("thresholds.{key} = {value}: must be within 0 and 1"));
+        }
+        let margin = self.margin.iter().all(|m| (0.0..=1.0).contains(m));
+        check(margin, format!("margin = {:?}: both must be within 0 and 1", self.margin));
+        match self.family {
+            Family::Ctc => {
+                let mut seen = std::collections::BTreeSet::new();
+                let good = self.alphabet.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
+                let once = self.alphabet.chars().all(|c| seen.insert(c));
+                let many = self.alphabet.len() >= 2;
+                check(
+                    good && once && many,
+                    format!("alphabet = {:?}: must be two or more of A-Z and 0-9, each once", self.alphabet),
+                );
+                check(
+                    self.input.channels == 1,
+                    "input.channels: a reader of family ctc reads one channel, grey".into(),
+                );
+            }
+            Family::Centre | Family::Yolox => {
+                check(!self.classes.is_empty(), "classes: a detector must name its classes".into());
+                let known = self.classes.is_empty() || self.known_classes().iter().any(Option::is_some);
+                check(
+                    known,
+                    format!("classes = {:?}: none is plate, car, bus, truck, motorbike or person", self.classes),
+                );
+                let stride = if self.family == Family::Yolox { 32 } else { 8 };
+                let whole = self.input.size.iter().all(|s| s % stride == 0);
+                check(whole, format!("input.size = {:?}: must be multiples of {stride}", self.input.size));
+            }
+        }
+        faults
+    }
+
+    fn input_faults(&self, check: &mut impl FnMut(bool, String)) {
+        let input = &self.input;
+        let size = input.size.iter().all(|s| (8..=MAX_SIDE).contains(s));
+        check(size, format!("input.size = {:?}: both must be within 8 and {MAX_SIDE}", input.size));
+        let channels = if input.colour == Colour::Grey { 1 } else { 3 };
+        check(
+            input.channels == channels,
+            format!("input.channels = {}: colour {:?} has {channels}", input.channels, input.colour),
+        );
+        check(input.scale.is_finite() && input.scale > 0.0, format!("input.scale = {}: must be above 0", input.scale));
+        check(
+            input.mean.fits(input.channels, f32::is_finite),
+            format!("input.mean = {:?}: one number, or one a channel", input.mean),
+        );
+        check(
+            input.std.fits(input.channels, |v| v.is_finite() && v > 0.0),
+            format!("input.std = {:?}: one number above 0, or one a channel", input.std),
+        );
+        check(input.pad.is_finite(), "input.pad: must be a finite number".into());
+    }
+}
+
+/// The class that a name means, in our words and in those of COCO.
+fn class_of(name: &str) -> Option<Class> {
+    Some(match name {
+        "plate" | "license-plate" | "licence-plate" => Class::Plate,
+        "car" | "van" => Class::Car,
+        "bus" => Class::Bus,
+        "truck" | "lorry" => Class::Truck,
+        "motorbike" | "motorcycle" => Class::Motorbike,
+        "person" => Class::Person,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+name = "plates-1"
+version = "1"
+family = "centre"
+file = "plates-1.onnx"
+sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+classes = ["plate"]
+licence = "MIT OR Apache-2.0"
+[input]
+name = "image"
+size = [640, 384]
+channels = 1
+layout = "nchw"
+colour = "grey"
+"#;
+
+    #[test]
+    fn a_good_manifest_has_the_documented_defaults() {
+        let m = Manifest::parse(GOOD).unwrap();
+        assert_eq!(m.input_size(), (640, 384));
+        assert!((m.input.scale - 1.0 / 255.0).abs() < 1e-9);
+        assert_eq!(m.input.fit, Fit::Letterbox);
+        assert_eq!(m.known_classes(), [Some(Class::Plate)]);
+        assert_eq!(m.thresholds.min_length, 3);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let faults = Manifest::parse(&GOOD.replace("classes", "clases")).unwrap_err();
+        assert!(faults[0].contains("clases") && faults[0].contains("line 7"), "{faults:?}");
+    }
+
+    #[test]
+    fn all_faults_are_named_at_once() {
+        let text = GOOD
+            .replace("plates-1.onnx", "../plates-1.onnx")
+            .replace("channels = 1", "channels = 3")
+            .replace("640, 384", "641, 384")
+            .replace("sha256 = \"00", "sha256 = \"zz");
+        let faults = Manifest::parse(&text).unwrap_err();
+        assert_eq!(faults.len(), 4, "{faults:#?}");
+        for key in ["file", "sha256", "input.channels", "input.size"] {
+            assert!(faults.iter().any(|f| f.starts_with(key)), "{key} is missing in {faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_reader_needs_an_alphabet_of_distinct_characters() {
+        let reader = GOOD.replace("\"centre\"", "\"ctc\"");
+        assert!(Manifest::parse(&reader).unwrap_err()[0].starts_with("alphabet"));
+        let twice = reader.replace("licence =", "alphabet = \"ABA\"\nlicence =");
+        assert!(Manifest::parse(&twice).unwrap_err()[0].contains("each once"));
+    }
+
+    #[test]
+    fn a_missing_manifest_is_named_by_its_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Manifest::load(&dir.path().join("plates-9")).unwrap_err();
+        assert!(error.to_string().contains("plates-9") && matches!(error, Error::Unreadable { .. }), "{error}");
+    }
+}

@@ -1,0 +1,153 @@
+//! Reads plates: rectified by their corners, through the reader's model, to a text with its certainty.
+//!
+//! Takes the full-size frame, not the detector's small picture: strokes are what counts. Plates of one frame go through
+//! the model in batches. Called by the analyser and by the verb `read`; waits only for a free session.
+
+use super::Error;
+use super::ctc::{self, Probs};
+use super::model::{Family, Manifest, Net, Runtime, Spec};
+use super::preprocess::luma_range;
+use super::rectify::{is_large_enough, rectify, widened};
+use crate::domain::{Class, Detection, Frame, PlateRead, Quad, Rect};
+
+/// A model that reads plates.
+#[derive(Debug)]
+pub struct Reader {
+    net: Net,
+    alphabet: Vec<char>,
+}
+
+impl Reader {
+    /// Loads the reader of `manifest` with `workers` sessions.
+    ///
+    /// # Errors
+    /// [`Error::WrongFamily`] for a detector, and what [`Net::load`] says.
+    pub fn load(runtime: &Runtime, manifest: Manifest, workers: usize) -> Result<Self, Error> {
+        if manifest.family != Family::Ctc {
+            let family = manifest.family.as_str();
+            return Err(Error::WrongFamily { model: manifest.name, family, role: "reader" });
+        }
+        let alphabet: Vec<char> = manifest.alphabet.chars().collect();
+        let classes = i64::try_from(alphabet.len() + 1).unwrap_or(i64::MAX);
+        let wanted = vec![Spec::new(manifest.output.probs.as_deref(), "probs", &[-1, -1, classes])];
+        Ok(Self { net: Net::load(runtime, manifest, wanted, workers)?, alphabet })
+    }
+
+    /// The model behind it.
+    #[must_use]
+    pub fn net(&self) -> &Net {
+        &self.net
+    }
+
+    /// Reads the plates among `found`, in its order: `None` for what is no plate, too small, or holds no text.
+    ///
+    /// # Errors
+    /// [`Error::Rectify`], and what [`Net::run`] says.
+    pub fn read(&self, frame: &Frame, found: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
+        let margin = self.net.manifest().margin;
+        let quads: Vec<Option<Quad>> = found
+            .iter()
+            .map(|d| (d.class == Class::Plate).then(|| widened(&outline(d), margin)).filter(is_large_enough))
+            .collect();
+        self.read_quads(frame, &quads)
+    }
+
+    /// Reads a picture that shows one plate and nothing else, edge to edge.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read_crop(&self, frame: &Frame) -> Result<Option<PlateRead>, Error> {
+        let (width, height) = frame.size();
+        let whole = Quad::from_rect(&Rect::new(0.0, 0.0, width, height));
+        let quads = [Some(whole).filter(is_large_enough)];
+        Ok(self.read_quads(frame, &quads)?.pop().flatten())
+    }
+
+    fn read_quads(&self, frame: &Frame, quads: &[Option<Quad>]) -> Result<Vec<Option<PlateRead>>, Error> {
+        let mut reads = vec![None; quads.len()];
+        let mut inputs = Vec::new();
+        let mut places = Vec::new();
+        for (place, quad) in quads.iter().enumerate() {
+            if let Some(values) = quad.as_ref().map(|q| self.input(frame, q)).transpose()?.flatten() {
+                inputs.push(values);
+                places.push(place);
+            }
+        }
+        for (inputs, places) in inputs.chunks(self.net.batch()).zip(places.chunks(self.net.batch())) {
+            let batch: Vec<f32> = inputs.iter().flatten().copied().collect();
+            let texts = self.net.run(places.len(), &batch, |outputs| self.decode(outputs, places.len()))?;
+            for (place, read) in places.iter().zip(texts) {
+                if let Some(slot) = reads.get_mut(*place) {
+                    *slot = read;
+                }
+            }
+        }
+        Ok(reads)
+    }
+
+    /// The model's input for one plate.
+    fn input(&self, frame: &Frame, quad: &Quad) -> Result<Option<Vec<f32>>, Error> {
+        let input = &self.net.manifest().input;
+        let Some(mut values) = rectify(&frame.luma(), quad, self.net.manifest().input_size())? else {
+            return Ok(None);
+        };
+        let (gain, offset) = luma_range(frame.format.full_range);
+        let (mean, std) = (input.mean.of(0), input.std.of(0));
+        for v in &mut values {
+            *v = ((*v * gain + offset).clamp(0.0, 255.0) * input.scale - mean) / std;
+        }
+        Ok(Some(values))
+    }
+
+    fn decode(&self, outputs: &[super::model::View<'_>], plates: usize) -> Vec<Option<PlateRead>> {
+        let Some(probs) = outputs.first() else { return Vec::new() };
+        let thresholds = &self.net.manifest().thresholds;
+        let classes = self.alphabet.len() + 1;
+        probs
+            .data
+            .chunks_exact((probs.data.len() / plates.max(1)).max(1))
+            .map(|data| {
+                ctc::decode(Probs { data, classes }, &self.alphabet, thresholds.min_length)
+                    .filter(|read| read.confidence >= thresholds.read)
+            })
+            .collect()
+    }
+}
+
+/// The corners when they are fit to be rectified and agree with the box, else the box.
+fn outline(found: &Detection) -> Quad {
+    let boxed = Quad::from_rect(&found.rect);
+    match found.corners {
+        Some(quad) if quad.is_convex() && quad.bounds().iou(&found.rect) >= MIN_AGREEMENT => quad,
+        _ => boxed,
+    }
+}
+
+/// Corners whose bounds overlap the box by less (intersection over union) are not believed.
+const MIN_AGREEMENT: f32 = 0.3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Point;
+
+    fn plate(corners: [(f32, f32); 4]) -> Detection {
+        Detection {
+            class: Class::Plate,
+            score: 0.9,
+            rect: Rect::new(10.0, 10.0, 50.0, 30.0),
+            corners: Some(Quad { points: corners.map(|(x, y)| Point { x, y }) }),
+        }
+    }
+
+    #[test]
+    fn corners_that_fold_or_lie_elsewhere_give_way_to_the_box() {
+        let good = plate([(11.0, 12.0), (49.0, 10.0), (50.0, 28.0), (10.0, 30.0)]);
+        assert_eq!(outline(&good), good.corners.unwrap());
+        let boxed = Quad::from_rect(&good.rect);
+        let folded = plate([(11.0, 12.0), (49.0, 10.0), (10.0, 30.0), (50.0, 28.0)]);
+        assert_eq!(outline(&folded), boxed);
+        let elsewhere = plate([(111.0, 112.0), (149.0, 110.0), (150.0, 128.0), (110.0, 130.0)]);
+        assert_eq!(outline(&elsewhere), boxed);
+    }
+}

@@ -1,0 +1,298 @@
+//! A frame's pixels as the numbers that a model reads: scaled, padded, normalised, in one pass.
+//!
+//! Luma goes straight from the decoder's plane into a grey tensor; for colour models the three planes are scaled first and
+//! converted at the small size. Video range (16..235) is widened to 0..255 on the way. Nothing is allocated once the
+//! buffers of a [`Scratch`] have their size. Coordinates are continuous: pixel `i` covers `i..i + 1`.
+
+use super::Error;
+use super::model::{Colour, Fit, Input};
+use super::resample::{Resampler, Transfer};
+use crate::domain::{Frame, PixelFormat, Plane, Point};
+
+/// Where the picture lies in a model's input, and the way back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Placement {
+    /// Columns and rows of the input that the picture fills.
+    pub size: (usize, usize),
+    /// Its left and top edge in the input.
+    pub origin: (usize, usize),
+    /// Input pixels a picture pixel, across and down.
+    pub scale: (f32, f32),
+}
+
+impl Placement {
+    /// Places a picture of `frame` size in an input of `input` size (width, height).
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "sides are at most a few thousand pixels")]
+    pub fn of(fit: Fit, frame: (usize, usize), input: (usize, usize)) -> Self {
+        let (fw, fh) = (frame.0.max(1) as f32, frame.1.max(1) as f32);
+        let (iw, ih) = (input.0 as f32, input.1 as f32);
+        let size = match fit {
+            Fit::Stretch => input,
+            Fit::Letterbox | Fit::LetterboxTopLeft => {
+                let scale = (iw / fw).min(ih / fh);
+                (rounded(fw * scale).clamp(1, input.0.max(1)), rounded(fh * scale).clamp(1, input.1.max(1)))
+            }
+        };
+        let origin = match fit {
+            Fit::Letterbox => ((input.0 - size.0) / 2, (input.1 - size.1) / 2),
+            Fit::Stretch | Fit::LetterboxTopLeft => (0, 0),
+        };
+        Self { size, origin, scale: (size.0 as f32 / fw, size.1 as f32 / fh) }
+    }
+
+    /// A point of the input as a point of the frame.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "sides are at most a few thousand pixels")]
+    pub fn to_frame(&self, p: Point) -> Point {
+        Point { x: (p.x - self.origin.0 as f32) / self.scale.0, y: (p.y - self.origin.1 as f32) / self.scale.1 }
+    }
+
+    /// A point of the frame as a point of the input.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "sides are at most a few thousand pixels")]
+    pub fn to_input(&self, p: Point) -> Point {
+        Point { x: p.x * self.scale.0 + self.origin.0 as f32, y: p.y * self.scale.1 + self.origin.1 as f32 }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sides of pictures, never negative")]
+fn rounded(v: f32) -> usize {
+    v.round().max(0.0) as usize
+}
+
+/// Memory that is used again from frame to frame.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    luma: Resampler,
+    chroma: Resampler,
+    rows: [Vec<f32>; 3],
+    pair: [Vec<u8>; 2],
+}
+
+/// How luma of a frame becomes a full-range pixel: gain and offset.
+#[must_use]
+pub(crate) fn luma_range(full_range: bool) -> (f32, f32) {
+    if full_range { (1.0, 0.0) } else { (255.0 / 219.0, -16.0 * 255.0 / 219.0) }
+}
+
+/// Fills `out` with the tensor of `frame` (channel, row, column).
+///
+/// # Errors
+/// [`Error::ShortFrame`] when the planes hold less than the frame's format says.
+pub fn tensor(frame: &Frame, input: &Input, scratch: &mut Scratch, out: &mut Vec<f32>) -> Result<Placement, Error> {
+    let [width, height] = input.size.map(|s| s as usize);
+    let luma = frame.luma();
+    let placement = Placement::of(input.fit, (luma.width, luma.height), (width, height));
+    out.clear();
+    out.resize(width * height * input.channels as usize, input.pad);
+    let done = if input.colour == Colour::Grey {
+        grey(frame, input, &placement, scratch, out)
+    } else {
+        colour(frame, input, &placement, scratch, out)
+    };
+    done.map(|()| placement).ok_or(Error::ShortFrame {
+        index: frame.index,
+        width: frame.format.width,
+        height: frame.format.height,
+    })
+}
+
+/// The part of row `y` of a plane of the tensor that the picture fills.
+fn target<'a>(out: &'a mut [f32], width: usize, p: &Placement, y: usize) -> Option<&'a mut [f32]> {
+    let start = (p.origin.1 + y) * width + p.origin.0;
+    out.get_mut(start..start + p.size.0)
+}
+
+fn grey(frame: &Frame, input: &Input, p: &Placement, scratch: &mut Scratch, out: &mut [f32]) -> Option<()> {
+    let luma = frame.luma();
+    let (gain, offset) = luma_range(frame.format.full_range);
+    let (mean, std) = (input.mean.of(0), input.std.of(0));
+    let value = |pixel: f32| (pixel * input.scale - mean) / std;
+    let transfer =
+        Transfer { gain: gain * input.scale / std, offset: value(offset), low: value(0.0), high: value(255.0) };
+    scratch.luma.prepare((luma.width, luma.height), p.size);
+    let width = input.size[0] as usize;
+    for y in 0..p.size.1 {
+        scratch.luma.row(&luma, y, transfer, target(out, width, p, y)?)?;
+    }
+    Some(())
+}
+
+/// Coefficients from luma and chroma to red, green (of U and V) and blue; HD video is BT.709, the rest BT.601.
+fn matrix(frame: &Frame) -> [f32; 4] {
+    let hd = !frame.format.full_range && frame.format.height >= 720;
+    let range = if frame.format.full_range { 1.0 } else { 255.0 / 224.0 };
+    let m = if hd { [1.5748, 0.1873, 0.4681, 1.8556] } else { [1.402, 0.344_14, 0.714_14, 1.772] };
+    m.map(|c| c * range)
+}
+
+fn colour(frame: &Frame, input: &Input, p: &Placement, scratch: &mut Scratch, out: &mut [f32]) -> Option<()> {
+    let luma = frame.luma();
+    let (gain, offset) = luma_range(frame.format.full_range);
+    let [red_v, green_u, green_v, blue_u] = matrix(frame);
+    let transfer = Transfer { gain, offset, low: 0.0, high: 255.0 };
+    let half = (luma.width.div_ceil(2), luma.height.div_ceil(2));
+    scratch.luma.prepare((luma.width, luma.height), p.size);
+    scratch.chroma.prepare(half, p.size);
+    let [u_plane, v_plane] = chroma_planes(frame, half, &mut scratch.pair)?;
+    for row in &mut scratch.rows {
+        row.resize(p.size.0, 0.0);
+    }
+    let [width, height] = input.size.map(|s| s as usize);
+    let (first, rest) = out.split_at_mut_checked(width * height)?;
+    let (second, third) = rest.split_at_mut_checked(width * height)?;
+    let order = if input.colour == Colour::Rgb { [0, 1, 2] } else { [2, 1, 0] };
+    let [ys, us, vs] = &mut scratch.rows;
+    for y in 0..p.size.1 {
+        scratch.luma.row(&luma, y, transfer, ys)?;
+        scratch.chroma.row(&u_plane, y, Transfer::PLAIN, us)?;
+        scratch.chroma.row(&v_plane, y, Transfer::PLAIN, vs)?;
+        for (channel, (plane, which)) in [&mut *first, &mut *second, &mut *third].into_iter().zip(order).enumerate() {
+            let (mean, std) = (input.mean.of(channel), input.std.of(channel));
+            let (of_u, of_v) = [(0.0, red_v), (-green_u, -green_v), (blue_u, 0.0)].get(which).copied()?;
+            let target = target(plane, width, p, y)?;
+            for (((out, y), u), v) in target.iter_mut().zip(ys.iter()).zip(us.iter()).zip(vs.iter()) {
+                let pixel = (y + of_u * (u - 128.0) + of_v * (v - 128.0)).clamp(0.0, 255.0);
+                *out = (pixel * input.scale - mean) / std;
+            }
+        }
+    }
+    Some(())
+}
+
+/// U and V as planes of their own; the pairs of NV12 are taken apart into `pair` first.
+fn chroma_planes<'a>(frame: &'a Frame, half: (usize, usize), pair: &'a mut [Vec<u8>; 2]) -> Option<[Plane<'a>; 2]> {
+    if frame.format.pixels == PixelFormat::I420 {
+        return Some([frame.chroma(1), frame.chroma(2)]);
+    }
+    let both = frame.chroma(1);
+    let [us, vs] = pair;
+    us.clear();
+    vs.clear();
+    for y in 0..half.1 {
+        let (pairs, _) = both.row(y)?.as_chunks::<2>();
+        us.extend(pairs.iter().map(|[u, _]| *u));
+        vs.extend(pairs.iter().map(|[_, v]| *v));
+    }
+    let plane = |data: &'a Vec<u8>| Plane { data, stride: half.0, width: half.0, height: half.1 };
+    Some([plane(us), plane(vs)])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::frame::OwnedI420;
+    use crate::domain::{FrameFormat, Pixels, TimeMs};
+    use crate::vision::model::{Layout, PerChannel};
+
+    struct Planes(Vec<Vec<u8>>);
+    impl Pixels for Planes {
+        fn plane(&self, index: usize) -> &[u8] {
+            self.0.get(index).map_or(&[], Vec::as_slice)
+        }
+    }
+
+    fn input(size: [u32; 2], colour: Colour, fit: Fit) -> Input {
+        Input {
+            name: "image".into(),
+            size,
+            channels: if colour == Colour::Grey { 1 } else { 3 },
+            layout: Layout::Nchw,
+            colour,
+            scale: 1.0 / 255.0,
+            mean: PerChannel::All(0.0),
+            std: PerChannel::All(1.0),
+            fit,
+            pad: 0.5,
+        }
+    }
+
+    fn frame(format: FrameFormat, planes: Vec<Vec<u8>>) -> Frame {
+        Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(Planes(planes)))
+    }
+
+    proptest! {
+        #[test]
+        fn the_way_into_the_input_and_back_ends_where_it_began(
+            fw in 1_usize..5000, fh in 1_usize..5000, x in 0.0_f32..1.0, y in 0.0_f32..1.0, fit in 0..3,
+        ) {
+            let fit = [Fit::Letterbox, Fit::LetterboxTopLeft, Fit::Stretch][fit as usize];
+            let p = Placement::of(fit, (fw, fh), (640, 384));
+            prop_assert!(p.origin.0 + p.size.0 <= 640 && p.origin.1 + p.size.1 <= 384);
+            prop_assert!(p.size.0 == 640 || p.size.1 == 384);
+            let from = Point { x: x * fw as f32, y: y * fh as f32 };
+            let there = p.to_input(from);
+            prop_assert!(there.x >= -1e-3 && there.x <= 640.01 && there.y >= -1e-3 && there.y <= 384.01);
+            let back = p.to_frame(there);
+            prop_assert!((back.x - from.x).abs() < 0.02 && (back.y - from.y).abs() < 0.02);
+        }
+    }
+
+    #[test]
+    fn a_wide_picture_is_centred_and_padded_above_and_below() {
+        let (format, pixels) = OwnedI420::from_rgb(&[255; 64 * 16 * 3], 64, 16);
+        let frame = Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels));
+        let mut out = Vec::new();
+        let input = input([32, 16], Colour::Grey, Fit::Letterbox);
+        let p = tensor(&frame, &input, &mut Scratch::default(), &mut out).unwrap();
+        assert_eq!((p.size, p.origin), ((32, 8), (0, 4)));
+        assert!(out[..4 * 32].iter().chain(&out[12 * 32..]).all(|v| (v - 0.5).abs() < 1e-6));
+        assert!(out[4 * 32..12 * 32].iter().all(|v| (v - 1.0).abs() < 1e-3));
+    }
+
+    #[test]
+    fn video_range_is_widened_and_held_within_black_and_white() {
+        let format =
+            FrameFormat { width: 4, height: 1, pixels: PixelFormat::I420, strides: [4, 2, 2], full_range: false };
+        let frame = frame(format, vec![vec![3, 16, 235, 250], vec![128; 2], vec![128; 2]]);
+        let mut out = Vec::new();
+        tensor(&frame, &input([8, 8], Colour::Grey, Fit::Stretch), &mut Scratch::default(), &mut out).unwrap();
+        assert!(out.iter().all(|v| (0.0..=1.0).contains(v)));
+        assert!(out[0].abs() < 1e-6 && (out[7] - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn nv12_and_i420_give_the_same_colours_and_bgr_is_rgb_turned_round() {
+        let rgb: Vec<u8> = (0..16 * 16).flat_map(|i| [(i % 16 * 16) as u8, 200, (i / 16 * 16) as u8]).collect();
+        let (format, pixels) = OwnedI420::from_rgb(&rgb, 16, 16);
+        let (u, v) = (pixels.plane(1).to_vec(), pixels.plane(2).to_vec());
+        let pairs = u.iter().zip(&v).flat_map(|(u, v)| [*u, *v]).collect();
+        let nv12 = FrameFormat { pixels: PixelFormat::Nv12, strides: [16, 16, 0], ..format };
+        let nv12 = frame(nv12, vec![pixels.plane(0).to_vec(), pairs]);
+        let i420 = Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels));
+        let run = |frame: &Frame, colour| {
+            let mut out = Vec::new();
+            let input = input([8, 8], colour, Fit::LetterboxTopLeft);
+            tensor(frame, &input, &mut Scratch::default(), &mut out).unwrap();
+            out
+        };
+        let (a, b, c) = (run(&i420, Colour::Rgb), run(&nv12, Colour::Rgb), run(&i420, Colour::Bgr));
+        assert_eq!(a, b);
+        assert_eq!(a[..64], c[128..]);
+        // Red grows to the right, blue downwards, green stays: the means of 2x2 pixels come back.
+        for (i, ((r, g), b)) in a[..64].iter().zip(&a[64..128]).zip(&a[128..]).enumerate() {
+            let want = [(i % 8 * 32 + 8) as f32, 200.0, (i / 8 * 32 + 8) as f32].map(|v| v / 255.0);
+            assert!((r - want[0]).abs() < 0.03 && (g - want[1]).abs() < 0.03 && (b - want[2]).abs() < 0.03, "{i}");
+        }
+    }
+
+    #[test]
+    fn planes_that_are_too_short_are_an_error_that_names_the_frame() {
+        let format =
+            FrameFormat { width: 64, height: 64, pixels: PixelFormat::I420, strides: [64, 32, 32], full_range: true };
+        let mut out = Vec::new();
+        for (planes, colour) in
+            [(vec![vec![0; 64 * 60]], Colour::Grey), (vec![vec![0; 64 * 64], vec![0; 10], vec![0; 10]], Colour::Rgb)]
+        {
+            let frame = frame(format, planes);
+            let input = input([32, 32], colour, Fit::Stretch);
+            let error = tensor(&frame, &input, &mut Scratch::default(), &mut out).unwrap_err();
+            assert!(error.to_string().contains("64x64"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! One plane of bytes to another size: every source pixel counts when it shrinks, bilinear when it grows.
+//!
+//! Shrinking averages over the area that an output pixel covers (OpenCV's `INTER_AREA`): taking two of six pixels aliases
+//! and breaks the thin strokes of far plates. Rows are mixed first, in 16-bit fixed point that even plain SSE2 does eight
+//! at a time, then columns; weights are 1/256. Tables are made once per size.
+
+// bounds: `taps` yields windows inside `source` sizes; `mix` and `shrink` cut both sides to equal length before a loop.
+
+/// Fixed point: weights of one output pixel sum to this.
+const ONE: u16 = 256;
+
+/// Source pixels and weights of one output pixel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Taps {
+    start: usize,
+    /// Each at most [`ONE`], in sum [`ONE`].
+    weights: Vec<u16>,
+}
+
+/// Turns the fixed-point sum into a tensor value: `(sum * gain + offset)` held within `low..=high`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Transfer {
+    /// Per unit of a pixel.
+    pub gain: f32,
+    /// Added.
+    pub offset: f32,
+    /// Least value.
+    pub low: f32,
+    /// Greatest value.
+    pub high: f32,
+}
+
+impl Transfer {
+    /// The pixel as it is.
+    pub(crate) const PLAIN: Self = Self { gain: 1.0, offset: 0.0, low: 0.0, high: 255.0 };
+}
+
+/// Tables and row memory for one pair of sizes.
+#[derive(Debug, Default)]
+pub(crate) struct Resampler {
+    source: (usize, usize),
+    target: (usize, usize),
+    rows: Vec<Taps>,
+    columns: Columns,
+    mixed: Vec<u16>,
+}
+
+#[derive(Debug)]
+enum Columns {
+    /// Every output pixel is the mean of the same whole number of pixels.
+    Whole(usize),
+    /// `(first pixel, weights)`, at most four of them, absent ones 0.
+    Short(Vec<(usize, [u16; 4])>),
+    Any(Vec<Taps>),
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self::Any(Vec::new())
+    }
+}
+
+/// Where the rows of a plane come from: `None` when the plane is too short.
+pub(crate) trait Rows {
+    /// The samples of row `y`.
+    fn row(&self, y: usize) -> Option<&[u8]>;
+}
+
+impl Rows for crate::domain::Plane<'_> {
+    fn row(&self, y: usize) -> Option<&[u8]> {
+        crate::domain::Plane::row(self, y)
+    }
+}
+
+impl Resampler {
+    /// Makes the tables for `source` to `target` (width, height) unless they are there.
+    pub(crate) fn prepare(&mut self, source: (usize, usize), target: (usize, usize)) {
+        if self.source == source && self.target == target {
+            return;
+        }
+        self.rows = taps(source.1, target.1);
+        let columns = taps(source.0, target.0);
+        self.columns = if target.0 > 0 && source.0 == target.0 * 1.max(source.0 / target.0) {
+            Columns::Whole(source.0 / target.0)
+        } else if columns.iter().all(|t| t.weights.len() <= 4) && source.0 >= 4 {
+            Columns::Short(columns.iter().map(|t| short(t, source.0)).collect())
+        } else {
+            Columns::Any(columns)
+        };
+        self.mixed = vec![0; source.0];
+        self.source = source;
+        self.target = target;
+    }
+
+    /// Writes row `y` of the target into `out` (as many values as the target is wide).
+    ///
+    /// `None` when the source has fewer rows or samples than it was said to have.
+    pub(crate) fn row(&mut self, plane: &impl Rows, y: usize, transfer: Transfer, out: &mut [f32]) -> Option<()> {
+        let taps = self.rows.get(y)?;
+        mix(plane, taps, &mut self.mixed)?;
+        let unit = transfer.gain / f32::from(ONE);
+        let end = |sum: f32, unit: f32| (sum * unit + transfer.offset).max(transfer.low).min(transfer.high);
+        match &self.columns {
+            Columns::Whole(1) => {
+                for (out, m) in out.iter_mut().zip(&self.mixed) {
+                    *out = end(f32::from(*m), unit);
+                }
+            }
+            Columns::Whole(2) => shrink::<2>(&self.mixed, out, |sum| end(sum, unit / 2.0)),
+            Columns::Whole(3) => shrink::<3>(&self.mixed, out, |sum| end(sum, unit / 3.0)),
+            Columns::Whole(n) => {
+                #[expect(clippy::cast_precision_loss, reason = "a few pixels")]
+                let unit = unit / *n as f32;
+                for (out, m) in out.iter_mut().zip(self.mixed.chunks_exact(*n)) {
+                    *out = end(as_f32(m.iter().map(|v| u32::from(*v)).sum()), unit);
+                }
+            }
+            Columns::Short(columns) => {
+                let unit = unit / f32::from(ONE);
+                for (out, (start, weights)) in out.iter_mut().zip(columns) {
+                    let window: &[u16; 4] = self.mixed.get(*start..*start + 4)?.try_into().ok()?;
+                    let sum = window.iter().zip(weights).map(|(v, w)| u32::from(*v) * u32::from(*w)).sum();
+                    *out = end(as_f32(sum), unit);
+                }
+            }
+            Columns::Any(columns) => {
+                let unit = unit / f32::from(ONE);
+                for (out, taps) in out.iter_mut().zip(columns) {
+                    let window = self.mixed.get(taps.start..taps.start + taps.weights.len())?;
+                    let sum = window.iter().zip(&taps.weights).map(|(v, w)| u32::from(*v) * u32::from(*w)).sum();
+                    *out = end(as_f32(sum), unit);
+                }
+            }
+        }
+        Some(())
+    }
+}
+
+/// Sums are below 2^24, where every whole number is an `f32`.
+#[expect(clippy::cast_precision_loss, reason = "below 2^24")]
+fn as_f32(sum: u32) -> f32 {
+    sum as f32
+}
+
+fn shrink<const N: usize>(mixed: &[u16], out: &mut [f32], end: impl Fn(f32) -> f32) {
+    let (windows, _) = mixed.as_chunks::<N>();
+    for (out, window) in out.iter_mut().zip(windows) {
+        *out = end(as_f32(window.iter().map(|v| u32::from(*v)).sum()));
+    }
+}
+
+/// Weighted sum of the source rows, at most 255 * 256.
+fn mix(plane: &impl Rows, taps: &Taps, mixed: &mut [u16]) -> Option<()> {
+    let mut rest: &[u16] = &taps.weights;
+    let mut y = taps.start;
+    let mut first = true;
+    while !rest.is_empty() {
+        if let [a, b, c, tail @ ..] = rest {
+            let rows = (plane.row(y)?, plane.row(y + 1)?, plane.row(y + 2)?);
+            if rows.0.len() < mixed.len() || rows.1.len() < mixed.len() || rows.2.len() < mixed.len() {
+                return None;
+            }
+            for (((m, p), q), r) in mixed.iter_mut().zip(rows.0).zip(rows.1).zip(rows.2) {
+                let sum = a * u16::from(*p) + b * u16::from(*q) + c * u16::from(*r);
+                *m = if first { sum } else { *m + sum };
+            }
+            (rest, y) = (tail, y + 3);
+        } else if let [a, tail @ ..] = rest {
+            let row = plane.row(y)?;
+            if row.len() < mixed.len() {
+                return None;
+            }
+            for (m, p) in mixed.iter_mut().zip(row) {
+                let sum = a * u16::from(*p);
+                *m = if first { sum } else { *m + sum };
+            }
+            (rest, y) = (tail, y + 1);
+        }
+        first = false;
+    }
+    Some(())
+}
+
+/// Taps of at most four, moved left where four would reach over the end.
+fn short(taps: &Taps, width: usize) -> (usize, [u16; 4]) {
+    let start = taps.start.min(width - 4);
+    let mut weights = [0; 4];
+    for (slot, w) in weights.iter_mut().skip(taps.start - start).zip(&taps.weights) {
+        *slot = *w;
+    }
+    (start, weights)
+}
+
+/// What each of `target` pixels is made of, along one side of `source` pixels.
+fn taps(source: usize, target: usize) -> Vec<Taps> {
+    #[expect(clippy::cast_precision_loss, reason = "sides are at most a few thousand pixels")]
+    let (last, ratio) = (source.saturating_sub(1), source as f64 / target.max(1) as f64);
+    (0..target)
+        .map(|i| {
+            #[expect(clippy::cast_precision_loss, reason = "sides are at most a few thousand pixels")]
+            let i = i as f64;
+            if ratio > 1.0 {
+                let (from, to) = (i * ratio, (i + 1.0) * ratio);
+                let start = whole(from).min(last);
+                let end = whole((to - 1e-9).floor()).min(last);
+                let share = |k: usize| {
+                    #[expect(clippy::cast_precision_loss, reason = "a column number")]
+                    let k = k as f64;
+                    ((k + 1.0).min(to) - k.max(from)).max(0.0) / ratio
+                };
+                Taps { start, weights: fixed(&(start..=end).map(share).collect::<Vec<_>>()) }
+            } else {
+                let middle = ((i + 0.5) * ratio - 0.5).max(0.0);
+                let start = whole(middle).min(last);
+                let part = if start < last { middle.fract() } else { 0.0 };
+                let end = if part > 0.0 { start + 1 } else { start };
+                let shares = [1.0 - part, part];
+                Taps { start, weights: fixed(shares.get(..=end - start).unwrap_or(&[1.0])) }
+            }
+        })
+        .collect()
+}
+
+/// Shares in fixed point; what rounding leaves goes to the largest, so that a flat picture stays what it is.
+fn fixed(shares: &[f64]) -> Vec<u16> {
+    let mut weights: Vec<u16> =
+        shares.iter().map(|s| u16::try_from(whole((s * f64::from(ONE)).round())).unwrap_or(ONE).min(ONE)).collect();
+    let sum: u16 = weights.iter().sum();
+    if let Some(largest) = weights.iter_mut().max() {
+        *largest = (*largest + ONE).saturating_sub(sum);
+    }
+    weights
+}
+
+/// The whole part of a number that is not negative and no larger than a picture's side.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, below 2^16")]
+fn whole(v: f64) -> usize {
+    v.max(0.0) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    struct Grid(Vec<Vec<u8>>);
+    impl Rows for Grid {
+        fn row(&self, y: usize) -> Option<&[u8]> {
+            self.0.get(y).map(Vec::as_slice)
+        }
+    }
+
+    fn run(grid: &Grid, source: (usize, usize), target: (usize, usize)) -> Vec<Vec<f32>> {
+        let mut r = Resampler::default();
+        r.prepare(source, target);
+        (0..target.1)
+            .map(|y| {
+                let mut out = vec![-1.0; target.0];
+                r.row(grid, y, Transfer::PLAIN, &mut out).unwrap();
+                out
+            })
+            .collect()
+    }
+
+    /// The mean over the covered area, or bilinear, pixel by pixel in f64.
+    fn slow(grid: &Grid, (sw, sh): (usize, usize), (tw, th): (usize, usize)) -> Vec<Vec<f64>> {
+        let weight = |s: usize, t: usize, i: usize, k: usize| -> f64 {
+            let r = s as f64 / t as f64;
+            if r > 1.0 {
+                let (a, b) = (i as f64 * r, (i + 1) as f64 * r);
+                (b.min(k as f64 + 1.0) - a.max(k as f64)).max(0.0) / r
+            } else {
+                let c = ((i as f64 + 0.5) * r - 0.5).clamp(0.0, (s - 1) as f64);
+                (1.0 - (c - k as f64).abs()).max(0.0)
+            }
+        };
+        let mut out = vec![vec![0.0; tw]; th];
+        for (y, row) in out.iter_mut().enumerate() {
+            for (x, v) in row.iter_mut().enumerate() {
+                for sy in 0..sh {
+                    for sx in 0..sw {
+                        *v += weight(sh, th, y, sy) * weight(sw, tw, x, sx) * f64::from(grid.0[sy][sx]);
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn every_size_agrees_with_the_slow_way(
+            sw in 1_usize..40, sh in 1_usize..40, tw in 1_usize..40, th in 1_usize..40, seed in any::<u64>(),
+        ) {
+            let mut state = seed | 1;
+            let mut next = || { state ^= state << 13; state ^= state >> 7; state ^= state << 17; (state >> 32) as u8 };
+            let grid = Grid((0..sh).map(|_| (0..sw).map(|_| next()).collect()).collect());
+            let (fast, slow) = (run(&grid, (sw, sh), (tw, th)), slow(&grid, (sw, sh), (tw, th)));
+            for (f, s) in fast.iter().flatten().zip(slow.iter().flatten()) {
+                // Weights are rounded to 1/256 twice.
+                prop_assert!((f64::from(*f) - s).abs() < 4.0, "{f} instead of {s}");
+            }
+        }
+
+        #[test]
+        fn a_flat_picture_stays_flat(s in 1_usize..300, t in 1_usize..300, v in any::<u8>()) {
+            let grid = Grid(vec![vec![v; s]; 5]);
+            for got in run(&grid, (s, 5), (t, 3)).iter().flatten() {
+                prop_assert!((got - f32::from(v)).abs() < 1e-3);
+            }
+        }
+    }
+
+    #[test]
+    fn a_plane_with_too_few_rows_is_refused() {
+        let mut r = Resampler::default();
+        r.prepare((8, 8), (4, 4));
+        let mut out = [0.0; 4];
+        assert!(r.row(&Grid(vec![vec![0; 8]; 7]), 3, Transfer::PLAIN, &mut out).is_none());
+        assert!(r.row(&Grid(vec![vec![0; 7]; 8]), 0, Transfer::PLAIN, &mut out).is_none());
+    }
+}
