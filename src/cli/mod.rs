@@ -1,1 +1,3 @@
 //! One file a verb of `watchpost`.
+
+pub mod check;

@@ -2,54 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use super::section::Section;
 use super::tree::{Fault, Node, Value};
-use crate::domain::{ListId, Severity};
-
-/// How far a read may differ from an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MatchPolicy {
-    /// Not at all.
-    Exact,
-    /// By characters that look alike.
-    Confusable,
-    /// By one edit.
-    Near,
-}
-
-impl FromStr for MatchPolicy {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "exact" => Ok(Self::Exact),
-            "confusable" => Ok(Self::Confusable),
-            "near" => Ok(Self::Near),
-            _ => Err(format!("is {text:?}, wanted exact, confusable or near")),
-        }
-    }
-}
-
-/// Whether the region of a read must be the entry's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RegionPolicy {
-    /// A read without a region, or with another, still matches.
-    Lenient,
-    /// Both must be known and the same.
-    Strict,
-}
-
-impl FromStr for RegionPolicy {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "lenient" => Ok(Self::Lenient),
-            "strict" => Ok(Self::Strict),
-            _ => Err(format!("is {text:?}, wanted lenient or strict")),
-        }
-    }
-}
+use crate::domain::{ListId, MatchPolicy, RegionPolicy, Severity};
 
 /// `[[hotlist.list]]`
 #[derive(Debug, Clone, PartialEq)]
@@ -123,8 +79,8 @@ pub(super) fn read(mut s: Section<'_>) -> Option<HotlistFile> {
         severity: severity.unwrap_or(Severity::Info),
         categories,
         owner,
-        policy: policy.unwrap_or(MatchPolicy::Confusable),
-        region: region.unwrap_or(RegionPolicy::Lenient),
+        policy: policy.unwrap_or_default(),
+        region: region.unwrap_or_default(),
         freshness_hours,
     })
 }

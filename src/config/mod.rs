@@ -17,7 +17,7 @@ use std::path::Path;
 
 pub use camera::Camera;
 pub use centre::{AckMode, Centre};
-pub use hotlist::{HotlistFile, MatchPolicy, RegionPolicy};
+pub use hotlist::HotlistFile;
 pub use section::KeyDoc;
 pub use site::Site;
 pub use store::{Retention, Store};

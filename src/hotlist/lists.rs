@@ -16,37 +16,13 @@ use std::time::Duration;
 use super::Error;
 use super::index::{Entry, Index};
 use super::normalise::normalise;
-use crate::domain::{ListId, Severity, TimeMs};
+use crate::domain::{ListId, MatchPolicy, RegionPolicy, Severity, TimeMs};
 
 /// Most bytes of a list's file.
 pub const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// Fewest letters and digits of an entry.
 pub const MIN_SIGNIFICANT: usize = 4;
-
-/// How much a plate may differ from an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MatchPolicy {
-    /// Not at all.
-    Exact,
-    /// By characters that look alike.
-    #[default]
-    Confusable,
-    /// By these and one insertion, deletion or substitution (entries of 5 characters and more).
-    Near,
-}
-
-/// What an entry's `PlateState` demands of a read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RegionPolicy {
-    /// Nothing; an entry that agrees goes first.
-    #[default]
-    Lenient,
-    /// The same region: a read whose region is another or unknown does not match an entry that names one.
-    Strict,
-}
 
 /// What the config says of a list.
 #[derive(Debug, Clone)]

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use super::index::Entry;
-use super::lists::{List, MatchPolicy, RegionPolicy};
+use super::lists::List;
 use crate::domain::confusable::alike;
-use crate::domain::{How, ListMatch, PlateRead, TimeMs};
+use crate::domain::{How, ListMatch, MatchPolicy, PlateRead, RegionPolicy, TimeMs};
 
 /// Shortest entry that one edit may match: with fewer characters half of all plates would be near.
 const NEAR_MIN_LEN: usize = 5;

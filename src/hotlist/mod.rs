@@ -15,7 +15,7 @@ pub mod normalise;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-pub use lists::{List, ListSettings, MatchPolicy, RegionPolicy, load_csv};
+pub use lists::{List, ListSettings, load_csv};
 pub use matcher::Matcher;
 
 use crate::domain::ListId;

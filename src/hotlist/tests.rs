@@ -4,7 +4,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{Candidate, How, Lattice, ListMatch, PlateRead, PlateText, Position, Severity, TimeMs};
+use crate::domain::{
+    Candidate, How, Lattice, ListMatch, MatchPolicy, PlateRead, PlateText, Position, Severity, TimeMs,
+};
 
 /// 2026-03-01 12:00 UTC.
 const NOW: TimeMs = TimeMs(1_772_366_400_000);

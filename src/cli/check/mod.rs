@@ -120,14 +120,22 @@ fn all(args: &Args) -> Vec<Finding> {
 fn of_config(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     if config.cameras.iter().all(|c| !c.enabled) {
-        findings.push(Finding::failure("config", "no camera is configured", "add a [[camera]] with id, number and uri"));
+        findings.push(Finding::failure(
+            "config",
+            "no camera is configured",
+            "add a [[camera]] with id, number and uri",
+        ));
     }
     if config.centre.is_none() {
         let todo = "add [centre], or run `watchpost init --centre DIR` for a centre on this machine";
         findings.push(Finding::warning("config", "no centre is configured: hits stay on this box", todo));
     }
     if config.hotlists.is_empty() {
-        findings.push(Finding::warning("config", "no hotlist is configured: reads make no hits", "add a [[hotlist.list]]"));
+        findings.push(Finding::warning(
+            "config",
+            "no hotlist is configured: reads make no hits",
+            "add a [[hotlist.list]]",
+        ));
     }
     findings
 }
