@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    Candidate, How, Lattice, ListMatch, MatchPolicy, PlateRead, PlateText, Position, Severity, TimeMs,
+    Candidate, How, Lattice, ListMatch, MatchPolicy, PlateRead, PlateText, Position, RegionPolicy, Severity, TimeMs,
 };
 
 /// 2026-03-01 12:00 UTC.
