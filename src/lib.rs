@@ -17,6 +17,7 @@
 //! `store::Recorder` → `centre::publish`. **The path of a command**: envelope → authorise → executor → reply.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+#![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::cast_sign_loss))]
 
 pub mod camera;
 pub mod centre;

@@ -267,7 +267,9 @@ mod tests {
             |mut rows| {
                 for row in &mut rows {
                     let sum: f32 = row.iter().sum();
-                    row.iter_mut().for_each(|v| *v /= sum);
+                    for v in row {
+                        *v /= sum;
+                    }
                 }
                 rows
             },

@@ -1,3 +1,15 @@
 //! The one integration binary: real parts, one file a behaviour.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    reason = "tests say what is wrong by failing"
+)]
+
+#[cfg(feature = "onnx")]
+mod models;
 mod tidy;

@@ -331,8 +331,8 @@ impl Manifest {
 
     fn input_faults(&self, check: &mut impl FnMut(bool, String)) {
         let input = &self.input;
-        let size = input.size.iter().all(|s| (8..=MAX_SIDE).contains(s));
-        check(size, format!("input.size = {:?}: both must be within 8 and {MAX_SIDE}", input.size));
+        let size = input.size.iter().all(|s| (4..=MAX_SIDE).contains(s));
+        check(size, format!("input.size = {:?}: both must be within 4 and {MAX_SIDE}", input.size));
         let channels = if input.colour == Colour::Grey { 1 } else { 3 };
         check(
             input.channels == channels,

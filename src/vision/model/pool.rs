@@ -100,7 +100,7 @@ mod tests {
     fn callers_are_served_in_the_order_they_came_so_none_starves() {
         let pool = Pool::new(vec![()]).unwrap();
         let first = pool.take();
-        let (say, heard) = mpsc::channel();
+        let (say, heard) = mpsc::sync_channel(8);
         std::thread::scope(|scope| {
             for n in 0..8 {
                 let (pool, say) = (&pool, say.clone());
