@@ -1,0 +1,414 @@
+//! Topics of MQTT: the only place where their strings are written.
+//!
+//! Every topic is `<root>/<site>/<box>/<kind…>`, the root being `watchpost/v1` unless configured otherwise. [`Topics`]
+//! builds those of one box, [`parse`] takes one apart and refuses whatever [`Topics`] would not have built, and the
+//! filters say what each side subscribes to. A topic is also the `external_aad` of the message under it
+//! ([`super::cose`]), so a message cannot be moved to another box, severity or operation.
+
+use std::fmt;
+
+use crate::domain::{BoxId, CameraId, EventId, IdError, Severity, SiteId};
+
+/// The root that a fleet uses unless its config says otherwise.
+pub const DEFAULT_ROOT: &str = "watchpost/v1";
+/// Longest topic that is parsed, in bytes.
+pub const MAX_TOPIC: usize = 256;
+/// Longest operation name and command id in a topic, in bytes.
+pub const MAX_SEGMENT: usize = 40;
+
+/// Why a text is no root or no topic.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The root has empty levels, wildcards or is too long.
+    #[error(
+        "topic root {root:?}: levels of letters, digits, '-', '_' and '.' are wanted, joined by '/', without wildcards"
+    )]
+    Root {
+        /// The root as it came.
+        root: String,
+    },
+    /// The topic is longer than [`MAX_TOPIC`].
+    #[error("a topic of {bytes} bytes: at most 256 are taken")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The topic is under another root.
+    #[error("topic {topic:?} is not under the root {root:?}")]
+    OtherRoot {
+        /// The topic.
+        topic: String,
+        /// The root that was wanted.
+        root: String,
+    },
+    /// A site, box or camera in it is no id.
+    #[error("topic {topic:?}: {source}")]
+    Id {
+        /// The topic.
+        topic: String,
+        /// What is wrong with the id.
+        source: IdError,
+    },
+    /// What follows the box names no kind of message.
+    #[error("topic {topic:?}: {rest:?} is no kind of message")]
+    Kind {
+        /// The topic.
+        topic: String,
+        /// What follows the box.
+        rest: String,
+    },
+}
+
+/// What kind of message a topic carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// Online, stopped, offline: up, retained, last will.
+    Status,
+    /// Status of one camera: up, retained.
+    CameraStatus(CameraId),
+    /// Alerts of one severity: up.
+    Alert(Severity),
+    /// Entries about shed alerts: up, acknowledged like alerts.
+    Shed,
+    /// The centre's ack: down.
+    Ack,
+    /// A command: down.
+    Command {
+        /// Operation, as `camera.set`.
+        op: String,
+        /// Id of the command.
+        id: String,
+    },
+    /// The answer to a command: up.
+    Reply {
+        /// Operation.
+        op: String,
+        /// Id of the command.
+        id: String,
+    },
+    /// A chunk of large content: down.
+    Blob {
+        /// SHA-256 of the whole.
+        sha256: [u8; 32],
+        /// Number of the chunk, from 0.
+        chunk: u32,
+    },
+    /// A chunk of an image, clip or large answer: up.
+    Evidence {
+        /// Sighting that it belongs to.
+        id: EventId,
+        /// Number of the chunk, from 0.
+        chunk: u32,
+    },
+    /// Signed checkpoints of the audit log: up.
+    Audit,
+    /// Health: up, QoS 0.
+    Health,
+}
+
+/// A topic taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The site.
+    pub site: SiteId,
+    /// The box.
+    pub box_id: BoxId,
+    /// What it carries.
+    pub kind: Kind,
+}
+
+/// Builds the topics of one box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topics {
+    base: String,
+}
+
+impl Topics {
+    /// Topics of `box_id` at `site` under `root`.
+    ///
+    /// # Errors
+    /// [`Error::Root`] when `root` is no plain topic.
+    pub fn new(root: &str, site: &SiteId, box_id: &BoxId) -> Result<Self, Error> {
+        check_root(root)?;
+        Ok(Self { base: format!("{root}/{site}/{box_id}") })
+    }
+
+    /// Topic of a message of this `kind`.
+    #[must_use]
+    pub fn of(&self, kind: &Kind) -> String {
+        format!("{}/{kind}", self.base)
+    }
+
+    /// Online, stopped, offline.
+    #[must_use]
+    pub fn status(&self) -> String {
+        self.of(&Kind::Status)
+    }
+
+    /// Status of `camera`.
+    #[must_use]
+    pub fn camera_status(&self, camera: &CameraId) -> String {
+        self.of(&Kind::CameraStatus(camera.clone()))
+    }
+
+    /// Alerts of `severity`.
+    #[must_use]
+    pub fn alert(&self, severity: Severity) -> String {
+        self.of(&Kind::Alert(severity))
+    }
+
+    /// Entries about shed alerts.
+    #[must_use]
+    pub fn shed(&self) -> String {
+        self.of(&Kind::Shed)
+    }
+
+    /// The centre's ack.
+    #[must_use]
+    pub fn ack(&self) -> String {
+        self.of(&Kind::Ack)
+    }
+
+    /// Health.
+    #[must_use]
+    pub fn health(&self) -> String {
+        self.of(&Kind::Health)
+    }
+
+    /// What the box subscribes to: acks, commands, blobs.
+    #[must_use]
+    pub fn box_filters(&self) -> [String; 3] {
+        let base = &self.base;
+        [format!("{base}/ack"), format!("{base}/cmd/+/+"), format!("{base}/blob/+/+")]
+    }
+}
+
+/// What the centre subscribes to: everything that boxes under `root` send up and that is signed.
+///
+/// # Errors
+/// [`Error::Root`] when `root` is no plain topic.
+pub fn centre_filters(root: &str) -> Result<Vec<String>, Error> {
+    check_root(root)?;
+    let kinds = ["status", "camera/+/status", "alert/#", "health", "audit", "reply/+/+", "evidence/+/+"];
+    Ok(kinds.iter().map(|kind| format!("{root}/+/+/{kind}")).collect())
+}
+
+/// Lines of a mosquitto ACL in which a box (the user of a certificate, its CN) writes and reads its own topics alone,
+/// and the user `centre` reads all and writes what goes down.
+///
+/// # Errors
+/// [`Error::Root`] when `root` is no plain topic.
+pub fn mosquitto_acl(root: &str, centre: &str) -> Result<String, Error> {
+    use std::fmt::Write as _;
+    check_root(root)?;
+    let up = [
+        "status",
+        "camera/+/status",
+        "alert/+",
+        "reply/+/+",
+        "evidence/+/+",
+        "audit",
+        "health",
+        "json/#",
+        "onvif-ej/#",
+    ];
+    let down = ["ack", "cmd/+/+", "blob/+/+"];
+    let mut acl = format!("user {centre}\ntopic read {root}/#\n");
+    // Writing to a String cannot fail.
+    for kind in down {
+        let _ = writeln!(acl, "topic write {root}/+/+/{kind}");
+    }
+    acl.push('\n');
+    for kind in up {
+        let _ = writeln!(acl, "pattern write {root}/+/%u/{kind}");
+    }
+    for kind in down {
+        let _ = writeln!(acl, "pattern read {root}/+/%u/{kind}");
+    }
+    Ok(acl)
+}
+
+/// Takes `topic` apart.
+///
+/// # Errors
+/// When it is not exactly what [`Topics::of`] builds under `root`.
+pub fn parse(root: &str, topic: &str) -> Result<Address, Error> {
+    if topic.len() > MAX_TOPIC {
+        return Err(Error::TooLong { bytes: topic.len() });
+    }
+    let below = topic
+        .strip_prefix(root)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .ok_or_else(|| Error::OtherRoot { topic: topic.to_owned(), root: root.to_owned() })?;
+    let bad_id = |source| Error::Id { topic: topic.to_owned(), source };
+    let mut levels = below.splitn(3, '/');
+    let site = SiteId::new(levels.next().unwrap_or_default()).map_err(bad_id)?;
+    let box_id = BoxId::new(levels.next().unwrap_or_default()).map_err(bad_id)?;
+    let rest = levels.next().unwrap_or_default();
+    let kind =
+        kind_of(rest).ok_or_else(|| Error::Kind { topic: topic.to_owned(), rest: rest.chars().take(80).collect() })?;
+    Ok(Address { site, box_id, kind })
+}
+
+/// The kind that `rest`, the levels after the box, names.
+fn kind_of(rest: &str) -> Option<Kind> {
+    let levels: Vec<&str> = rest.split('/').collect();
+    let kind = match levels.as_slice() {
+        ["status"] => Kind::Status,
+        ["health"] => Kind::Health,
+        ["audit"] => Kind::Audit,
+        ["ack"] => Kind::Ack,
+        ["alert", "shed"] => Kind::Shed,
+        ["alert", severity] => Kind::Alert(Severity::ALL.into_iter().find(|s| s.as_str() == *severity)?),
+        ["camera", camera, "status"] => Kind::CameraStatus(CameraId::new(camera).ok()?),
+        ["cmd", op, id] => Kind::Command { op: segment(op)?, id: segment(id)? },
+        ["reply", op, id] => Kind::Reply { op: segment(op)?, id: segment(id)? },
+        ["blob", digest, chunk] => Kind::Blob { sha256: hex32(digest)?, chunk: chunk.parse().ok()? },
+        ["evidence", id, chunk] => {
+            let id = EventId(uuid::Uuid::try_parse(id).ok()?.into_bytes());
+            Kind::Evidence { id, chunk: chunk.parse().ok()? }
+        }
+        _ => return None,
+    };
+    // Numbers and ids have one spelling: `+7`, `007`, or an upper-case UUID come back different.
+    (kind.to_string() == rest).then_some(kind)
+}
+
+impl fmt::Display for Kind {
+    /// The levels after the box.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status => f.write_str("status"),
+            Self::CameraStatus(camera) => write!(f, "camera/{camera}/status"),
+            Self::Alert(severity) => write!(f, "alert/{}", severity.as_str()),
+            Self::Shed => f.write_str("alert/shed"),
+            Self::Ack => f.write_str("ack"),
+            Self::Command { op, id } => write!(f, "cmd/{op}/{id}"),
+            Self::Reply { op, id } => write!(f, "reply/{op}/{id}"),
+            Self::Blob { sha256, chunk } => {
+                f.write_str("blob/")?;
+                sha256.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+                write!(f, "/{chunk}")
+            }
+            Self::Evidence { id, chunk } => write!(f, "evidence/{id}/{chunk}"),
+            Self::Audit => f.write_str("audit"),
+            Self::Health => f.write_str("health"),
+        }
+    }
+}
+
+/// An operation or command id: 1 to [`MAX_SEGMENT`] of `a-z`, `0-9`, `-`, `_`, `.`.
+fn segment(text: &str) -> Option<String> {
+    let good = (1..=MAX_SEGMENT).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b));
+    good.then(|| text.to_owned())
+}
+
+fn hex32(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0_u8; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (i, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+fn check_root(root: &str) -> Result<(), Error> {
+    let level = |l: &str| !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if root.len() <= 64 && root.split('/').all(level) {
+        Ok(())
+    } else {
+        Err(Error::Root { root: root.chars().take(80).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn topics() -> Topics {
+        Topics::new(DEFAULT_ROOT, &SiteId::new("north").unwrap(), &BoxId::new("box-1").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn topics_are_those_of_the_contract() {
+        let t = topics();
+        assert_eq!(t.status(), "watchpost/v1/north/box-1/status");
+        assert_eq!(t.alert(Severity::Critical), "watchpost/v1/north/box-1/alert/critical");
+        assert_eq!(t.camera_status(&CameraId::new("gate").unwrap()), "watchpost/v1/north/box-1/camera/gate/status");
+        assert_eq!(t.ack(), "watchpost/v1/north/box-1/ack");
+        assert_eq!(t.box_filters()[1], "watchpost/v1/north/box-1/cmd/+/+");
+        assert!(centre_filters(DEFAULT_ROOT).unwrap().contains(&"watchpost/v1/+/+/alert/#".to_owned()));
+    }
+
+    #[test]
+    fn every_kind_comes_back_from_its_topic() {
+        let id = EventId::from_parts(1_767_225_600_000, [7; 10]);
+        let kinds = [
+            Kind::Status,
+            Kind::CameraStatus(CameraId::new("gate").unwrap()),
+            Kind::Alert(Severity::Info),
+            Kind::Shed,
+            Kind::Ack,
+            Kind::Command { op: "camera.set".into(), id: "01hx".into() },
+            Kind::Reply { op: "camera.set".into(), id: "01hx".into() },
+            Kind::Blob { sha256: [0xab; 32], chunk: 12 },
+            Kind::Evidence { id, chunk: 0 },
+            Kind::Audit,
+            Kind::Health,
+        ];
+        for kind in kinds {
+            let address = parse(DEFAULT_ROOT, &topics().of(&kind)).unwrap();
+            assert_eq!(address.kind, kind);
+            assert_eq!((address.site.as_str(), address.box_id.as_str()), ("north", "box-1"));
+        }
+    }
+
+    #[test]
+    fn what_would_not_be_built_is_refused() {
+        for bad in [
+            "",
+            "other/v1/north/box-1/status",
+            "watchpost/v1north/box-1/status",
+            "watchpost/v1/north/box-1",
+            "watchpost/v1/north/box-1/",
+            "watchpost/v1/North/box-1/status",
+            "watchpost/v1/north/box-1/status/",
+            "watchpost/v1/north/box-1/alert/urgent",
+            "watchpost/v1/north/box-1/alert/INFO",
+            "watchpost/v1/north/box-1/alert/+",
+            "watchpost/v1/north/box-1/camera/a b/status",
+            "watchpost/v1/north/box-1/blob/00/1",
+            "watchpost/v1/north/box-1/cmd//1",
+            "watchpost/v1/north/box-1/evidence/0191B2C3-0000-7000-8000-000000000000/1",
+        ] {
+            assert!(parse(DEFAULT_ROOT, bad).is_err(), "{bad}");
+        }
+        let blob = topics().of(&Kind::Blob { sha256: [0; 32], chunk: 7 });
+        assert!(parse(DEFAULT_ROOT, &blob.replace("/7", "/07")).is_err());
+        assert!(parse(DEFAULT_ROOT, &blob.replace("/7", "/+7")).is_err());
+    }
+
+    #[test]
+    fn roots_with_wildcards_or_empty_levels_are_refused() {
+        let (site, box_id) = (SiteId::new("s").unwrap(), BoxId::new("b").unwrap());
+        for bad in ["", "/", "a//b", "a/+", "#", "a/", "$SYS", "a b"] {
+            assert!(matches!(Topics::new(bad, &site, &box_id), Err(Error::Root { .. })), "{bad}");
+            assert!(centre_filters(bad).is_err() && mosquitto_acl(bad, "centre").is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_any_text_does_not_panic_and_gives_back_what_it_took(rest in "[ -~é/]{0,80}") {
+            let topic = format!("{DEFAULT_ROOT}/north/box-1/{rest}");
+            if let Ok(address) = parse(DEFAULT_ROOT, &topic) {
+                prop_assert_eq!(topics().of(&address.kind), topic);
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! [`CameraStatus`]: what one camera is doing. Retained; sent when it changes.
+
+use std::sync::atomic::Ordering;
+
+use minicbor::{Decode, Encode};
+use serde_json::{Value, json};
+
+use super::{Wire, check_text, cut};
+use crate::centre::topics::Kind;
+use crate::domain::TimeMs;
+use crate::health::{CameraCounters, CameraState};
+
+const VERSION: u8 = 1;
+const MAX_REASON: usize = 160;
+
+/// What a camera is doing, in the four words of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Link {
+    /// Frames arrive.
+    #[n(0)]
+    Online,
+    /// No frames.
+    #[n(1)]
+    Offline,
+    /// Switched off by the config.
+    #[n(2)]
+    Disabled,
+    /// Frames arrive, but something is wrong.
+    #[n(3)]
+    Degraded,
+}
+
+impl Link {
+    /// The word in JSON and on the screen.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Offline => "offline",
+            Self::Disabled => "disabled",
+            Self::Degraded => "degraded",
+        }
+    }
+
+    /// The word, and the reason, for what the counters say of a camera.
+    #[must_use]
+    pub fn of(state: &CameraState) -> (Self, Option<String>) {
+        match state {
+            CameraState::Starting => (Self::Offline, Some("starting".to_owned())),
+            CameraState::Online => (Self::Online, None),
+            CameraState::Offline(reason) => (Self::Offline, Some(cut(reason, MAX_REASON))),
+            CameraState::Degraded(reason) => (Self::Degraded, Some(cut(reason, MAX_REASON))),
+            CameraState::Ended => (Self::Offline, Some("file has ended".to_owned())),
+        }
+    }
+}
+
+/// Status of one camera.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct CameraStatus {
+    #[n(0)]
+    version: u8,
+    /// What it is doing.
+    #[n(1)]
+    pub state: Link,
+    /// Why, when it is not simply online; at most 160 bytes.
+    #[n(2)]
+    pub reason: Option<String>,
+    /// Its number, as alerts name it.
+    #[n(3)]
+    pub number: u16,
+    /// Latitude and longitude, in 10⁻⁷ degrees.
+    #[n(4)]
+    pub location: Option<[i32; 2]>,
+    /// Frames that the decoder gave, since the start.
+    #[n(5)]
+    pub received: u64,
+    /// Frames that were analysed.
+    #[n(6)]
+    pub analysed: u64,
+    /// Frames replaced by a newer one before they were analysed.
+    #[n(7)]
+    pub dropped: u64,
+    /// Received, analysed and dropped a second over the last while, in hundredths.
+    #[n(8)]
+    pub rates: Option<[u32; 3]>,
+    /// When its newest frame was captured.
+    #[n(9)]
+    pub last_frame: Option<TimeMs>,
+    /// When this was signed.
+    #[n(10)]
+    pub time: TimeMs,
+}
+
+impl CameraStatus {
+    /// Status of camera `number` by its counters.
+    #[must_use]
+    pub fn of(number: u16, counters: &CameraCounters, time: TimeMs) -> Self {
+        let (state, reason) = Link::of(&counters.state());
+        let last = counters.last_frame_ms.load(Ordering::Relaxed);
+        Self {
+            version: VERSION,
+            state,
+            reason,
+            number,
+            location: None,
+            received: counters.received.get(),
+            analysed: counters.analysed.get(),
+            dropped: counters.dropped.get(),
+            rates: None,
+            last_frame: (last > 0).then_some(TimeMs(last)),
+            time,
+        }
+    }
+
+    /// With where the camera is: latitude and longitude in degrees. What is no place on Earth is left out.
+    #[must_use]
+    pub fn at(mut self, location: Option<[f64; 2]>) -> Self {
+        self.location = location.and_then(|[lat, lon]| {
+            let on_earth = (-90.0..=90.0).contains(&lat) && (-180.0..=180.0).contains(&lon);
+            on_earth.then(|| [e7(lat), e7(lon)])
+        });
+        self
+    }
+
+    /// With the rates since an earlier status of the same camera.
+    #[must_use]
+    pub fn since(mut self, earlier: &Self) -> Self {
+        let ms = self.time.since(earlier.time);
+        let rate = |now: u64, then: u64| {
+            let hundredths = now.saturating_sub(then).saturating_mul(100_000).checked_div(ms).unwrap_or(0);
+            u32::try_from(hundredths).unwrap_or(u32::MAX)
+        };
+        self.rates = (ms > 0).then(|| {
+            [
+                rate(self.received, earlier.received),
+                rate(self.analysed, earlier.analysed),
+                rate(self.dropped, earlier.dropped),
+            ]
+        });
+        self
+    }
+}
+
+/// Degrees in 10⁻⁷; within ±180 that fits.
+#[expect(clippy::cast_possible_truncation, reason = "checked to be within ±180 degrees: at most 1.8e9")]
+fn e7(degrees: f64) -> i32 {
+    (degrees * 1e7).round() as i32
+}
+
+impl Wire for CameraStatus {
+    const NAME: &'static str = "camera";
+    const VERSION: u8 = VERSION;
+    const MAX_SIGNED: usize = 512;
+
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        if let Some([lat, lon]) = self.location
+            && !((-900_000_000..=900_000_000).contains(&lat) && (-1_800_000_000..=1_800_000_000).contains(&lon))
+        {
+            return Err(("location", format!("[{lat}, {lon}] is no place on Earth")));
+        }
+        self.reason.as_ref().map_or(Ok(()), |reason| check_text("reason", reason, MAX_REASON))
+    }
+
+    fn fits(&self, kind: &Kind) -> bool {
+        matches!(kind, Kind::CameraStatus(_))
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "kind": Self::NAME,
+            "version": self.version,
+            "state": self.state.as_str(),
+            "reason": self.reason,
+            "number": self.number,
+            "location": self.location.map(|[lat, lon]| [f64::from(lat) / 1e7, f64::from(lon) / 1e7]),
+            "frames": { "received": self.received, "analysed": self.analysed, "dropped": self.dropped },
+            "fps": self.rates.map(|[received, analysed, dropped]| json!({
+                "received": f64::from(received) / 100.0,
+                "analysed": f64::from(analysed) / 100.0,
+                "dropped": f64::from(dropped) / 100.0,
+            })),
+            "last_frame": self.last_frame.map(|t| t.to_string()),
+            "time": self.time.to_string(),
+            "time_ms": self.time.0,
+        })
+    }
+}
