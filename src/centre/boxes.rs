@@ -9,6 +9,7 @@
 //! Who can write the file decides who is believed: it lies beside the centre's keys, 0600.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -108,7 +109,8 @@ impl Boxes {
         let mut text = String::from("# Boxes that this centre believes; written by `watchpost init`, kept by hand.\n");
         for (id, known) in &self.0 {
             let key = STANDARD.encode(known.key.to_spki());
-            text += &format!("\n[[box]]\nid = \"{id}\"\nsite = \"{}\"\npublic_key = \"{key}\"\n", known.site);
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\n[[box]]\nid = \"{id}\"\nsite = \"{}\"\npublic_key = \"{key}\"\n", known.site);
         }
         text
     }

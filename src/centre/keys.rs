@@ -310,7 +310,8 @@ pub fn random_32() -> Result<Zeroizing<[u8; 32]>, Error> {
 pub fn refuse_exposed(path: &Path) -> Result<(), Error> {
     let meta = fs::metadata(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
     let mode = meta.permissions().mode() & 0o7777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(Error::Exposed { path: path.to_owned(), mode }) }
+    let others = mode & 0o077;
+    if others == 0 { Ok(()) } else { Err(Error::Exposed { path: path.to_owned(), mode }) }
 }
 
 /// Writes a file that must not be there yet, durably, with `mode`.

@@ -235,7 +235,9 @@ impl Alert {
         self.candidates = self.candidates.filter(|list| !list.is_empty());
         if let Some(candidates) = &mut self.candidates {
             candidates.truncate(Self::MAX_CANDIDATES);
-            candidates.iter_mut().for_each(|c| c.permille = c.permille.min(1000));
+            for candidate in candidates {
+                candidate.permille = candidate.permille.min(1000);
+            }
         }
         self.confidence = self.confidence.map(|c| c.min(1000));
         if let Some(vehicle) = &mut self.vehicle {

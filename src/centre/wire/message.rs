@@ -85,12 +85,14 @@ impl Place<'_> {
     }
 }
 
+type Attempt = fn(&[u8]) -> Result<Message, Error>;
+
 /// The message that `payload` is, by its content alone: the formats differ so much that at most one fits.
 ///
 /// # Errors
 /// What each format found wrong, when none fits.
 pub fn guess(payload: &[u8]) -> Result<Message, Vec<Error>> {
-    let tries: [fn(&[u8]) -> Result<Message, Error>; 6] = [
+    let tries: [Attempt; 6] = [
         |p| decode(p).map(|m| Message::Alert(Box::new(m))),
         |p| decode(p).map(Message::Shed),
         |p| decode(p).map(Message::Ack),
