@@ -30,43 +30,54 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
 free_port() {
     local port
-    while port=$((20000 + RANDOM % 20000)); (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
+    while port=$((20000 + RANDOM % 20000)); listens "$port"; do :; done
     echo "$port"
 }
 
-# until_port PORT NAME: waits until something listens there, 10 s at most
-until_port() {
+# await WHAT COMMAND...: until the command succeeds, 10 s at most
+await() {
+    local what=$1
+    shift
     for _ in {1..100}; do
-        (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return
+        "$@" 2>/dev/null && return
         sleep 0.1
     done
-    echo "demo: $2 does not listen on port $1" >&2
+    echo "demo: $what did not come up within 10 s" >&2
     exit 1
 }
 
-# camera ID NUMBER URI [LINE ...]
+listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# camera ID NUMBER URI: a section of the configuration; files play at their own speed
 camera() {
     printf '[[camera]]\nid = "%s"\nnumber = %d\nuri = "%s"\n' "$1" "$2" "$3"
-    shift 3
-    printf '%s\n' "$@" ''
+    [[ $3 == rtsp:* ]] || echo 'realtime = true'
+    echo
 }
 
 say "Building (the first time takes some minutes)"
 cargo build --release --features testkit --bins --example rtsp_server
-PATH=$PWD/target/release:$PWD/target/release/examples:/usr/sbin:$PATH
+built=$(realpath "${CARGO_TARGET_DIR:-target}")/release
+PATH=$built:$built/examples:/usr/sbin:$PATH
 
 say "Making keys, certificates and the broker's configuration"
-broker_port=$(free_port)
-rtsp_port=$(free_port)
-watchpost init --centre "$work" --port "$broker_port"
+port=$(free_port)
+watchpost init --centre "$work/centre" --dir "$work" --site demo --box box-1 --port "$port" >"$work/init.log"
+
+mosquitto -c "$work/centre/broker/mosquitto.conf" >"$work/broker.log" 2>&1 &
+children+=($!)
+rtsp_server "$clips/street-a.mp4" 0 >"$work/rtsp.url" 2>"$work/rtsp.log" & # a port of its own choice; it prints its address
+children+=($!)
+await "mosquitto" listens "$port"
+await "the RTSP server" grep -q rtsp: "$work/rtsp.url"
 
 mkdir -p "$work/conf.d"
 {
-    camera street-a 1 "file://$clips/street-a.mp4"
-    camera street-b 2 "file://$clips/street-b.mp4"
-    camera gate 3 "rtsp://127.0.0.1:$rtsp_port/stream"
+    camera street-a 1 "$clips/street-a.mp4"
+    camera street-b 2 "$clips/street-b.mp4"
+    camera gate 3 "$(cat "$work/rtsp.url")"
     if [ -f "${WATCHPOST_DATA-}/videos/toll-parkpow.mp4" ]; then
-        camera toll 4 "file://$(realpath "$WATCHPOST_DATA")/videos/toll-parkpow.mp4"
+        camera toll 4 "$(realpath "$WATCHPOST_DATA")/videos/toll-parkpow.mp4"
     fi
     cat <<TOML
 [[hotlist.list]]
@@ -74,33 +85,26 @@ id = "watched"
 number = 1
 file = "$clips/hotlist.csv"
 severity = "info"
-match = "confusable"
+policy = "confusable"
 
 [[hotlist.list]]
 id = "stolen"
 number = 2
 file = "$clips/hotlist-serious.csv"
 severity = "serious"
-match = "confusable"
+policy = "confusable"
 TOML
 } >"$work/conf.d/demo.toml"
 
-mosquitto -c "$work/centre/broker/mosquitto.conf" >"$work/broker.log" 2>&1 &
-children+=($!)
-rtsp_server "$clips/street-a.mp4" "$rtsp_port" >"$work/rtsp.log" 2>&1 &
-children+=($!)
-until_port "$broker_port" mosquitto
-until_port "$rtsp_port" "the RTSP server"
-
 say "What the centre sees (verified, acknowledged, each alert once)"
-watchpostctl --centre "$work/centre" tail &
+watchpostctl tail --centre "$work/centre" &
 centre=$!
 children+=("$centre")
 SECONDS=0
 watchpost run --config "$work/watchpost.toml" --until-eos >"$work/box.log" 2>&1
 seconds=$SECONDS
-kill -INT "$centre" # it prints its summary: alerts, duplicates, gaps
-wait "$centre" || true
+kill -TERM "$centre" # it prints its summary: alerts, duplicates, gaps
+wait "$centre"
 
 say "Annotated pictures"
 rm -rf "$pictures"
