@@ -1,1 +1,153 @@
 //! Sources of frames: opens, decodes, watches for stalls, backs off and reopens.
+//!
+//! [`open`] gives a [`Source`]; [`Camera::run`] is the loop around it that keeps a camera going. A live source hands out
+//! the newest frame and counts those it replaced; a file hands out every frame and then ends. What a camera's failure
+//! costs is that camera's frames and nothing else: each one has its own pipeline and its own analysis thread, which
+//! calls [`Source::next`] and blocks there.
+//!
+//! Frames keep the decoder's own pixel format and lie in its buffers ([`crate::domain::Frame`] is a handle): nothing is
+//! copied or converted here. Pipelines are texts (`pipelines/`), put together by the container and codec that were
+//! found; nothing is plugged in by guessing, since the bytes come from a network.
+//!
+//! Called by `supervise` (cameras) and `cli` (`read`, `check`). Left out: motion, masks and zones, which are vision's.
+
+pub mod error;
+pub mod replay;
+pub mod run;
+pub mod still;
+pub mod uri;
+
+#[cfg(feature = "gst")]
+mod container;
+#[cfg(feature = "gst")]
+mod frame;
+#[cfg(feature = "gst")]
+mod gst;
+#[cfg(feature = "gst")]
+mod link;
+#[cfg(feature = "gst")]
+mod pace;
+#[cfg(feature = "gst")]
+pub mod pipeline;
+#[cfg(feature = "gst")]
+mod slot;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use error::Error;
+pub use run::{Camera, CameraEvent};
+pub use uri::{Credential, SourceUri};
+
+use crate::clock::Clock;
+use crate::domain::{CameraId, Frame};
+use crate::health::CameraCounters;
+
+/// Largest picture that is accepted, long side and short side in pixels.
+pub const MAX_SIDES: (u32, u32) = (4096, 2304);
+
+/// Whether a picture of this size is accepted, lying or standing.
+#[must_use]
+pub fn fits(width: u32, height: u32) -> bool {
+    width > 0 && height > 0 && width.max(height) <= MAX_SIDES.0 && width.min(height) <= MAX_SIDES.1
+}
+
+/// What a camera needs to be opened and kept going.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The camera's name.
+    pub id: CameraId,
+    /// Its number in alerts.
+    pub number: u16,
+    /// Where its pictures come from.
+    pub uri: SourceUri,
+    /// User and password; goes before one that stood in the address.
+    pub credential: Option<Credential>,
+    /// Name of an embedded pipeline (`pipelines/`) or path of a text file, instead of the one chosen by codec.
+    pub pipeline: Option<String>,
+    /// At most so many frames a second are handed out; the others are decoded (they carry the picture on) and skipped.
+    pub fps: Option<f32>,
+    /// Plays a file at its own pace, newest frame first, as a camera would; without it every frame counts.
+    pub realtime: bool,
+    /// No frame for so long is a stall: the source is closed and opened again.
+    pub stall_after: Duration,
+    /// The same for the first frame after opening, which has to wait for a key frame.
+    pub first_frame_within: Duration,
+    /// Shortest wait before a camera is opened again; it doubles with each failure.
+    pub back_off_first: Duration,
+    /// Longest wait before a camera is opened again.
+    pub back_off_most: Duration,
+}
+
+impl Settings {
+    /// Defaults: pipeline by codec, all frames, stall after 5 s (10 s for the first frame), back-off 0.5 s to 30 s.
+    #[must_use]
+    pub fn new(id: CameraId, number: u16, uri: SourceUri) -> Self {
+        Self {
+            id,
+            number,
+            uri,
+            credential: None,
+            pipeline: None,
+            fps: None,
+            realtime: false,
+            stall_after: Duration::from_secs(5),
+            first_frame_within: Duration::from_secs(10),
+            back_off_first: Duration::from_millis(500),
+            back_off_most: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What a source has next.
+#[derive(Debug)]
+pub enum Next {
+    /// A frame.
+    Frame(Frame),
+    /// Nothing came in the time that was asked for.
+    Idle,
+    /// The file is over; asking again gives the same.
+    End,
+}
+
+/// Something that gives frames.
+pub trait Source: Send {
+    /// The next frame: live the newest one, of a file the one after the last. Blocks up to `wait`.
+    ///
+    /// # Errors
+    /// The source is broken: it is to be dropped and opened again. Frames that came before are handed out first.
+    fn next(&mut self, wait: Duration) -> Result<Next, Error>;
+}
+
+/// Opens the source of `settings`. Does not wait for a network: what goes wrong there, [`Source::next`] tells.
+///
+/// `counters` gets `received`, `dropped` and `last_frame_ms` as frames arrive, in a thread of the source.
+///
+/// # Errors
+/// A file that cannot be read or played, a faulty pipeline, an element that is not installed.
+#[cfg(feature = "gst")]
+pub fn open(settings: &Settings, clock: &Clock, counters: Arc<CameraCounters>) -> Result<Box<dyn Source>, Error> {
+    Ok(Box::new(gst::GstSource::open(settings, clock, counters)?))
+}
+
+/// Opens the source of `settings`.
+///
+/// # Errors
+/// Always [`Error::NotBuilt`]: this build has no GStreamer.
+#[cfg(not(feature = "gst"))]
+pub fn open(settings: &Settings, _clock: &Clock, _counters: Arc<CameraCounters>) -> Result<Box<dyn Source>, Error> {
+    Err(Error::NotBuilt { origin: settings.uri.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_accepted_lying_and_standing_up_to_the_bound() {
+        assert!(fits(4096, 2304) && fits(2304, 4096) && fits(1, 1) && fits(1919, 1079));
+        assert!(!fits(4097, 16) && !fits(2400, 2400) && !fits(0, 10) && !fits(16, 4097));
+    }
+}

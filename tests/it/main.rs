@@ -10,6 +10,8 @@
     reason = "tests say what is wrong by failing"
 )]
 
+#[cfg(feature = "testkit")]
+mod camera_files;
 #[cfg(feature = "onnx")]
 mod models;
 mod tidy;

@@ -1,0 +1,179 @@
+//! What can go wrong between a camera and a frame, in words that say what to do.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why a source cannot be opened or gives no more frames.
+///
+/// `origin` is the address of the source as it may be shown: without credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text names no source.
+    #[error("{address:?} is no address of a camera: {why}")]
+    Address {
+        /// The text, without credentials.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file that the system does not let us read.
+    #[error("{}: cannot be read: {cause}; check the path and who may read it", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
+    /// A file of another kind than a video that can be played.
+    #[error("{}: is {found}; videos in mp4, mov, mkv, webm, ts and raw .h264/.h265 can be played", path.display())]
+    Container {
+        /// The file.
+        path: PathBuf,
+        /// What its first bytes say.
+        found: String,
+    },
+    /// No stream of the source has a codec that can be decoded.
+    #[error(
+        "{origin}: sends {found}; H.264 and H.265 are supported: set one of them in the camera, or convert the file"
+    )]
+    Codec {
+        /// The source.
+        origin: String,
+        /// What it offers.
+        found: String,
+    },
+    /// The source has no video at all.
+    #[error("{origin}: has no video stream ({found})")]
+    NoVideo {
+        /// The source.
+        origin: String,
+        /// What it has.
+        found: String,
+    },
+    /// An element of a pipeline is not installed.
+    #[error("pipeline {pipeline:?} needs the GStreamer element {element:?}, which is not installed: {remedy}")]
+    MissingElement {
+        /// The pipeline.
+        pipeline: String,
+        /// The element.
+        element: String,
+        /// What to install.
+        remedy: String,
+    },
+    /// The text of a pipeline is faulty or does not fit the source.
+    #[error("pipeline {pipeline:?}: {why}")]
+    Pipeline {
+        /// The pipeline.
+        pipeline: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Larger pictures than are accepted.
+    #[error(
+        "{origin}: sends pictures of {width}×{height}, at most {}×{} are accepted: choose a smaller resolution",
+        super::MAX_SIDES.0,
+        super::MAX_SIDES.1
+    )]
+    TooLarge {
+        /// The source.
+        origin: String,
+        /// Pixels across.
+        width: u32,
+        /// Pixels down.
+        height: u32,
+    },
+    /// Pictures of another kind than 8 bits, 4:2:0.
+    #[error("{origin}: sends {found} pictures, 8-bit 4:2:0 is supported: set it in the camera, or convert the file")]
+    Pixels {
+        /// The source.
+        origin: String,
+        /// Bits and chroma format.
+        found: String,
+    },
+    /// The source failed.
+    #[error("{origin}: {why}{}", hint.map(|h| format!("; {h}")).unwrap_or_default())]
+    Stream {
+        /// The source.
+        origin: String,
+        /// What GStreamer says.
+        why: String,
+        /// What to do, where that is known.
+        hint: Option<&'static str>,
+    },
+    /// A live source ended.
+    #[error("{origin}: ended the stream")]
+    Closed {
+        /// The source.
+        origin: String,
+    },
+    /// No frame came for too long.
+    #[error("{origin}: no frame for {:.1} s", waited.as_secs_f32())]
+    Stalled {
+        /// The source.
+        origin: String,
+        /// For how long.
+        waited: Duration,
+    },
+    /// A file that is shorter than its own headers say; its frames were handed out first.
+    #[error("{}: is cut off, {missing} bytes are missing: copy it again", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that are promised and not there.
+        missing: u64,
+    },
+    /// A file with no frame that can be decoded.
+    #[error("{}: ended without a single frame that can be decoded: it is empty or damaged", path.display())]
+    NoFrames {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A picture file that cannot be decoded.
+    #[error("{}: {why}", path.display())]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The program was built without GStreamer.
+    #[error("{origin}: this build has no video decoding: build it with the feature \"gst\"")]
+    NotBuilt {
+        /// The source.
+        origin: String,
+    },
+    /// GStreamer itself does not start.
+    #[error("GStreamer does not start: {why}; check its installation (package libgstreamer1.0-0)")]
+    Gstreamer {
+        /// What it says.
+        why: String,
+    },
+}
+
+impl Error {
+    /// Whether trying again soon is pointless: someone must change the camera, the config or the installation.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Address { .. }
+            | Self::Container { .. }
+            | Self::Codec { .. }
+            | Self::NoVideo { .. }
+            | Self::MissingElement { .. }
+            | Self::Pipeline { .. }
+            | Self::TooLarge { .. }
+            | Self::Pixels { .. }
+            | Self::Picture { .. }
+            | Self::NotBuilt { .. }
+            | Self::Gstreamer { .. } => true,
+            Self::Unreadable { .. }
+            | Self::Stream { .. }
+            | Self::Closed { .. }
+            | Self::Stalled { .. }
+            | Self::Truncated { .. }
+            | Self::NoFrames { .. } => false,
+        }
+    }
+}

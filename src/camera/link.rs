@@ -1,0 +1,239 @@
+//! Joins a source's streams to the decode pipeline of their codec.
+//!
+//! The source says what it has (RTSP: the SDP's caps; files: the demuxer's pads); the first video stream with a codec
+//! that is known gets the decode text of that codec, everything else stays unlinked. Runs in GStreamer's threads; what
+//! goes wrong is put into the slot that the analysis thread reads.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+use super::frame::Arrived;
+use super::slot::Slot;
+use super::{Error, fits, pipeline};
+
+/// Sets up the appsink of a decode pipeline.
+pub(super) type OnSink = Box<dyn Fn(&gstreamer_app::AppSink) + Send + Sync>;
+
+/// Looks at streams until one is linked.
+pub(super) struct Linker {
+    pub(super) origin: String,
+    /// Decode text to use whatever the codec; otherwise `<family>-<codec>`.
+    pub(super) choice: Option<String>,
+    /// `rtsp` or `file`.
+    pub(super) family: &'static str,
+    pub(super) slot: Arc<Slot<Arrived>>,
+    pub(super) on_sink: OnSink,
+    pub(super) streams: Mutex<Streams>,
+}
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    linked: bool,
+    selected: bool,
+    video: Vec<String>,
+    other: Vec<String>,
+}
+
+/// What a stream is, by its caps.
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Known(&'static str),
+    Video(String),
+    Other(String),
+}
+
+fn kind_of(caps: &gst::CapsRef) -> Kind {
+    let Some(s) = caps.structure(0) else { return Kind::Other("nothing".to_owned()) };
+    let name = s.name().as_str();
+    if name == "application/x-rtp" {
+        let media = s.get::<&str>("media").unwrap_or("unknown");
+        let encoding = s.get::<&str>("encoding-name").unwrap_or("unknown");
+        return match (media, encoding) {
+            ("video", "H264") => Kind::Known("h264"),
+            ("video", "H265") => Kind::Known("h265"),
+            ("video", other) => Kind::Video(other.to_owned()),
+            (media, other) => Kind::Other(format!("{media} {other}")),
+        };
+    }
+    match name {
+        "video/x-h264" => Kind::Known("h264"),
+        "video/x-h265" => Kind::Known("h265"),
+        "video/mpeg" => {
+            let version = s.get::<i32>("mpegversion").map_or(String::new(), |v| format!("-{v}"));
+            Kind::Video(format!("MPEG{version} video"))
+        }
+        "image/jpeg" => Kind::Video("Motion JPEG".to_owned()),
+        _ if name.starts_with("video/") || name.starts_with("image/") => {
+            Kind::Video(name.rsplit(['/', '-']).next().unwrap_or(name).to_ascii_uppercase())
+        }
+        _ => Kind::Other(name.to_owned()),
+    }
+}
+
+impl Linker {
+    fn streams(&self) -> std::sync::MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a stream that a server offers is to be set up: the first video of a known codec alone.
+    pub(super) fn select(&self, caps: &gst::CapsRef) -> bool {
+        let mut streams = self.streams();
+        match kind_of(caps) {
+            Kind::Known(_) => !std::mem::replace(&mut streams.selected, true),
+            Kind::Video(name) => {
+                streams.video.push(name);
+                false
+            }
+            Kind::Other(name) => {
+                streams.other.push(name);
+                false
+            }
+        }
+    }
+
+    /// Links a new pad when it is the first video stream of a known codec.
+    pub(super) fn on_pad(&self, pipeline: &gst::Pipeline, pad: &gst::Pad) {
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        let codec = {
+            let mut streams = self.streams();
+            match kind_of(&caps) {
+                Kind::Known(codec) if !streams.linked => {
+                    streams.linked = true;
+                    codec
+                }
+                Kind::Known(_) => return,
+                Kind::Video(name) => return streams.video.push(name),
+                Kind::Other(name) => return streams.other.push(name),
+            }
+        };
+        if let Err(error) = self.link(pipeline, pad, codec) {
+            self.slot.finish(Err(error));
+        }
+    }
+
+    /// The source has no more streams: an error unless one was linked.
+    pub(super) fn on_no_more_pads(&self) {
+        if let Some(error) = self.nothing_usable() {
+            self.slot.finish(Err(error));
+        }
+    }
+
+    /// Why no stream was linked, when there were some and none could be.
+    pub(super) fn nothing_usable(&self) -> Option<Error> {
+        let streams = self.streams();
+        let origin = self.origin.clone();
+        if streams.linked || streams.selected {
+            None
+        } else if streams.video.is_empty() {
+            let found = if streams.other.is_empty() { "nothing at all".to_owned() } else { streams.other.join(", ") };
+            Some(Error::NoVideo { origin, found })
+        } else {
+            Some(Error::Codec { origin, found: streams.video.join(", ") })
+        }
+    }
+
+    /// Whether a stream was linked.
+    pub(super) fn is_linked(&self) -> bool {
+        self.streams().linked
+    }
+
+    /// Builds the decode pipeline of `codec` and links `pad` to it.
+    pub(super) fn link(&self, pipeline: &gst::Pipeline, pad: &gst::Pad, codec: &str) -> Result<(), Error> {
+        self.streams().linked = true;
+        let choice = self.choice.clone().unwrap_or_else(|| format!("{}-{codec}", self.family));
+        let text = pipeline::load(&choice)?;
+        let (bin, entry, sink) = pipeline::build_decoder(&text)?;
+        (self.on_sink)(&sink);
+        if let Some(out) = bin.by_name("coded").and_then(|e| e.static_pad("src")) {
+            self.watch_size(&out);
+        }
+        let faulty = |why: &str| Error::Pipeline { pipeline: choice.clone(), why: why.to_owned() };
+        pipeline.add(&bin).map_err(|_| faulty("cannot be added"))?;
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        if !entry.query_caps(None).can_intersect(&caps) {
+            return Err(faulty(&format!("does not take the {codec} stream that {} sends", self.origin)));
+        }
+        pad.link_maybe_ghosting(&entry).map_err(|_| faulty("cannot be linked to its source"))?;
+        bin.sync_state_with_parent().map_err(|_| faulty("does not start"))
+    }
+
+    /// Looks at size and chroma format before anything is decoded, and again whenever they change.
+    fn watch_size(&self, out: &gst::Pad) {
+        let (slot, origin) = (Arc::clone(&self.slot), self.origin.clone());
+        let probe = out.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            let Some(gst::EventView::Caps(event)) = info.event().map(|e| e.view()) else {
+                return gst::PadProbeReturn::Ok;
+            };
+            match check_coded(event.caps(), &origin) {
+                Ok(()) => gst::PadProbeReturn::Ok,
+                Err(error) => {
+                    slot.finish(Err(error));
+                    // Without its format the decoder takes nothing.
+                    gst::PadProbeReturn::Drop
+                }
+            }
+        });
+        debug_assert!(probe.is_some(), "a probe that is not for idle pads is always added");
+    }
+}
+
+/// Whether a coded stream of these caps may be decoded.
+fn check_coded(caps: &gst::CapsRef, origin: &str) -> Result<(), Error> {
+    let Some(s) = caps.structure(0) else { return Ok(()) };
+    let number = |field| s.get::<i32>(field).ok().and_then(|n| u32::try_from(n).ok());
+    if let (Some(width), Some(height)) = (number("width"), number("height"))
+        && !fits(width, height)
+    {
+        return Err(Error::TooLarge { origin: origin.to_owned(), width, height });
+    }
+    let chroma = s.get::<&str>("chroma-format").unwrap_or("4:2:0");
+    let bits = s.get::<u32>("bit-depth-luma").unwrap_or(8);
+    if chroma != "4:2:0" || bits != 8 {
+        return Err(Error::Pixels { origin: origin.to_owned(), found: format!("{bits}-bit {chroma}") });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr;
+
+    use super::*;
+
+    fn caps(text: &str) -> gst::Caps {
+        pipeline::init().unwrap();
+        gst::Caps::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn streams_are_known_by_their_caps() {
+        for (text, kind) in [
+            ("application/x-rtp,media=video,encoding-name=H265", Kind::Known("h265")),
+            ("application/x-rtp,media=video,encoding-name=JPEG", Kind::Video("JPEG".into())),
+            ("application/x-rtp,media=audio,encoding-name=PCMU", Kind::Other("audio PCMU".into())),
+            ("video/x-h264,stream-format=avc", Kind::Known("h264")),
+            ("video/x-vp9", Kind::Video("VP9".into())),
+            ("video/mpeg,mpegversion=4", Kind::Video("MPEG-4 video".into())),
+            ("audio/mpeg,mpegversion=4", Kind::Other("audio/mpeg".into())),
+        ] {
+            assert_eq!(kind_of(&caps(text)), kind, "{text}");
+        }
+    }
+
+    #[test]
+    fn coded_streams_are_checked_before_they_are_decoded() {
+        for (text, why) in [
+            ("video/x-h264,width=8192,height=4320", "8192×4320"),
+            ("video/x-h265,width=640,height=360,chroma-format=(string)4:2:0,bit-depth-luma=(uint)10", "10-bit 4:2:0"),
+            ("video/x-h264,width=640,height=360,chroma-format=(string)4:4:4", "8-bit 4:4:4"),
+        ] {
+            let error = check_coded(&caps(text), "cam").unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        check_coded(&caps("video/x-h264,width=1919,height=1079"), "cam").unwrap();
+        check_coded(&caps("video/x-h264"), "cam").unwrap();
+    }
+}

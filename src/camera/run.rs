@@ -1,0 +1,313 @@
+//! The loop that keeps one camera going: open, read, find stalls, back off, open again.
+//!
+//! Runs on the camera's own analysis thread and blocks it; frames are handed to a closure there. A live camera is
+//! opened again for ever; a file is played once, and its failure is final, since a second pass would count its vehicles
+//! twice.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Error, Next, Settings, Source, open};
+use crate::clock::Clock;
+use crate::domain::Frame;
+use crate::health::{CameraCounters, CameraState};
+use crate::shutdown::Shutdown;
+
+/// How long the loop waits for a frame before it looks at the stop flag and the stall watch.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What happens at a camera.
+#[derive(Debug)]
+pub enum CameraEvent {
+    /// A frame.
+    Frame(Frame),
+    /// The source was opened again: times in the stream begin anew, and open tracks cannot be carried on.
+    Reopened,
+    /// The file is over; nothing comes after this.
+    Ended,
+}
+
+/// One camera with what it needs to be kept going.
+#[derive(Debug)]
+pub struct Camera {
+    settings: Settings,
+    clock: Clock,
+    counters: Arc<CameraCounters>,
+}
+
+/// Why one opening of the source is over without an error.
+enum Over {
+    FileEnded,
+    Asked,
+}
+
+/// Opens a source; called again after each failure.
+pub type Opener<'a> = dyn FnMut() -> Result<Box<dyn Source>, Error> + 'a;
+
+impl Camera {
+    /// A camera that is not yet open.
+    #[must_use]
+    pub fn new(settings: Settings, clock: Clock, counters: Arc<CameraCounters>) -> Self {
+        Self { settings, clock, counters }
+    }
+
+    /// Keeps the camera going until its file is over or `shutdown` is set, and hands every event to `on`.
+    ///
+    /// # Errors
+    /// A file that cannot be opened or played to its end ([`CameraEvent::Ended`] is then not sent). Never for a live
+    /// camera: its failures are logged, counted and shown in its state.
+    pub fn run(&self, shutdown: &Shutdown, on: &mut dyn FnMut(CameraEvent)) -> Result<(), Error> {
+        self.run_from(&mut || open(&self.settings, &self.clock, Arc::clone(&self.counters)), shutdown, on)
+    }
+
+    /// [`Camera::run`] with sources of one's own, such as [`super::replay::ReplaySource`].
+    ///
+    /// # Errors
+    /// As [`Camera::run`].
+    pub fn run_from(
+        &self,
+        opener: &mut Opener<'_>,
+        shutdown: &Shutdown,
+        on: &mut dyn FnMut(CameraEvent),
+    ) -> Result<(), Error> {
+        let camera = &self.settings.id;
+        let mut back_off = BackOff::new(self.settings.back_off_first, self.settings.back_off_most);
+        let mut first = true;
+        while !shutdown.is_set() {
+            let began = self.clock.monotonic();
+            let error = match self.play(opener, std::mem::take(&mut first), shutdown, on) {
+                Ok(Over::Asked) => break,
+                Ok(Over::FileEnded) => {
+                    self.counters.set_state(CameraState::Ended);
+                    tracing::info!(%camera, frames = self.counters.received.get(), "file ended");
+                    on(CameraEvent::Ended);
+                    break;
+                }
+                Err(error) => error,
+            };
+            self.counters.failed.inc();
+            self.counters.set_state(CameraState::Offline(error.to_string()));
+            if !self.settings.uri.is_live() {
+                tracing::error!(%camera, %error, "file failed");
+                return Err(error);
+            }
+            let delay = back_off.after(&error, self.clock.monotonic().saturating_sub(began));
+            let retry_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(%camera, %error, retry_ms, "camera failed, will be opened again");
+            if shutdown.wait(delay) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One opening of the source, until it fails, ends or is asked to stop.
+    fn play(
+        &self,
+        opener: &mut Opener<'_>,
+        first: bool,
+        shutdown: &Shutdown,
+        on: &mut dyn FnMut(CameraEvent),
+    ) -> Result<Over, Error> {
+        let mut source = opener()?;
+        self.counters.opened.inc();
+        tracing::debug!(camera = %self.settings.id, uri = %self.settings.uri, "camera opened");
+        let mut patience = self.settings.first_frame_within;
+        let mut newest = self.clock.monotonic();
+        let mut online = false;
+        while !shutdown.is_set() {
+            match source.next(LOOK_EVERY)? {
+                Next::Frame(frame) => {
+                    if !online {
+                        self.say_online(&frame);
+                        if !first {
+                            on(CameraEvent::Reopened);
+                        }
+                        online = true;
+                        patience = self.settings.stall_after;
+                    }
+                    on(CameraEvent::Frame(frame));
+                    // After the closure: the time it took is not the camera's silence.
+                    newest = self.clock.monotonic();
+                }
+                Next::Idle => {
+                    let waited = self.clock.monotonic().saturating_sub(newest);
+                    if waited >= patience {
+                        return Err(Error::Stalled { origin: self.settings.uri.to_string(), waited });
+                    }
+                }
+                Next::End => return Ok(Over::FileEnded),
+            }
+        }
+        Ok(Over::Asked)
+    }
+
+    fn say_online(&self, frame: &Frame) {
+        let (width, height) = (frame.format.width, frame.format.height);
+        tracing::info!(camera = %self.settings.id, uri = %self.settings.uri, width, height, "camera online");
+        self.counters.set_state(CameraState::Online);
+    }
+}
+
+/// Waits that double from failure to failure, each a random share (half to all) of its step, so that many cameras
+/// behind one switch do not come back in the same instant.
+#[derive(Debug)]
+struct BackOff {
+    first: Duration,
+    most: Duration,
+    step: Duration,
+    seed: std::hash::RandomState,
+    drawn: u64,
+}
+
+impl BackOff {
+    fn new(first: Duration, most: Duration) -> Self {
+        Self { first, most, step: first, seed: std::hash::RandomState::new(), drawn: 0 }
+    }
+
+    /// The wait after a failure of an opening that lasted for `played`.
+    fn after(&mut self, error: &Error, played: Duration) -> Duration {
+        if played >= self.most {
+            self.step = self.first;
+        }
+        let step = if error.is_lasting() { self.most } else { self.step };
+        self.step = (self.step * 2).min(self.most);
+        step.mul_f64(0.5 + 0.5 * self.random())
+    }
+
+    /// 0..1; good enough to spread cameras, for nothing else.
+    fn random(&mut self) -> f64 {
+        self.drawn += 1;
+        let mut hasher = self.seed.build_hasher();
+        hasher.write_u64(self.drawn);
+        let bits = u32::try_from(hasher.finish() >> 32).unwrap_or(0);
+        f64::from(bits) / f64::from(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::replay::{Pace, Picture, ReplaySource};
+    use super::*;
+    use crate::domain::CameraId;
+
+    fn settings(uri: &str) -> Settings {
+        let mut settings = Settings::new(CameraId::new("gate").unwrap(), 1, uri.parse().unwrap());
+        settings.stall_after = Duration::from_millis(60);
+        settings.first_frame_within = Duration::from_millis(60);
+        settings.back_off_first = Duration::from_millis(1);
+        settings.back_off_most = Duration::from_millis(4);
+        settings
+    }
+
+    fn camera(uri: &str) -> (Camera, Arc<CameraCounters>) {
+        let counters = Arc::new(CameraCounters::default());
+        (Camera::new(settings(uri), Clock::system(), Arc::clone(&counters)), counters)
+    }
+
+    fn replay(frames: u64, counters: &Arc<CameraCounters>) -> ReplaySource {
+        let pictures = vec![Picture::grey(16, 8, 99)];
+        ReplaySource::new(pictures, 25.0, Some(frames), Pace::AsTaken, Clock::system(), Arc::clone(counters))
+    }
+
+    /// Gives the frames of a replay, then what it is told to.
+    struct Then(ReplaySource, fn() -> Result<Next, Error>);
+
+    impl Source for Then {
+        fn next(&mut self, wait: Duration) -> Result<Next, Error> {
+            match self.0.next(wait)? {
+                Next::End => {
+                    std::thread::sleep(Duration::from_millis(5));
+                    (self.1)()
+                }
+                next => Ok(next),
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_gives_every_frame_and_one_end() {
+        let (camera, counters) = camera("clip.mp4");
+        let mut events = Vec::new();
+        camera
+            .run_from(&mut || Ok(Box::new(replay(5, &counters))), &Shutdown::new(), &mut |e| {
+                events.push(match e {
+                    CameraEvent::Frame(f) => f.index,
+                    CameraEvent::Reopened => 100,
+                    CameraEvent::Ended => 200,
+                });
+            })
+            .unwrap();
+        assert_eq!(events, [0, 1, 2, 3, 4, 200]);
+        assert_eq!(counters.state(), CameraState::Ended);
+        assert_eq!((counters.opened.get(), counters.failed.get(), counters.received.get()), (1, 0, 5));
+    }
+
+    #[test]
+    fn a_silent_camera_is_found_and_opened_again() {
+        let (camera, counters) = camera("rtsp://127.0.0.1/none");
+        let shutdown = Shutdown::new();
+        let mut reopened = 0;
+        camera
+            .run_from(&mut || Ok(Box::new(Then(replay(2, &counters), || Ok(Next::Idle)))), &shutdown, &mut |e| {
+                if matches!(e, CameraEvent::Reopened) {
+                    reopened += 1;
+                    assert_eq!(counters.failed.get(), reopened);
+                    if reopened == 3 {
+                        shutdown.trigger();
+                    }
+                }
+            })
+            .unwrap();
+        assert_eq!(reopened, 3);
+        assert_eq!(counters.opened.get(), 4);
+    }
+
+    #[test]
+    fn a_live_failure_is_shown_and_retried_and_a_file_failure_is_final() {
+        let closed = || Err(Error::Closed { origin: "x".into() });
+        let (camera_live, counters) = camera("rtsp://127.0.0.1/none");
+        let shutdown = Shutdown::new();
+        let mut calls = 0;
+        camera_live
+            .run_from(
+                &mut || {
+                    calls += 1;
+                    if calls == 4 {
+                        shutdown.trigger();
+                    }
+                    closed()
+                },
+                &shutdown,
+                &mut |_| panic!("no event"),
+            )
+            .unwrap();
+        assert_eq!(calls, 4);
+        assert_eq!(counters.state(), CameraState::Offline("x: ended the stream".into()));
+
+        let (camera_file, counters) = camera("clip.mp4");
+        let error = camera_file.run_from(&mut || closed(), &Shutdown::new(), &mut |_| ()).unwrap_err();
+        assert!(matches!(error, Error::Closed { .. }));
+        assert_eq!(counters.failed.get(), 1);
+    }
+
+    #[test]
+    fn the_wait_doubles_to_its_bound_with_jitter_and_starts_anew_after_a_long_play() {
+        let (first, most) = (Duration::from_millis(500), Duration::from_secs(30));
+        let soft = Error::Closed { origin: String::new() };
+        let mut back_off = BackOff::new(first, most);
+        let mut waits = Vec::new();
+        for n in 0..10_u32 {
+            let full = (first * 2_u32.pow(n)).min(most);
+            let wait = back_off.after(&soft, Duration::ZERO);
+            assert!(wait >= full / 2 && wait <= full, "{wait:?} of {full:?}");
+            waits.push(wait.as_secs_f64() / full.as_secs_f64());
+        }
+        waits.dedup();
+        assert!(waits.len() > 5, "the shares are all alike: {waits:?}");
+        assert!(back_off.after(&soft, most) <= first);
+        let lasting = Error::NotBuilt { origin: String::new() };
+        assert!(back_off.after(&lasting, Duration::ZERO) >= most / 2);
+    }
+}

@@ -1,0 +1,270 @@
+//! Where a camera's pictures come from, and the credential that opens it.
+//!
+//! A credential never stays in the address: user and password of an `rtsp://user:password@host/` address are taken out
+//! when it is parsed, and what is printed of an address (logs, errors, status) has no query and no password in it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use zeroize::Zeroizing;
+
+use super::Error;
+
+/// User and password of a camera. Prints as the user alone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// The user's name.
+    pub user: String,
+    /// The password; wiped when dropped.
+    pub password: Zeroizing<String>,
+}
+
+impl Credential {
+    /// From plain text.
+    #[must_use]
+    pub fn new(user: &str, password: &str) -> Self {
+        Self { user: user.to_owned(), password: Zeroizing::new(password.to_owned()) }
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credential({}, …)", self.user)
+    }
+}
+
+/// The address of a source of frames.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SourceUri {
+    /// A network camera.
+    Rtsp {
+        /// The address without user and password.
+        url: String,
+        /// What stood before the `@`, if anything did.
+        credential: Option<Credential>,
+    },
+    /// A video file, played from its beginning to its end.
+    File(PathBuf),
+}
+
+impl SourceUri {
+    /// Whether pictures come at the camera's pace and cannot be asked for again.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        matches!(self, Self::Rtsp { .. })
+    }
+}
+
+impl FromStr for SourceUri {
+    type Err = Error;
+
+    /// Reads `rtsp://`, `rtsps://` and `file://` addresses and plain paths.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let bad = |why: &str| Error::Address { address: redact(text), why: why.to_owned() };
+        if text.is_empty() {
+            return Err(bad("it is empty"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(bad("it has control characters"));
+        }
+        let Some((scheme, rest)) = split_scheme(text) else {
+            return Ok(Self::File(PathBuf::from(text)));
+        };
+        match scheme.to_ascii_lowercase().as_str() {
+            scheme @ ("rtsp" | "rtsps") => parse_rtsp(scheme, rest).map_err(|why| bad(&why)),
+            "file" => {
+                let path = rest.strip_prefix("//").unwrap_or(rest);
+                let path = path.strip_prefix("localhost").filter(|p| p.starts_with('/')).unwrap_or(path);
+                let path = percent_decode(path).ok_or_else(|| bad("a % escape in it is broken"))?;
+                if path.is_empty() { Err(bad("it names no file")) } else { Ok(Self::File(PathBuf::from(path))) }
+            }
+            other => Err(bad(&format!(
+                "{other:?} sources come with a later release; now: rtsp://, rtsps://, file:// or a path"
+            ))),
+        }
+    }
+}
+
+/// Scheme and rest of `scheme:rest`; `None` for what is a path.
+fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let is_scheme = scheme.len() > 1
+        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let known = ["rtsp", "rtsps", "file", "v4l2", "test", "folder"].iter().any(|s| s.eq_ignore_ascii_case(scheme));
+    (is_scheme && (known || rest.starts_with("//"))).then_some((scheme, rest))
+}
+
+fn parse_rtsp(scheme: &str, rest: &str) -> Result<SourceUri, String> {
+    let rest = rest.strip_prefix("//").ok_or("after the scheme must come //")?;
+    if rest.contains(char::is_whitespace) {
+        return Err("it has white space".to_owned());
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    let (user_info, host) = match authority.rsplit_once('@') {
+        Some((user_info, host)) => (Some(user_info), host),
+        None => (None, authority),
+    };
+    check_host(host)?;
+    let credential = match user_info {
+        None => None,
+        Some(info) => {
+            let (user, password) = info.split_once(':').unwrap_or((info, ""));
+            let decode = |t| percent_decode(t).ok_or("a % escape before the @ is broken");
+            Some(Credential { user: decode(user)?, password: Zeroizing::new(decode(password)?) })
+        }
+    };
+    Ok(SourceUri::Rtsp { url: format!("{scheme}://{host}{tail}"), credential })
+}
+
+fn check_host(host: &str) -> Result<(), String> {
+    // [v6]:port, name:port or name.
+    let (name, port) = match host.strip_prefix('[') {
+        Some(v6) => v6.split_once(']').ok_or("the [ before the host has no ]")?,
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    if name.is_empty() {
+        return Err("it names no host".to_owned());
+    }
+    if let Some(port) = port.strip_prefix(':')
+        && !port.parse::<u16>().is_ok_and(|p| p > 0)
+    {
+        return Err(format!("{port:?} is no port number"));
+    }
+    Ok(())
+}
+
+/// Text with its `%XX` escapes resolved; `None` when one is broken or the result is no UTF-8.
+fn percent_decode(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+            out.push(digit(bytes.next()?)? * 16 + digit(bytes.next()?)?);
+        } else {
+            out.push(byte);
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+/// An address as it may be shown: without user and password, query, and what follows `password=` in a path.
+pub(super) fn redact(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    if scheme.eq_ignore_ascii_case("file") {
+        return text.to_owned();
+    }
+    let (main, query) = match rest.split_once('?') {
+        Some((main, _)) => (main, "?…"),
+        None => (rest, ""),
+    };
+    // The last @ of the whole rest: a password may hold an unescaped '/'.
+    let (info, main) = main.rsplit_once('@').map_or(("", main), |(_, main)| ("…@", main));
+    let lower = main.to_ascii_lowercase();
+    let secret =
+        ["password=", "passwd=", "pwd="].iter().filter_map(|key| lower.find(key).map(|at| at + key.len())).min();
+    let (main, tail) = match secret.and_then(|at| main.get(..at)) {
+        Some(shown) => (shown, "…"),
+        None => (main, ""),
+    };
+    format!("{scheme}://{info}{main}{tail}{query}")
+}
+
+impl fmt::Display for SourceUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rtsp { url, .. } => f.write_str(&redact(url)),
+            Self::File(path) => fmt::Display::fmt(&path.display(), f),
+        }
+    }
+}
+
+impl fmt::Debug for SourceUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<&Path> for SourceUri {
+    fn from(path: &Path) -> Self {
+        Self::File(path.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> SourceUri {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn credentials_are_taken_out_of_the_address() {
+        let SourceUri::Rtsp { url, credential } = parse("rtsp://admin:p%40ss:1@cam.example:554/Streaming/101?a=b")
+        else {
+            panic!("no rtsp")
+        };
+        assert_eq!(url, "rtsp://cam.example:554/Streaming/101?a=b");
+        assert_eq!(credential, Some(Credential::new("admin", "p@ss:1")));
+        let shown = format!("{credential:?} {:?}", parse("rtsp://admin:secret@h/x?token=abc"));
+        assert_eq!(shown, "Some(Credential(admin, …)) rtsp://h/x?…");
+    }
+
+    #[test]
+    fn paths_and_file_addresses_name_files() {
+        for (text, path) in [
+            ("file:///a%20b/c.mp4", "/a b/c.mp4"),
+            ("file://localhost/c.mp4", "/c.mp4"),
+            ("clips/c.mp4", "clips/c.mp4"),
+            ("odd:name.mp4", "odd:name.mp4"),
+        ] {
+            assert_eq!(parse(text), SourceUri::File(PathBuf::from(path)), "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_addresses_are_refused_with_the_reason() {
+        for (text, why) in [
+            ("", "empty"),
+            ("rtsp://", "no host"),
+            ("rtsp://:554/x", "no host"),
+            ("rtsp://h:99999/x", "port"),
+            ("rtsp://h:/x", "port"),
+            ("rtsp://[::1/x", "no ]"),
+            ("rtsp:h/x", "//"),
+            ("rtsp://u:%zz@h/", "escape"),
+            ("rtsp://h/a b", "white space"),
+            ("v4l2:/dev/video0", "later"),
+            ("http://h/x", "later"),
+        ] {
+            let error = text.parse::<SourceUri>().unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_refused_address_does_not_tell_its_password() {
+        for text in ["rtsp://u:hunter2@h:bad/x", "rtsp://u:hun/hunter2@h:x/y", "http://u:hunter2@h/?p=hunter2"] {
+            let error = text.parse::<SourceUri>().unwrap_err().to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        assert_eq!(redact("rtsp://h/user=a_password=hunter2_channel=1"), "rtsp://h/user=a_password=…");
+    }
+
+    proptest! {
+        #[test]
+        fn no_address_makes_the_parser_panic_or_tell_a_password(user in "[a-z]{1,8}", tail in "\\PC{0,20}") {
+            let text = format!("rtsp://{user}:s3cr3tword@host/{}", tail.replace('@', ""));
+            match text.parse::<SourceUri>() {
+                Ok(uri) => prop_assert!(!uri.to_string().contains("s3cr3tword")),
+                Err(error) => prop_assert!(!error.to_string().contains("s3cr3tword")),
+            }
+        }
+    }
+}
