@@ -7,18 +7,24 @@
 //! | [`detect`] | plates (or vehicles) of one frame |
 //! | [`plate`] | rectifies a plate by its corners and reads it |
 //! | [`ctc`] | text, candidates and the lattice out of a reader's probabilities |
+//! | [`track`] | joins detections from frame to frame |
+//! | [`fuse`] | the reads of a track as one |
 //!
 //! Everything is a plain call on the thread of the camera that brought the frame; the only thing that is waited for is a
 //! free session. Knows `domain` alone.
 
+mod assign;
+mod axis;
 pub mod ctc;
 pub mod detect;
 mod error;
+pub mod fuse;
 pub mod model;
 pub mod plate;
 pub mod preprocess;
 mod rectify;
 mod resample;
+pub mod track;
 
 pub use error::Error;
 pub use model::Models;

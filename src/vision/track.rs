@@ -1,0 +1,553 @@
+//! Follows plates, vehicles and persons from frame to frame.
+//!
+//! Detections are joined to tracks by predicted place and size: a constant-velocity Kalman filter (white noise of
+//! acceleration, so the time between frames may vary) for the centre and for the logarithms of width and height. What
+//! may be joined is decided by the distance in units of the filter's own doubt, not by overlap alone: a plate of 60
+//! pixels moves by more than itself between two frames. Sure tracks choose first among good detections, then among
+//! weak ones (ByteTrack, Zhang et al. 2022), then tentative tracks; each round is the assignment of least cost.
+//!
+//! Times come with the frames; a time that goes back ends all tracks. At most 128 tracks live. Called by the analyser,
+//! once a frame; takes microseconds.
+
+use std::time::Duration;
+
+use super::assign::{MAX, assign};
+use crate::domain::{Class, Detection, Point, Rect};
+
+/// How tracks begin, go on and end.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Score from which a detection may begin a track; weaker ones only continue sure tracks.
+    pub high_score: f32,
+    /// Score below which a detection is left out.
+    pub low_score: f32,
+    /// Detections that make a track sure.
+    pub confirm_hits: u32,
+    /// How long a sure track lives without a detection (at least three frames).
+    pub max_age: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { high_score: 0.35, low_score: 0.15, confirm_hits: 2, max_age: Duration::from_millis(1200) }
+    }
+}
+
+/// Share of `max_age` that a track which is not yet sure lives.
+const TENTATIVE_AGE: f32 = 0.4;
+
+/// Squared distance, in units of the filter's doubt, beyond which nothing is joined (two dimensions, 99.9 %).
+const GATE: f32 = 14.0;
+
+/// Overlap that joins whatever the filter says of the centre: boxes jitter more than it believes.
+const GATE_IOU: f32 = 0.3;
+
+/// A detection that continues or begins a track.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TrackUpdate {
+    /// The track's number, from 1, never used again.
+    pub track: u32,
+    /// Which of the frame's detections it is.
+    pub detection: usize,
+    /// Whether the track is sure.
+    pub confirmed: bool,
+}
+
+/// A track that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndedTrack {
+    /// Its number.
+    pub track: u32,
+    /// Whether it ever was sure.
+    pub confirmed: bool,
+}
+
+/// What one frame did to the tracks.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Step {
+    /// Tracks seen in this frame, by detection.
+    pub seen: Vec<TrackUpdate>,
+    /// Tracks that ended before it.
+    pub ended: Vec<EndedTrack>,
+}
+
+/// Place and speed along one axis with their covariance.
+#[derive(Debug, Clone, Copy)]
+struct Axis {
+    place: f32,
+    speed: f32,
+    place_var: f32,
+    cross: f32,
+    speed_var: f32,
+}
+
+impl Axis {
+    fn new(place: f32, place_sd: f32, speed_sd: f32) -> Self {
+        Self { place, speed: 0.0, place_var: place_sd * place_sd, cross: 0.0, speed_var: speed_sd * speed_sd }
+    }
+
+    /// Moves on by `dt` seconds under white noise of acceleration of spectral density `noise`.
+    fn predict(&mut self, dt: f32, noise: f32) {
+        self.place += self.speed * dt;
+        self.place_var += dt * (2.0 * self.cross + dt * self.speed_var) + noise * dt * dt * dt / 3.0;
+        self.cross += dt * self.speed_var + noise * dt * dt / 2.0;
+        self.speed_var += noise * dt;
+    }
+
+    fn update(&mut self, seen: f32, seen_sd: f32) {
+        let sum = self.place_var + seen_sd * seen_sd;
+        let (gain, speed_gain) = (self.place_var / sum, self.cross / sum);
+        let off = seen - self.place;
+        self.place += gain * off;
+        self.speed += speed_gain * off;
+        self.speed_var -= speed_gain * self.cross;
+        self.cross *= 1.0 - gain;
+        self.place_var *= 1.0 - gain;
+    }
+
+    /// Squared distance of `seen` in units of doubt.
+    fn distance2(&self, seen: f32, seen_sd: f32) -> f32 {
+        let off = seen - self.place;
+        off * off / (self.place_var + seen_sd * seen_sd)
+    }
+}
+
+/// What tracks of one sort never join with another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plate,
+    Vehicle,
+    Person,
+}
+
+impl Kind {
+    fn of(class: Class) -> Self {
+        match class {
+            Class::Plate => Self::Plate,
+            // Detectors waver between these for one vehicle.
+            Class::Car | Class::Bus | Class::Truck | Class::Motorbike => Self::Vehicle,
+            Class::Person => Self::Person,
+        }
+    }
+
+    /// Standard deviation of the first speed, and density of the acceleration's noise, in sizes and seconds: a plate
+    /// is small and crosses some 30 of its widths in a second, a vehicle a few of its own.
+    fn motion(self) -> (f32, f32) {
+        match self {
+            Self::Plate => (16.0, 12.0),
+            Self::Vehicle => (5.0, 2.0),
+            Self::Person => (3.0, 2.0),
+        }
+    }
+}
+
+/// A box that can be followed: centre, size and their logarithms, all finite.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    centre: Point,
+    /// What distances are measured by: the mean of width and height, in pixels.
+    scale: f32,
+    log_width: f32,
+    log_height: f32,
+    rect: Rect,
+}
+
+impl Seen {
+    fn of(detection: &Detection) -> Option<Self> {
+        let r = detection.rect;
+        let bounded = [r.x1, r.y1, r.x2, r.y2].iter().all(|v| v.is_finite() && v.abs() < 1e6);
+        let good = bounded && detection.score.is_finite() && r.width() >= 1.0 && r.height() >= 1.0;
+        good.then(|| Self {
+            centre: r.centre(),
+            scale: r.width().midpoint(r.height()),
+            log_width: r.width().ln(),
+            log_height: r.height().ln(),
+            rect: r,
+        })
+    }
+
+    /// Standard deviation of a detected centre, pixels.
+    fn place_sd(&self) -> f32 {
+        0.08 * self.scale + 1.0
+    }
+}
+
+/// Standard deviation of a detected width or height, in logarithms.
+const SIZE_SD: f32 = 0.15;
+
+/// One track.
+#[derive(Debug, Clone)]
+pub struct Track {
+    id: u32,
+    class: Class,
+    hits: u32,
+    confirmed: bool,
+    seen_at: Duration,
+    /// The time the filter stands at.
+    at: Duration,
+    x: Axis,
+    y: Axis,
+    log_width: Axis,
+    log_height: Axis,
+}
+
+impl Track {
+    fn new(id: u32, class: Class, at: Duration, seen: &Seen) -> Self {
+        let speed_sd = Kind::of(class).motion().0 * seen.scale;
+        Self {
+            id,
+            class,
+            hits: 0,
+            confirmed: false,
+            seen_at: at,
+            at,
+            x: Axis::new(seen.centre.x, seen.place_sd(), speed_sd),
+            y: Axis::new(seen.centre.y, seen.place_sd(), speed_sd),
+            log_width: Axis::new(seen.log_width, SIZE_SD, 1.0),
+            log_height: Axis::new(seen.log_height, SIZE_SD, 1.0),
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// How many detections it has.
+    #[must_use]
+    pub fn hits(&self) -> u32 {
+        self.hits
+    }
+
+    /// Where it is now by the filter, pixels.
+    #[must_use]
+    pub fn rect(&self) -> Rect {
+        let (w, h) = (self.log_width.place.clamp(0.0, 12.0).exp(), self.log_height.place.clamp(0.0, 12.0).exp());
+        let (x, y) = (self.x.place, self.y.place);
+        Rect::new(x - w / 2.0, y - h / 2.0, x + w / 2.0, y + h / 2.0)
+    }
+
+    /// Pixels a second, to the right and down.
+    #[must_use]
+    pub fn velocity(&self) -> Point {
+        Point { x: self.x.speed, y: self.y.speed }
+    }
+
+    fn predict(&mut self, at: Duration) {
+        let dt = at.saturating_sub(self.at).as_secs_f32();
+        self.at = at;
+        let rect = self.rect();
+        let scale = rect.width().midpoint(rect.height());
+        let speed2 = self.x.speed * self.x.speed + self.y.speed * self.y.speed;
+        let noise = Kind::of(self.class).motion().1 * scale * scale + 0.3 * speed2;
+        self.x.predict(dt, noise);
+        self.y.predict(dt, noise);
+        // A size does not go on growing for long without being seen.
+        for axis in [&mut self.log_width, &mut self.log_height] {
+            axis.speed = axis.speed.clamp(-2.0, 2.0);
+            axis.predict(dt.min(0.5), 0.5);
+        }
+    }
+
+    fn update(&mut self, at: Duration, class: Class, seen: &Seen) {
+        self.x.update(seen.centre.x, seen.place_sd());
+        self.y.update(seen.centre.y, seen.place_sd());
+        self.log_width.update(seen.log_width, SIZE_SD);
+        self.log_height.update(seen.log_height, SIZE_SD);
+        self.hits = self.hits.saturating_add(1);
+        self.seen_at = at;
+        self.class = class;
+    }
+
+    /// Cost of joining, `None` beyond the gate.
+    fn cost(&self, class: Class, seen: &Seen) -> Option<f32> {
+        if Kind::of(self.class) != Kind::of(class) {
+            return None;
+        }
+        let sd = seen.place_sd();
+        let place = self.x.distance2(seen.centre.x, sd) + self.y.distance2(seen.centre.y, sd);
+        let size =
+            self.log_width.distance2(seen.log_width, SIZE_SD) + self.log_height.distance2(seen.log_height, SIZE_SD);
+        let iou = self.rect().iou(&seen.rect);
+        ((place <= GATE && size <= 2.0 * GATE) || iou >= GATE_IOU).then(|| place + 0.5 * size + 6.0 * (1.0 - iou))
+    }
+}
+
+/// Follows everything in the pictures of one camera.
+#[derive(Debug)]
+pub struct Tracker {
+    settings: Settings,
+    tracks: Vec<Track>,
+    last: u32,
+    at: Duration,
+    /// Smoothed time between frames, seconds.
+    interval: f32,
+}
+
+impl Tracker {
+    /// No tracks.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, tracks: Vec::new(), last: 0, at: Duration::ZERO, interval: 0.0 }
+    }
+
+    /// The track of this number, while it lives.
+    #[must_use]
+    pub fn track(&self, id: u32) -> Option<&Track> {
+        self.tracks.iter().find(|t| t.id == id)
+    }
+
+    /// Takes the detections of the frame at `at` (time from the stream's start). Detections that are no boxes are left out.
+    pub fn step(&mut self, at: Duration, detections: &[Detection]) -> Step {
+        let mut step = Step::default();
+        if at < self.at {
+            step.ended = self.end_all();
+        }
+        self.keep_time(at);
+        self.end_old(&mut step.ended);
+        for track in &mut self.tracks {
+            track.predict(at);
+        }
+        let boxes: Vec<Option<Seen>> = detections.iter().take(MAX).map(Seen::of).collect();
+        let seen: Vec<(usize, Class, f32, Seen)> = boxes
+            .iter()
+            .zip(detections)
+            .enumerate()
+            .filter_map(|(i, (s, d))| s.map(|s| (i, d.class, d.score, s)))
+            .collect();
+        let high = self.settings.high_score;
+        let mut free: Vec<&(usize, Class, f32, Seen)> = seen.iter().filter(|d| d.2 >= high).collect();
+        let mut weak: Vec<_> = seen.iter().filter(|d| d.2 < high && d.2 >= self.settings.low_score).collect();
+        let mut open: Vec<usize> = (0..self.tracks.len()).collect();
+        self.join(at, &mut open, &mut free, |t| t.confirmed, &mut step.seen);
+        self.join(at, &mut open, &mut weak, |t| t.confirmed, &mut step.seen);
+        self.join(at, &mut open, &mut free, |t| !t.confirmed, &mut step.seen);
+        for (detection, class, _, seen) in free {
+            if self.tracks.len() >= MAX {
+                break;
+            }
+            self.last = self.last.saturating_add(1);
+            let mut track = Track::new(self.last, *class, at, seen);
+            track.hits = 1;
+            track.confirmed = self.settings.confirm_hits <= 1;
+            step.seen.push(TrackUpdate { track: self.last, detection: *detection, confirmed: track.confirmed });
+            self.tracks.push(track);
+        }
+        step.seen.sort_unstable_by_key(|u| u.detection);
+        step
+    }
+
+    /// Ends every track: the stream is over or began again.
+    pub fn end_all(&mut self) -> Vec<EndedTrack> {
+        self.at = Duration::ZERO;
+        self.tracks.drain(..).map(|t| EndedTrack { track: t.id, confirmed: t.confirmed }).collect()
+    }
+
+    fn keep_time(&mut self, at: Duration) {
+        let dt = at.saturating_sub(self.at).as_secs_f32();
+        self.at = at;
+        // A pause is no frame rate.
+        if dt > 0.0 && dt < 5.0 {
+            self.interval = if self.interval > 0.0 { self.interval + 0.2 * (dt - self.interval) } else { dt };
+        }
+    }
+
+    fn end_old(&mut self, ended: &mut Vec<EndedTrack>) {
+        let sure = self.settings.max_age.as_secs_f32().max(3.5 * self.interval);
+        let tentative = (self.settings.max_age.as_secs_f32() * TENTATIVE_AGE).max(2.5 * self.interval);
+        let at = self.at;
+        self.tracks.retain(|t| {
+            let age = at.saturating_sub(t.seen_at).as_secs_f32();
+            let lives = age <= if t.confirmed { sure } else { tentative };
+            if !lives {
+                ended.push(EndedTrack { track: t.id, confirmed: t.confirmed });
+            }
+            lives
+        });
+    }
+
+    /// Joins those of the `open` tracks that `which` names with the `free` detections; both lists lose what is joined.
+    fn join(
+        &mut self,
+        at: Duration,
+        open: &mut Vec<usize>,
+        free: &mut Vec<&(usize, Class, f32, Seen)>,
+        which: impl Fn(&Track) -> bool,
+        out: &mut Vec<TrackUpdate>,
+    ) {
+        let rows: Vec<usize> = open.iter().copied().filter(|t| self.tracks.get(*t).is_some_and(&which)).collect();
+        let pairs = assign(rows.len(), free.len(), |r, c| {
+            let (_, class, _, seen) = free.get(c)?;
+            self.tracks.get(*rows.get(r)?)?.cost(*class, seen)
+        });
+        let mut taken = vec![false; free.len()];
+        for (row, column) in pairs {
+            let (Some(index), Some((detection, class, _, seen))) = (rows.get(row), free.get(column)) else { continue };
+            let Some(track) = self.tracks.get_mut(*index) else { continue };
+            track.update(at, *class, seen);
+            track.confirmed |= track.hits >= self.settings.confirm_hits;
+            out.push(TrackUpdate { track: track.id, detection: *detection, confirmed: track.confirmed });
+            open.retain(|t| t != index);
+            if let Some(t) = taken.get_mut(column) {
+                *t = true;
+            }
+        }
+        let mut taken = taken.into_iter();
+        free.retain(|_| taken.next() == Some(false));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn plate(x: f32, y: f32, w: f32) -> Detection {
+        detection(Class::Plate, Rect::new(x - w / 2.0, y - w / 8.0, x + w / 2.0, y + w / 8.0), 0.8)
+    }
+
+    fn detection(class: Class, rect: Rect, score: f32) -> Detection {
+        Detection { class, score, rect, corners: None }
+    }
+
+    fn at(frame: u64, fps: u64) -> Duration {
+        Duration::from_micros(frame * 1_000_000 / fps)
+    }
+
+    /// The tracks that each detection went to, by frame.
+    fn run(fps: u64, frames: &[Vec<Detection>]) -> Vec<Vec<u32>> {
+        let mut tracker = Tracker::new(Settings::default());
+        (0..).zip(frames).map(|(n, d)| tracker.step(at(n, fps), d).seen.iter().map(|u| u.track).collect()).collect()
+    }
+
+    #[test]
+    fn a_plate_that_moves_by_twice_its_width_a_frame_is_one_track() {
+        let frames: Vec<_> = (0_u16..12).map(|n| vec![plate(60.0 + 120.0 * f32::from(n), 300.0, 60.0)]).collect();
+        assert!(run(12, &frames).iter().all(|t| *t == [1]), "{:?}", run(12, &frames));
+    }
+
+    #[test]
+    fn a_growing_plate_is_one_track_at_25_and_at_5_frames_a_second() {
+        for fps in [25_u16, 5] {
+            let frames: Vec<_> = (0..fps * 3)
+                .map(|n| {
+                    let t = f32::from(n) / f32::from(fps);
+                    let w = 30.0 * (t * 0.8).exp();
+                    vec![plate(400.0 + 3.0 * w, 100.0 + 4.0 * w, w)]
+                })
+                .collect();
+            assert!(run(u64::from(fps), &frames).iter().all(|t| *t == [1]));
+        }
+    }
+
+    #[test]
+    fn two_that_cross_keep_their_numbers() {
+        let frames: Vec<_> = (0_u16..40)
+            .map(|n| {
+                let t = f32::from(n);
+                vec![plate(100.0 + 20.0 * t, 300.0, 70.0), plate(900.0 - 20.0 * t, 330.0, 70.0)]
+            })
+            .collect();
+        let tracks = run(25, &frames);
+        assert!(tracks.iter().skip(1).all(|t| *t == [1, 2]), "{tracks:?}");
+    }
+
+    #[test]
+    fn half_a_second_without_detections_does_not_break_a_track() {
+        let frames: Vec<_> = (0_u16..60)
+            .map(|n| if (20..33).contains(&n) { vec![] } else { vec![plate(100.0 + 9.0 * f32::from(n), 300.0, 60.0)] })
+            .collect();
+        let tracks = run(25, &frames);
+        assert!(tracks.iter().flatten().all(|t| *t == 1), "{tracks:?}");
+    }
+
+    #[test]
+    fn weak_detections_continue_tracks_and_begin_none() {
+        let weak = |x| detection(Class::Plate, Rect::new(x, 100.0, x + 60.0, 115.0), 0.2);
+        assert!(run(25, &[vec![weak(100.0)], vec![weak(100.0)]]).iter().all(Vec::is_empty));
+        let frames = [vec![plate(130.0, 107.0, 60.0)], vec![plate(131.0, 107.0, 60.0)], vec![weak(102.0)]];
+        assert_eq!(run(25, &frames), [[1], [1], [1]]);
+    }
+
+    #[test]
+    fn a_plate_in_a_car_and_a_person_are_three_tracks() {
+        let frame = vec![
+            plate(200.0, 260.0, 60.0),
+            detection(Class::Car, Rect::new(100.0, 100.0, 300.0, 280.0), 0.9),
+            detection(Class::Person, Rect::new(100.0, 100.0, 300.0, 280.0), 0.9),
+        ];
+        let mut other = frame.clone();
+        other[1].class = Class::Truck;
+        assert_eq!(run(25, &[frame, other]), [[1, 2, 3], [1, 2, 3]]);
+    }
+
+    #[test]
+    fn tracks_end_by_time_and_are_told_once() {
+        let mut tracker = Tracker::new(Settings::default());
+        for n in 0..3 {
+            tracker.step(at(n, 25), &[plate(100.0, 100.0, 60.0)]);
+        }
+        tracker.step(at(3, 25), &[plate(100.0, 100.0, 60.0), plate(500.0, 100.0, 60.0)]);
+        let ended: Vec<_> = (4..60).flat_map(|n| tracker.step(at(n, 25), &[]).ended).collect();
+        let of = |track, confirmed| EndedTrack { track, confirmed };
+        assert_eq!(ended, [of(2, false), of(1, true)]);
+    }
+
+    #[test]
+    fn one_frame_a_second_is_enough_for_what_stands() {
+        let mut tracker = Tracker::new(Settings::default());
+        let tracks: Vec<u32> = (0..6)
+            .flat_map(|n| tracker.step(Duration::from_secs(n), &[plate(100.0, 100.0, 60.0)]).seen)
+            .map(|u| u.track)
+            .collect();
+        assert_eq!(tracks, [1; 6]);
+    }
+
+    #[test]
+    fn a_time_that_goes_back_ends_all() {
+        let mut tracker = Tracker::new(Settings::default());
+        tracker.step(at(50, 25), &[plate(100.0, 100.0, 60.0)]);
+        let step = tracker.step(at(0, 25), &[plate(100.0, 100.0, 60.0)]);
+        assert_eq!((step.ended.len(), step.seen[0].track), (1, 2));
+    }
+
+    fn any_detection() -> impl Strategy<Value = Detection> {
+        let coordinate = || prop_oneof![4 => -50.0_f32..2000.0, 1 => Just(f32::NAN), 1 => any::<f32>()];
+        let class = prop_oneof![Just(Class::Plate), Just(Class::Car), Just(Class::Person)];
+        (
+            class,
+            coordinate(),
+            coordinate(),
+            coordinate(),
+            coordinate(),
+            prop_oneof![3 => 0.0_f32..1.0, 1 => any::<f32>()],
+        )
+            .prop_map(|(class, a, b, c, d, score)| detection(class, Rect::new(a, b, c, d), score))
+    }
+
+    proptest! {
+        #[test]
+        fn any_detections_make_finite_tracks_that_share_nothing(
+            frames in proptest::collection::vec(proptest::collection::vec(any_detection(), 0..12), 0..30),
+            steps in proptest::collection::vec(0_u64..2_000, 30),
+        ) {
+            let mut tracker = Tracker::new(Settings::default());
+            let mut now = 0;
+            for (frame, ms) in frames.iter().zip(steps) {
+                now += ms;
+                let step = tracker.step(Duration::from_millis(now), frame);
+                let mut ids: Vec<u32> = step.seen.iter().map(|u| u.track).collect();
+                ids.sort_unstable();
+                ids.dedup();
+                prop_assert_eq!(ids.len(), step.seen.len());
+                for update in &step.seen {
+                    let r = tracker.track(update.track).unwrap().rect();
+                    prop_assert!([r.x1, r.y1, r.x2, r.y2].iter().all(|v| v.is_finite()));
+                    prop_assert!(frame[update.detection].score >= 0.15);
+                }
+            }
+        }
+    }
+}
