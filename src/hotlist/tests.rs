@@ -1,3 +1,5 @@
+//! Lists and matching as a whole.
+
 use std::path::Path;
 use std::time::Duration;
 

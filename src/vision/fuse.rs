@@ -1,0 +1,378 @@
+//! One read out of many: reads of one track are fused by position and not by whole strings.
+//!
+//! Every read brings a lattice, what each of its characters may be. The lattices are laid over each other by an edit
+//! alignment (Needleman and Wunsch 1970, with costs from the probabilities of the two columns, and gaps for characters
+//! that one of them lacks), and per column the weighted log-probabilities are added: ROVER (Fiscus 1997) with
+//! posteriors in the place of votes. So two reads that are each wrong in another place can make a right one.
+//!
+//! Frames of one track are no independent witnesses: their weight saturates, so that thirty near-copies of one mistake
+//! do not become a certainty. The best [`KEPT`] reads are kept and fused afresh when asked, best first, so the order in
+//! which frames came does not matter. One fusion costs some tens of microseconds. Called by the analyser.
+
+use crate::domain::{Candidate, Lattice, PlateRead, PlateText, Position};
+
+/// Reads that a fusion keeps: those of the greatest weight.
+pub const KEPT: usize = 16;
+
+/// Most candidates of a fused read.
+const MAX_CANDIDATES: usize = 10;
+
+/// 26 letters, 10 digits, and "no character here" as the last.
+const SYMBOLS: usize = 37;
+const NONE: usize = SYMBOLS - 1;
+
+/// Share of every probability that is spread evenly: no reader is as sure as it says.
+const DOUBT: f32 = 0.04;
+
+/// Probability that a read misses a character that is there, or makes one up: what a gap costs.
+const GAP: f32 = 0.03;
+
+/// The most that all frames of a track together may weigh, in units of one good read.
+const MOST_WEIGHT: f32 = 3.0;
+
+/// What each further read adds at first, as a share of its weight.
+const FURTHER: f32 = 0.45;
+
+/// Texts kept while candidates are put together.
+const BEAMS: usize = 48;
+
+/// Alternatives below this are left out of a fused lattice.
+const LATTICE_FLOOR: f32 = 0.002;
+
+/// Most alternatives of a position.
+const MAX_OPTIONS: usize = 6;
+
+/// Probabilities, or logarithms of them, of all symbols in one place.
+type Column = [f32; SYMBOLS];
+
+/// One read, ready to be laid over others.
+#[derive(Debug, Clone)]
+struct Kept {
+    weight: f32,
+    columns: Vec<Column>,
+    region: Option<String>,
+    text: PlateText,
+    confidence: f32,
+}
+
+/// The reads of one track.
+#[derive(Debug, Clone, Default)]
+pub struct Fusion {
+    kept: Vec<Kept>,
+    frames: u16,
+}
+
+impl Fusion {
+    /// Nothing read.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many reads were added.
+    #[must_use]
+    pub fn frames(&self) -> u16 {
+        self.frames
+    }
+
+    /// How many of the kept reads have `text` as their best text.
+    #[must_use]
+    pub fn agreeing(&self, text: &PlateText) -> usize {
+        self.kept.iter().filter(|k| k.text == *text).count()
+    }
+
+    /// Adds a read; `weight` says how far its picture is to be trusted: 1 for a large, sharp plate, towards 0 for a
+    /// hopeless one. What is no positive number is left out.
+    pub fn add(&mut self, read: &PlateRead, weight: f32) {
+        if !(weight.is_finite() && weight > 0.0) {
+            return;
+        }
+        let kept = Kept {
+            weight: weight.clamp(0.001, 1.0),
+            columns: columns(read),
+            region: read.region.clone(),
+            text: read.text.clone(),
+            confidence: if read.confidence.is_finite() { read.confidence.clamp(0.0, 1.0) } else { 0.0 },
+        };
+        self.frames = self.frames.saturating_add(read.frames.max(1));
+        self.kept.push(kept);
+        self.kept.sort_by(|a, b| {
+            b.weight
+                .total_cmp(&a.weight)
+                .then_with(|| b.confidence.total_cmp(&a.confidence))
+                .then_with(|| a.text.cmp(&b.text))
+        });
+        self.kept.truncate(KEPT);
+    }
+
+    /// All reads as one; `None` before the first, or when "no character" is the most probable everywhere.
+    #[must_use]
+    pub fn fused(&self) -> Option<PlateRead> {
+        let mut consensus = Consensus::default();
+        for kept in &self.kept {
+            consensus.add(&kept.columns, kept.weight);
+        }
+        let posteriors = consensus.posteriors(self.tempering());
+        let candidates = candidates(&posteriors);
+        let best = candidates.first()?;
+        Some(PlateRead {
+            text: best.text.clone(),
+            confidence: best.confidence,
+            char_confidences: char_confidences(&posteriors, &best.text),
+            lattice: lattice(&posteriors),
+            region: self.region(),
+            frames: self.frames,
+            candidates,
+        })
+    }
+
+    /// What the added logarithms are multiplied by, so that all reads together weigh less than their sum.
+    fn tempering(&self) -> f32 {
+        let sum: f32 = self.kept.iter().map(|k| k.weight).sum();
+        let first = self.kept.first().map_or(0.0, |k| k.weight);
+        if sum <= 0.0 {
+            return 0.0;
+        }
+        // A single read keeps its own word whatever its weight; further ones add less and less.
+        let further = FURTHER * (sum - first) / first.max(0.001);
+        let room = MOST_WEIGHT - 1.0;
+        let effective = 1.0 + room * (1.0 - (-further / room).exp());
+        effective / sum
+    }
+
+    /// The region that the reads name with the greatest weight.
+    fn region(&self) -> Option<String> {
+        let named = |region: &str| -> f32 {
+            self.kept.iter().filter(|k| k.region.as_deref() == Some(region)).map(|k| k.weight).sum()
+        };
+        let mut all: Vec<&String> = self.kept.iter().filter_map(|k| k.region.as_ref()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.into_iter().max_by(|a, b| named(a).total_cmp(&named(b))).cloned()
+    }
+}
+
+/// Number of a character, `None` for what no plate has.
+fn symbol(c: char) -> Option<usize> {
+    match c {
+        'A'..='Z' => usize::try_from(u32::from(c) - u32::from('A')).ok(),
+        '0'..='9' => usize::try_from(u32::from(c) - u32::from('0')).ok().map(|d| d + 26),
+        '\0' => Some(NONE),
+        _ => None,
+    }
+}
+
+/// Character of a number, `None` for "no character".
+fn character(symbol: usize) -> Option<char> {
+    let offset = u8::try_from(symbol).ok()?;
+    match offset {
+        0..=25 => Some(char::from(b'A' + offset)),
+        26..=35 => Some(char::from(b'0' + offset - 26)),
+        _ => None,
+    }
+}
+
+/// The columns of a read: listed probabilities, what they leave spread over the rest, all with some doubt.
+fn columns(read: &PlateRead) -> Vec<Column> {
+    // More than a plate has, since some positions may stand for no character.
+    const MOST: usize = 2 * PlateText::MAX_LEN;
+    if read.lattice.positions.is_empty() {
+        let own = read.text.as_str().chars().enumerate().take(MOST);
+        return own.map(|(at, c)| column(&[(c, read.char_confidences.get(at).copied().unwrap_or(0.5))])).collect();
+    }
+    read.lattice.positions.iter().take(MOST).map(|p| column(&p.options)).collect()
+}
+
+fn column(options: &[(char, f32)]) -> Column {
+    let mut column = [0.0; SYMBOLS];
+    for (c, p) in options {
+        if let Some(slot) = symbol(*c).and_then(|s| column.get_mut(s))
+            && p.is_finite()
+        {
+            *slot += p.clamp(0.0, 1.0);
+        }
+    }
+    let sum: f32 = column.iter().sum();
+    let even = 1.0 / SYMBOLS as f32;
+    let (scale, left) = if sum > 1.0 { (1.0 / sum, 0.0) } else { (1.0, 1.0 - sum) };
+    column.map(|p| (1.0 - DOUBT) * (p * scale + left * even) + DOUBT * even)
+}
+
+/// What a read says of a place that it has no character for.
+fn gap_column() -> Column {
+    let even = GAP * 3.0 / SYMBOLS as f32;
+    let mut column = [even; SYMBOLS];
+    if let Some(none) = column.get_mut(NONE) {
+        *none += 1.0 - GAP * 3.0;
+    }
+    column
+}
+
+fn add_logs(sum: &mut Column, probabilities: &Column, weight: f32) {
+    for (s, p) in sum.iter_mut().zip(probabilities) {
+        *s += weight * p.ln();
+    }
+}
+
+/// Probabilities from sums of logarithms times `temper`.
+fn softmax(sums: &Column, temper: f32) -> Column {
+    let most = sums.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers = sums.map(|s| ((s - most) * temper).exp());
+    let total: f32 = powers.iter().sum();
+    powers.map(|p| p / total)
+}
+
+/// Added logarithms, column by column.
+#[derive(Debug, Default)]
+struct Consensus {
+    sums: Vec<Column>,
+    weight: f32,
+}
+
+/// How a column of the consensus and one of a read meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meet {
+    Both,
+    OnlyConsensus,
+    OnlyRead,
+}
+
+impl Consensus {
+    fn add(&mut self, read: &[Column], weight: f32) {
+        let mut old = std::mem::take(&mut self.sums).into_iter();
+        let mut new = read.iter();
+        let gap = gap_column();
+        let meets = if self.weight > 0.0 {
+            let temper = 1.0 / self.weight;
+            align(&old.as_slice().iter().map(|c| softmax(c, temper)).collect::<Vec<_>>(), read)
+        } else {
+            vec![Meet::OnlyRead; read.len()]
+        };
+        for meet in meets {
+            let mut sum = match meet {
+                Meet::Both | Meet::OnlyConsensus => old.next().unwrap_or([0.0; SYMBOLS]),
+                Meet::OnlyRead => {
+                    // All reads before saw nothing here.
+                    let mut unseen = [0.0; SYMBOLS];
+                    add_logs(&mut unseen, &gap, self.weight);
+                    unseen
+                }
+            };
+            let said = if meet == Meet::OnlyConsensus { Some(&gap) } else { new.next() };
+            add_logs(&mut sum, said.unwrap_or(&gap), weight);
+            self.sums.push(sum);
+        }
+        self.weight += weight;
+    }
+
+    fn posteriors(&self, temper: f32) -> Vec<Column> {
+        self.sums.iter().map(|c| softmax(c, temper)).collect()
+    }
+}
+
+/// The cheapest way to lay `b` over `a`, both probabilities.
+fn align(a: &[Column], b: &[Column]) -> Vec<Meet> {
+    let none = |c: &Column| -c.get(NONE).copied().unwrap_or(0.0).max(GAP).ln();
+    let both = |x: &Column, y: &Column| -x.iter().zip(y).map(|(p, q)| p * q).sum::<f32>().max(1e-4).ln();
+    let width = b.len() + 1;
+    // Row by row: cost of the best way to this cell, and its last step.
+    let mut cells: Vec<(f32, Meet)> = Vec::with_capacity((a.len() + 1) * width);
+    for row in 0..=a.len() {
+        for column in 0..width {
+            let cost = |back: usize| cells.get(cells.len() - back).map_or(0.0, |c| c.0);
+            let x = row.checked_sub(1).and_then(|r| a.get(r));
+            let y = column.checked_sub(1).and_then(|c| b.get(c));
+            let cell = match (x, y) {
+                (None, None) => (0.0, Meet::Both),
+                (Some(x), None) => (cost(width) + none(x), Meet::OnlyConsensus),
+                (None, Some(y)) => (cost(1) + none(y), Meet::OnlyRead),
+                (Some(x), Some(y)) => [
+                    (cost(width + 1) + both(x, y), Meet::Both),
+                    (cost(width) + none(x), Meet::OnlyConsensus),
+                    (cost(1) + none(y), Meet::OnlyRead),
+                ]
+                .into_iter()
+                .min_by(|p, q| p.0.total_cmp(&q.0))
+                .unwrap_or((0.0, Meet::Both)),
+            };
+            cells.push(cell);
+        }
+    }
+    let mut meets = Vec::with_capacity(a.len() + b.len());
+    let (mut row, mut column) = (a.len(), b.len());
+    while row + column > 0 {
+        let Some((_, meet)) = cells.get(row * width + column) else { break };
+        meets.push(*meet);
+        row -= usize::from(*meet != Meet::OnlyRead);
+        column -= usize::from(*meet != Meet::OnlyConsensus);
+    }
+    meets.reverse();
+    meets
+}
+
+/// The symbols of a column, most probable first.
+fn ranked(column: &Column) -> Vec<(usize, f32)> {
+    let mut ranked: Vec<(usize, f32)> = column.iter().copied().enumerate().collect();
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+    ranked
+}
+
+/// The most probable texts; the ways to write the same one (a character here or there) are added.
+fn candidates(columns: &[Column]) -> Vec<Candidate> {
+    let mut beams: Vec<(String, f32)> = vec![(String::new(), 1.0)];
+    for column in columns {
+        let mut options = ranked(column);
+        options.truncate(MAX_OPTIONS);
+        options.retain(|(_, p)| *p >= LATTICE_FLOOR);
+        let mut next: Vec<(String, f32)> = Vec::with_capacity(beams.len() * MAX_OPTIONS);
+        for (text, p) in &beams {
+            for (symbol, q) in &options {
+                let mut longer = text.clone();
+                longer.extend(character(*symbol));
+                next.push((longer, p * q));
+            }
+        }
+        next.sort_by(|a, b| a.0.cmp(&b.0));
+        next.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            kept.1 += if same { later.1 } else { 0.0 };
+            same
+        });
+        next.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        next.truncate(BEAMS);
+        beams = next;
+    }
+    let texts = beams
+        .into_iter()
+        .filter_map(|(text, p)| Some(Candidate { text: PlateText::from_raw(&text)?, confidence: p.clamp(0.0, 1.0) }));
+    texts.take(MAX_CANDIDATES).collect()
+}
+
+/// Columns that may hold a character, as positions of a lattice.
+fn lattice(columns: &[Column]) -> Lattice {
+    let positions = columns.iter().map(|column| {
+        let options = ranked(column).into_iter().take(MAX_OPTIONS).filter(|(_, p)| *p >= LATTICE_FLOOR);
+        Position { options: options.map(|(s, p)| (character(s).unwrap_or('\0'), p)).collect() }
+    });
+    let seldom = |p: &Position| p.options.first().is_some_and(|(c, p)| *c == '\0' && *p > 1.0 - 0.01);
+    Lattice { positions: positions.filter(|p| !seldom(p)).collect() }
+}
+
+/// Probability of each character of `text` in the column that it most probably stands in.
+fn char_confidences(columns: &[Column], text: &PlateText) -> Vec<f32> {
+    let sure: Vec<Column> = text.as_str().chars().map(|c| column(&[(c, 1.0)])).collect();
+    let mut column = columns.iter();
+    let mut characters = text.as_str().chars();
+    let mut confidences = Vec::with_capacity(sure.len());
+    for meet in align(columns, &sure) {
+        let here = if meet == Meet::OnlyRead { None } else { column.next() };
+        if meet != Meet::OnlyConsensus {
+            let symbol = characters.next().and_then(symbol);
+            confidences.push(here.zip(symbol).and_then(|(c, s)| c.get(s)).copied().unwrap_or(0.0));
+        }
+    }
+    confidences
+}
+
+#[cfg(test)]
+mod tests;
