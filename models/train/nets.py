@@ -1,0 +1,81 @@
+"""The two networks: `ReaderNet` (plate crop to characters) and `DetectorNet` (picture to plates).
+
+Both are plain convolutions with batch normalisation and ReLU, so that they run anywhere and fold into few ONNX nodes.
+Their inputs and outputs are the contract of the manifests: see the model cards.
+"""
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def block(inputs: int, outputs: int, kernel=3, stride=1, padding=None) -> nn.Sequential:
+    if padding is None:
+        padding = kernel // 2 if isinstance(kernel, int) else tuple(k // 2 for k in kernel)
+    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class Residual(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.first = block(width, width)
+        self.second = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x):
+        return F.relu(x + self.second(self.first(x)), inplace=True)
+
+
+class ReaderNet(nn.Module):
+    """[N,1,48,160] grey 0..1 to [N,40,37] logits; class 0 is CTC's blank, then `ALPHABET`.
+
+    The crop's mean and contrast are taken out first, so that a dark picture reads like a bright one.
+    """
+
+    def __init__(self, width: int = 64):
+        super().__init__()
+        w = width
+        self.body = nn.Sequential(
+            block(1, w // 2, 5, 2), block(w // 2, w // 2), block(w // 2, w, 3, 2),  # 24x80, 12x40
+            Residual(w), block(w, w * 3 // 2, 3, (2, 1)), Residual(w * 3 // 2),  # 6x40
+            block(w * 3 // 2, w * 2, 3, (2, 1)), block(w * 2, w * 2),  # 3x40
+            block(w * 2, w * 5 // 2, (3, 3), 1, (0, 1)), nn.Dropout(0.1), block(w * 5 // 2, w * 5 // 2, (1, 5)))  # 1x40
+        self.head = nn.Conv2d(w * 5 // 2, len(ALPHABET) + 1, 1)
+
+    def forward(self, x):
+        mean = x.mean((2, 3), keepdim=True)
+        x = x - mean
+        x = x / ((x * x).mean((2, 3), keepdim=True).sqrt() + 0.02)
+        return self.head(self.body(x)).squeeze(2).transpose(1, 2)
+
+
+class DetectorNet(nn.Module):
+    """[N,1,H,W] luma 0..1 to heat [N,1,H/8,W/8], box [N,4,...] and corners [N,8,...] in pixels of the input.
+
+    Context comes from strides 16 and 32, so that a plate over half the picture is seen as one. With `raw` heat is a logit.
+    """
+
+    def __init__(self, width: int = 48):
+        super().__init__()
+        w = width
+        self.stem = nn.Sequential(block(1, 16, 3, 2), block(16, 24, 3, 2))
+        self.s8 = nn.Sequential(block(24, w, 3, 2), Residual(w))
+        self.s16 = nn.Sequential(block(w, 80, 3, 2), Residual(80))
+        self.s32 = nn.Sequential(block(80, 96, 3, 2), block(96, 96), block(96, 80, 1))
+        self.up16 = block(80, w, 1)
+        self.merge = block(w, 64)
+        self.head = nn.Conv2d(64, 1 + 4 + 8, 1)
+        nn.init.constant_(self.head.bias, 0.0)
+        self.head.bias.data[0] = -4.0
+        self.head.bias.data[1:5] = 2.0
+
+    def forward(self, x, raw: bool = False):
+        x = self.stem(x - 0.5)
+        at8 = self.s8(x)
+        at16 = self.s16(at8)
+        at16 = at16 + F.interpolate(self.s32(at16), scale_factor=2.0, mode="nearest")
+        out = self.head(self.merge(at8 + F.interpolate(self.up16(at16), scale_factor=2.0, mode="nearest")))
+        heat, box, corners = out[:, :1], torch.exp(torch.clamp(out[:, 1:5].float(), max=6.5)), out[:, 5:]
+        half_w, half_h = (box[:, 0:1] + box[:, 2:3]) / 2, (box[:, 1:2] + box[:, 3:4]) / 2
+        corners = corners.float() * torch.cat([half_w, half_h] * 4, 1)  # relative to the box: one scale for all sizes
+        return (heat if raw else torch.sigmoid(heat)), box, corners

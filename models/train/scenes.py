@@ -1,0 +1,220 @@
+"""Puts drawn plates where cameras find them: in a holder or frame, on something, seen at an angle.
+
+`mounted` gives a plate with its surroundings and corners, `crop` the reader's input with its text. The backgrounds come from
+the vehicle pictures whose licence allows it (`Backgrounds`); no picture with a real plate's text is used for reading.
+"""
+import json
+import pathlib
+
+import cv2
+import numpy as np
+
+import degrade
+import glyphs
+import fonts
+import plates
+import series
+
+READER_SIZE = (160, 48)
+MARGIN = (0.04, 0.08)  # of the plate's width and height, on each side: the reader's crop
+
+
+class Backgrounds:
+    """Grey street pictures with their vehicles' boxes; random patches of them."""
+
+    def __init__(self, data: pathlib.Path, folders=("hwy", "atl"), limit: int | None = None):
+        self.pictures, self.vehicles = [], []
+        for line in (data / "vehicles" / "labels.jsonl").read_text().splitlines()[:limit]:
+            row = json.loads(line)
+            if row["file"].split("/")[0] not in folders:
+                continue
+            grey = cv2.imread(str(data / "vehicles" / row["file"]), cv2.IMREAD_GRAYSCALE)
+            if grey is not None:
+                self.pictures.append(grey)
+                self.vehicles.append([b["box"] for b in row["boxes"] if b["label"] != "person"])
+
+    def patch(self, rng, w: int, h: int) -> np.ndarray:
+        """A patch of w x h, of a random scale, mirrored at times."""
+        grey = self.pictures[int(rng.integers(len(self.pictures)))]
+        gh, gw = grey.shape
+        scale = min(gw / w, gh / h) * rng.uniform(0.15, 0.9)
+        pw, ph = max(2, round(w * scale)), max(2, round(h * scale))
+        x, y = int(rng.integers(max(1, gw - pw))), int(rng.integers(max(1, gh - ph)))
+        out = cv2.resize(grey[y:y + ph, x:x + pw], (w, h), interpolation=cv2.INTER_LINEAR)
+        return out[:, ::-1] if rng.random() < 0.5 else out
+
+
+def to_grey(rng, rgb: np.ndarray) -> np.ndarray:
+    """Luma of most cameras; at times other weights, as infrared light gives."""
+    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    if rng.random() < 0.25:
+        weights = rng.dirichlet((2, 2, 2)).astype(np.float32)
+    return cv2.transform(rgb, weights[None]).reshape(rgb.shape[:2])
+
+
+def print_line(rng, grey, text, x, y, height, value, widest):
+    """One line of lettering with its left end at x, centred at y."""
+    paths = fonts.faces("lettering")
+    if height < 4 or not paths:
+        return
+    mask = glyphs.line_mask(text, paths[int(rng.integers(len(paths)))], 24)
+    scale = min(height / 24, widest / mask.shape[1])
+    mask = cv2.resize(mask, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    h, w = mask.shape
+    x, y = int(x + max(0, widest - w) * rng.uniform(.2, .8)), int(y - h / 2)
+    part = grey[max(0, y):y + h, max(0, x):x + w]
+    if part.size:
+        m = mask[max(0, -y):max(0, -y) + part.shape[0], max(0, -x):max(0, -x) + part.shape[1]].astype(np.float32) / 255
+        part[:] = (part + (value - part.astype(np.float32)) * m).astype(np.uint8)
+
+
+def mounted(rng, plate: plates.Plate, backgrounds: Backgrounds, d: float, around: float = 0.35) -> tuple[np.ndarray, np.ndarray]:
+    """The plate in its surroundings and its corners (TL, TR, BR, BL) there."""
+    grey = to_grey(rng, plate.rgb)
+    h, w = grey.shape
+    mx, my = round(w * around * .6), round(h * around * 1.6)
+    if rng.random() < 0.5:
+        canvas = backgrounds.patch(rng, w + 2 * mx, h + 2 * my)
+        canvas = np.ascontiguousarray(canvas)
+    else:
+        a, b = rng.uniform(0, 255, 2)
+        ramp = np.linspace(a, a + (b - a) * .4, h + 2 * my)
+        canvas = np.repeat(np.clip(ramp, 0, 255).astype(np.uint8)[:, None], w + 2 * mx, 1)
+        for _ in range(int(rng.integers(0, 4))):  # edges of a bumper, lamps, a boot lid
+            y = int(rng.choice([rng.uniform(0, my), rng.uniform(my + h, h + 2 * my)]))
+            cv2.line(canvas, (0, y + int(rng.normal(0, 3))), (w + 2 * mx, y + int(rng.normal(0, 3))), float(rng.uniform(0, 255)), int(rng.integers(1, 9)), cv2.LINE_AA)
+    framed = rng.random()
+    if framed < 0.6:
+        sides = rng.uniform(0.0, 0.05, 2) * h
+        top, bottom = rng.uniform(0.01, 0.12) * h, rng.uniform(0.01, 0.28) * h
+        shade = float(rng.choice([rng.uniform(5, 60), rng.uniform(120, 255)], p=[.75, .25]))
+        cv2.rectangle(canvas, (round(mx - sides[0] - 2), round(my - top)), (round(mx + w + sides[1] + 2), round(my + h + bottom)), shade, -1)
+        lettered = float(255 - shade if abs(shade - 128) > 40 else 255)
+        if bottom > 0.09 * h and rng.random() < 0.8:
+            print_line(rng, canvas, series.DEALERS[int(rng.integers(len(series.DEALERS)))], mx, my + h + bottom / 2, bottom * rng.uniform(.5, .9), lettered, w)
+        if top > 0.08 * h and rng.random() < 0.6:
+            print_line(rng, canvas, series.DEALERS[int(rng.integers(len(series.DEALERS)))], mx, my - top / 2, top * rng.uniform(.5, .9), lettered, w)
+    radius = h * rng.uniform(0, 0.12)
+    mask = np.zeros((h, w), np.uint8)
+    r = round(radius)
+    cv2.rectangle(mask, (r, 0), (w - 1 - r, h - 1), 255, -1)
+    cv2.rectangle(mask, (0, r), (w - 1, h - 1 - r), 255, -1)
+    for x, y in ((r, r), (w - 1 - r, r), (r, h - 1 - r), (w - 1 - r, h - 1 - r)):
+        cv2.circle(mask, (x, y), r, 255, -1)
+    part = canvas[my:my + h, mx:mx + w]
+    cv2.copyTo(grey, mask, part)
+    if framed < 0.2:  # a frame that covers the plate's edge
+        lip, high = max(1, round(h * rng.uniform(.02, .07))), round(h * rng.uniform(.02, .2))
+        covers = plate.region == "us" or high < h * .06
+        cv2.rectangle(canvas, (mx, my), (mx + w, my + h), shade, lip)
+        if covers and rng.random() < 0.5:
+            cv2.rectangle(canvas, (mx, my + h - high), (mx + w, my + h), shade, -1)
+            print_line(rng, canvas, series.DEALERS[int(rng.integers(len(series.DEALERS)))], mx, my + h - high / 2, high * .7, lettered, w)
+        elif covers:
+            cv2.rectangle(canvas, (mx, my), (mx + w, my + min(high, round(h * .16))), shade, -1)
+    canvas = degrade.soil(rng, canvas, d)
+    corners = np.array([(mx, my), (mx + w, my), (mx + w, my + h), (mx, my + h)], np.float32)
+    return canvas, corners
+
+
+def tilt(rng, w: float, h: float, d: float) -> np.ndarray:
+    """Corners of a w x h plate seen at an angle, around the origin."""
+    yaw, pitch, roll = rng.normal(0, 0.08 + 0.25 * d), rng.normal(0, 0.05 + 0.18 * d), rng.normal(0, 0.02 + 0.06 * d)
+    yaw, pitch = np.clip(yaw, -.85, .85), np.clip(pitch, -.7, .7)
+    points = np.array([(-w, -h, 0), (w, -h, 0), (w, h, 0), (-w, h, 0)], float) / 2
+    cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
+    turn = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]]) @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    points = points @ turn.T
+    points[:, 0] += points[:, 1] * rng.normal(0, 0.03 + 0.06 * d)  # shear
+    far = w * rng.uniform(4, 20)
+    return (points[:, :2] * (far / (far + points[:, 2:]))).astype(np.float32)
+
+
+def widened(corners: np.ndarray, margin=MARGIN) -> np.ndarray:
+    """Corners moved outwards by a share of the plate's sides, as the box does before it reads."""
+    tl, tr, br, bl = corners
+    x, y = margin
+    return np.array([tl + (tl - tr) * x + (tl - bl) * y, tr + (tr - tl) * x + (tr - br) * y,
+                     br + (br - bl) * x + (br - tr) * y, bl + (bl - br) * x + (bl - tl) * y], np.float32)
+
+
+def rectified(grey: np.ndarray, corners: np.ndarray, size=READER_SIZE, margin=MARGIN) -> np.ndarray:
+    """The crop between four corners, warped to the reader's input."""
+    w, h = size
+    target = np.array([(0, 0), (w, 0), (w, h), (0, h)], np.float32) - 0.5
+    matrix = cv2.getPerspectiveTransform(widened(corners, margin), target)
+    return cv2.warpPerspective(grey, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def shrunk(grey: np.ndarray, corners: np.ndarray, target: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The picture warped so that `corners` come to `target`, without aliasing where it shrinks."""
+    ratio = np.linalg.norm(target[1] - target[0]) / np.linalg.norm(corners[1] - corners[0])
+    if ratio < 0.75:
+        grey2 = cv2.resize(grey, None, fx=ratio * 1.2, fy=ratio * 1.2, interpolation=cv2.INTER_AREA)
+        corners = corners * np.array([grey2.shape[1] / grey.shape[1], grey2.shape[0] / grey.shape[0]], np.float32)
+        grey = grey2
+    return cv2.warpPerspective(grey, cv2.getPerspectiveTransform(corners.astype(np.float32), target.astype(np.float32)), size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def seen(rng, plate, backgrounds, d) -> tuple[np.ndarray, np.ndarray]:
+    """A camera's view of the plate: grey picture of the plate and a little around it, and its corners."""
+    canvas, corners = mounted(rng, plate, backgrounds, d)
+    aspect = plate.rgb.shape[1] / plate.rgb.shape[0]
+    char_height = float(np.exp(rng.uniform(np.log(26 - 17.5 * d), np.log(70))))
+    drawn = np.mean([y1 - y0 for _, _, y0, _, y1 in plate.chars]) / plate.rgb.shape[0]
+    high = char_height / max(drawn, .3)
+    wide = high * aspect * (rng.uniform(.85, 1.15) if rng.random() < .3 else 1)
+    quad = tilt(rng, wide, high, d)
+    low = quad.min(0) - (wide * .1 + 3, high * .3 + 3) - rng.uniform(0, 8, 2)
+    size = np.ceil(quad.max(0) + (wide * .1 + 3, high * .3 + 3) - low).astype(int)
+    quad = (quad - low).astype(np.float32)
+    view = shrunk(canvas, corners, quad, (int(size[0]), int(size[1])))
+    return degrade.camera(rng, view, d, most_blur=min(1.8, char_height / 11)), quad
+
+
+def jitter(rng, quad: np.ndarray, d: float) -> np.ndarray:
+    """The detector's own errors: each corner, the whole, and at times the plain box instead of corners."""
+    w, h = np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[3] - quad[0])
+    if rng.random() < 0.15:
+        (x0, y0), (x1, y1) = quad.min(0), quad.max(0)
+        quad = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float32)
+    each = np.array([w * .012 + .3, h * .03 + .3]) * (0.4 + 0.9 * d)
+    quad = quad + rng.normal(0, 1, (4, 2)) * each
+    centre = quad.mean(0)
+    grow = np.array([np.exp(rng.normal(0.0, .03)), np.exp(rng.normal(0.02, .07))])
+    quad = (quad - centre) * grow + centre + rng.normal(0, 1, 2) * np.array([w * .015, h * .04]) * (0.4 + 0.8 * d)
+    return quad.astype(np.float32)
+
+
+def negative(rng, backgrounds, d) -> np.ndarray:
+    """A crop that is no plate: street, and lines of small print."""
+    w, h = READER_SIZE
+    grey = np.ascontiguousarray(backgrounds.patch(rng, w, h))
+    if rng.random() < 0.3:
+        base = rng.uniform(0, 255)
+        grey[:] = np.clip(base + (grey.astype(np.float32) - 128) * rng.uniform(0, .4), 0, 255).astype(np.uint8)
+    if rng.random() < 0.3:
+        for y in np.linspace(8, h - 8, int(rng.integers(2, 4))):
+            print_line(rng, grey, series.SLOGANS[int(rng.integers(len(series.SLOGANS)))] + " " + series.DEALERS[int(rng.integers(len(series.DEALERS)))],
+                       rng.uniform(0, 20), y, rng.uniform(7, 12), float(rng.uniform(0, 255)), w * .9)
+    return degrade.camera(rng, grey, d)
+
+
+class Crops:
+    """The reader's training crops. Drawn plates are kept in a pool and each is seen several times."""
+
+    def __init__(self, rng: np.random.Generator, backgrounds: Backgrounds, pool: int = 400, uses: int = 4):
+        self.rng, self.backgrounds, self.uses = rng, backgrounds, uses
+        self.pool = [plates.render(rng) for _ in range(pool)]
+
+    def next(self, d: float) -> tuple[np.ndarray, str]:
+        """One crop of about difficulty `d` and its text ("" where there is no plate)."""
+        rng = self.rng
+        d = float(d * rng.uniform(0.25, 1.0))
+        if rng.random() < 0.06:
+            return negative(rng, self.backgrounds, d), ""
+        k = int(rng.integers(len(self.pool)))
+        if rng.random() < 1 / self.uses:
+            self.pool[k] = plates.render(rng)
+        view, quad = seen(rng, self.pool[k], self.backgrounds, d)
+        return rectified(view, jitter(rng, quad, d)), self.pool[k].text
