@@ -11,6 +11,8 @@ from multiprocessing import shared_memory
 
 import numpy as np
 
+USES = 3  # how often an example is drawn on average; generators ahead of that wait, so that the trainer has the processor
+
 
 class Ring:
     """`fields` maps a name to (shape, dtype) of one example's array; every array has `size` rows."""
@@ -21,7 +23,7 @@ class Ring:
         for name, (shape, dtype) in fields.items():
             count = size * int(np.prod(shape)) * np.dtype(dtype).itemsize
             self.blocks[name] = shared_memory.SharedMemory(create=True, size=count)
-        self.written = mp.Value("q", 0)
+        self.written, self.drawn = mp.Value("q", 0), mp.Value("q", 0)
         self.difficulty = mp.Value("d", 0.0)
         self.attach()
 
@@ -40,6 +42,7 @@ class Ring:
     def draw(self, rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
         """`count` random examples out of those written."""
         filled = min(self.written.value, self.size)
+        self.drawn.value += count
         index = rng.integers(0, filled, count)
         return {name: array[index] for name, array in self.arrays.items()}
 
@@ -54,6 +57,9 @@ def fill(ring: Ring, make, seed: int):
     parent = os.getppid()
     example = make(seed)
     while os.getppid() == parent:
+        if ring.written.value > ring.size / 4 + ring.drawn.value / USES:
+            time.sleep(0.05)
+            continue
         row = example(ring.difficulty.value)
         with ring.written.get_lock():
             at = ring.written.value % ring.size

@@ -114,10 +114,10 @@ def main():
         step, spent = state["step"], state["spent"]
     held = held_back(args.data, 1500)
     rng = np.random.default_rng(step)
-    ring = rings.Ring(12000, {"grey": ((48, 160), "u1"), "text": ((LONGEST,), "u1")})
+    ring = rings.Ring(4000, {"grey": ((48, 160), "u1"), "text": ((LONGEST,), "u1")})
     ring.difficulty.value = args.from_difficulty
     seed = 1000 + step
-    rings.start(ring, Make(args.data), args.generators, seed, 1500)
+    rings.start(ring, Make(args.data), args.generators, seed, 1000)
 
     begun, saved, losses = time.monotonic() - spent, time.monotonic(), []
     try:
@@ -126,7 +126,7 @@ def main():
             ring.difficulty.value = max(args.from_difficulty, min(1.0, share / 0.2))
             rate = args.rate * min(1, (step + 1) / 300) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * share)))
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = float(rate)
             net.train()
             loss = loss_of(net, ring.draw(rng, args.batch))
             optimiser.zero_grad()

@@ -1,0 +1,122 @@
+"""Writes a checkpoint as `model.onnx` beside its manifest, checks it against torch, and fills in the manifest.
+
+`export.py reader --work FOLDER` and `export.py detector --work FOLDER`. The reader's temperature is fitted on drawn crops
+that were kept back from training, and baked into the graph: its confidence (the product of the characters' probabilities)
+then is about the share of right reads there.
+"""
+import argparse
+import hashlib
+import os
+import pathlib
+import re
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+import train_reader
+from nets import DetectorNet, ReaderNet
+
+MODELS = pathlib.Path(__file__).resolve().parent.parent
+FOLDERS = {"reader": "reader-1", "detector": "plates-1"}
+
+
+class Read(torch.nn.Module):
+    """The reader as it is shipped: probabilities at a temperature."""
+
+    def __init__(self, net: ReaderNet, temperature: float):
+        super().__init__()
+        self.net, self.temperature = net, temperature
+
+    def forward(self, plate):
+        return torch.softmax(self.net(plate) / self.temperature, 2)
+
+
+def confidences(probs: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Best path's text and the product of its characters' probabilities, a row each; 1 for an empty text."""
+    texts, values = [], []
+    for row in probs:
+        best, text, value, last = row.argmax(1), "", 1.0, 0
+        run = 0.0
+        for k, p in zip(best, row.max(1)):
+            if k != last:
+                value *= run if last else 1.0
+                run = 0.0
+                if k:
+                    text += train_reader.ALPHABET[k - 1]
+            run, last = max(run, float(p)), k
+        texts.append(text)
+        values.append(value * (run if last else 1.0))
+    return texts, np.array(values)
+
+
+def fitted_temperature(net: ReaderNet, held) -> float:
+    """The temperature with the least log loss of "this read is right" on the crops kept back."""
+    grey, truths = held
+    with torch.no_grad():
+        logits = torch.cat([net(part) for part in grey.split(100)])
+    best = (np.inf, 1.0)
+    for temperature in np.arange(0.7, 3.01, 0.1):
+        texts, values = confidences(torch.softmax(logits / temperature, 2).numpy())
+        right = np.array([a.replace("O", "0") == b.replace("O", "0") for a, b in zip(texts, truths)])
+        p = np.clip(values, 1e-4, 1 - 1e-4)
+        best = min(best, (float(-np.mean(np.where(right, np.log(p), np.log(1 - p)))), float(temperature)))
+    return round(best[1], 2)
+
+
+def write(module: torch.nn.Module, example: torch.Tensor, path: pathlib.Path, names: tuple[list[str], list[str]], batched: bool):
+    axes = {names[0][0]: {0: "n"}, names[1][0]: {0: "n"}} if batched else None
+    torch.onnx.export(module, (example,), str(path), input_names=names[0], output_names=names[1], dynamic_axes=axes, opset_version=17, dynamo=False)
+    onnx.checker.check_model(str(path))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        wanted = module(example)
+    got = session.run(None, {names[0][0]: example.numpy()})
+    for a, b in zip(wanted if isinstance(wanted, tuple) else (wanted,), got):
+        worst = float(np.abs(a.numpy() - b).max() / max(1.0, float(a.abs().max())))
+        if worst > 1e-3:
+            raise SystemExit(f"{path}: the runtime differs from torch by {worst}")
+
+
+def fill_manifest(folder: pathlib.Path, **values: str):
+    """Sets `key = value` lines of the manifest, comments kept."""
+    path = folder / "manifest.toml"
+    text = path.read_text()
+    for key, value in values.items():
+        text, count = re.subn(rf"(?m)^{key} = \S+", f"{key} = {value}", text)
+        if count != 1:
+            raise SystemExit(f"{path}: {count} lines set {key}")
+    path.write_text(text)
+
+
+def main():
+    args = argparse.ArgumentParser(description=__doc__)
+    args.add_argument("model", choices=list(FOLDERS))
+    args.add_argument("--work", type=pathlib.Path, required=True)
+    args.add_argument("--data", type=pathlib.Path, default=pathlib.Path(os.environ.get("WATCHPOST_DATA", "../shared/data")))
+    args.add_argument("--out", type=pathlib.Path, help="another folder than models/NAME, for a trial; has no manifest")
+    args = args.parse_args()
+    torch.set_num_threads(1)
+    folder = args.out or MODELS / FOLDERS[args.model]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "model.onnx"
+    state = torch.load(args.work / f"{args.model}.pt", weights_only=True)
+    if args.model == "reader":
+        net = ReaderNet()
+        net.load_state_dict(state["mean"])
+        net.eval()
+        temperature = fitted_temperature(net, train_reader.held_back(args.data, 600))
+        print("temperature", temperature)
+        write(Read(net, temperature).eval(), torch.rand(3, 1, 48, 160), path, (["plate"], ["probs"]), True)
+    else:
+        net = DetectorNet()
+        net.load_state_dict(state["mean"])
+        write(net.eval(), torch.rand(1, 1, 384, 640), path, (["image"], ["heat", "box", "corners"]), False)
+    if not args.out:
+        fill_manifest(folder, sha256=f'"{hashlib.sha256(path.read_bytes()).hexdigest()}"')
+    print(path, path.stat().st_size, "bytes, step", state["step"])
+
+
+if __name__ == "__main__":
+    main()
