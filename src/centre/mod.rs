@@ -2,11 +2,24 @@
 //!
 //! [`topics`] names where a message goes, [`wire`] gives it its bytes in the envelope of [`cose`]; [`keys`],
 //! [`keyring`] and [`boxes`] say whose signature counts for what; [`tls`] secures the way to the broker.
+//!
+//! [`session`] keeps a [`link`] to the broker, waits by [`backoff`] after a [`fault`], and carries [`publish`], which
+//! drains the outbox through a sending [`window`], and [`status`]. [`client`] is the other end, the centre's: it keeps
+//! [`receipts`] of what arrived and acknowledges.
 
+pub mod backoff;
 pub mod boxes;
+pub mod client;
 pub mod cose;
+pub mod fault;
 pub mod keyring;
 pub mod keys;
+pub mod link;
+pub mod publish;
+pub mod receipts;
+pub mod session;
+pub mod status;
 pub mod tls;
 pub mod topics;
+pub mod window;
 pub mod wire;

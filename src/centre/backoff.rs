@@ -1,0 +1,63 @@
+//! How long to wait before the next attempt to connect: doubling, bounded, with jitter.
+//!
+//! Without jitter a fleet that lost its broker would come back in one moment, again and again.
+
+use std::time::Duration;
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+/// Waiting times that double from `first` to `most`, each shortened by up to half at random.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    first: Duration,
+    most: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    /// Starts at `first`.
+    #[must_use]
+    pub fn new(first: Duration, most: Duration) -> Self {
+        Self { first, most, next: first }
+    }
+
+    /// The next waiting time: between half and the whole of the current step, which then doubles.
+    #[must_use]
+    pub fn wait(&mut self) -> Duration {
+        let step = self.next;
+        self.next = (step * 2).min(self.most);
+        step.mul_f64(0.5 + 0.5 * random_share())
+    }
+
+    /// Back to the first step: the last attempt worked.
+    pub fn reset(&mut self) {
+        self.next = self.first;
+    }
+}
+
+/// 0..1; 1 when the system has no randomness to give (the jitter is then lost, nothing else).
+fn random_share() -> f64 {
+    let mut bytes = [0_u8; 4];
+    match SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX),
+        Err(_) => 1.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_to_the_most_and_start_again_after_success() {
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+        let mut step = 0.5_f64;
+        for _ in 0..12 {
+            let wait = backoff.wait().as_secs_f64();
+            assert!((step / 2.0..=step).contains(&wait), "{wait} s at step {step} s");
+            step = (step * 2.0).min(30.0);
+        }
+        backoff.reset();
+        assert!(backoff.wait() <= Duration::from_millis(500));
+    }
+}

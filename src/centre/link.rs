@@ -1,0 +1,380 @@
+//! One connection to the broker, from CONNECT to its end: a thin layer over rumqttc that pairs publishes with PUBACKs.
+//!
+//! rumqttc keeps what it was given across reconnects and then forgets or repeats it by rules of its own. Here each
+//! connection gets a client and an event loop of its own and nothing outlives it: what must not be lost lies in the
+//! outbox. Nothing here waits for room: [`Sender::publish`] says no when the broker has enough to do.
+//!
+//! rumqttc gives no token for a publish, so they are paired by order: the event loop announces each publish that it sends
+//! (`Outgoing::Publish`) in the order it was handed over, with the packet id that its PUBACK will carry.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{Filter, LastWill, Packet, PubAckReason, SubscribeReasonCode};
+use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use rumqttc::{Outgoing, TlsConfiguration, Transport};
+
+use super::fault::Fault;
+
+/// Most publishes that are lent to the client at once, whatever the broker would take.
+const MAX_LENT: u16 = 64;
+/// Largest message that is taken from the broker, bytes: a chunk of 60 KiB with room for its headers.
+const MAX_INCOMING: u32 = 80 * 1024;
+
+/// Where the broker is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broker {
+    /// `mqtts://`: TLS.
+    pub tls: bool,
+    /// Name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// Why a text is no broker's URL, or one that must not be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BrokerError {
+    /// Not of the form `mqtts://host:port`.
+    #[error("{0:?} is no broker URL: write mqtts://HOST:PORT (or mqtt://127.0.0.1:PORT on this machine)")]
+    Form(String),
+    /// Plain TCP to another machine.
+    #[error(
+        "{0:?} is plain TCP to another machine: anyone between could read alerts. Use mqtts://, or write out allow_plaintext = true"
+    )]
+    Plaintext(String),
+}
+
+impl Broker {
+    /// Parses `mqtts://host[:port]` (port 8883 when none is given) or `mqtt://host[:port]` (1883).
+    ///
+    /// # Errors
+    /// [`BrokerError::Form`] for anything else.
+    pub fn parse(url: &str) -> Result<Self, BrokerError> {
+        let form = || BrokerError::Form(url.to_owned());
+        let (scheme, rest) = url.split_once("://").ok_or_else(form)?;
+        let tls = match scheme {
+            "mqtts" | "ssl" => true,
+            "mqtt" | "tcp" => false,
+            _ => return Err(form()),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let default = if tls { 8883 } else { 1883 };
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| form())?),
+            _ => (rest, default),
+        };
+        let good = |c: char| c.is_ascii_alphanumeric() || "-._[]:".contains(c);
+        if host.is_empty() || !host.chars().all(good) || (tls && host.starts_with('[')) {
+            return Err(form());
+        }
+        Ok(Self { tls, host: host.to_owned(), port })
+    }
+
+    /// Refuses plain TCP to anything but loopback, unless that was allowed in so many words.
+    ///
+    /// # Errors
+    /// [`BrokerError::Plaintext`].
+    pub fn check_plaintext(&self, allow_plaintext: bool) -> Result<(), BrokerError> {
+        if self.tls || allow_plaintext || self.is_loopback() {
+            return Ok(());
+        }
+        Err(BrokerError::Plaintext(self.to_string()))
+    }
+
+    fn is_loopback(&self) -> bool {
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return ip.is_loopback();
+        }
+        host == "localhost"
+            && (host, self.port).to_socket_addrs().is_ok_and(|mut all| all.all(|address| address.ip().is_loopback()))
+    }
+}
+
+impl std::fmt::Display for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}://{}:{}", if self.tls { "mqtts" } else { "mqtt" }, self.host, self.port)
+    }
+}
+
+/// What a connection needs to know.
+#[derive(Clone)]
+pub struct LinkSettings {
+    /// The broker.
+    pub broker: Broker,
+    /// TLS; required when the broker's URL says so.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// MQTT client id.
+    pub client_id: String,
+    /// Silence after which the connection is probed; after twice that it is given up.
+    pub keep_alive: Duration,
+    /// How long TCP, TLS and CONNACK may take together.
+    pub connect_within: Duration,
+    /// How long the broker keeps the subscriptions after the connection is gone; zero starts clean each time.
+    pub session_expiry: Duration,
+}
+
+/// A message that the broker publishes in our name when the connection is lost.
+#[derive(Debug, Clone)]
+pub struct Will {
+    /// Topic, retained.
+    pub topic: String,
+    /// Payload.
+    pub payload: Vec<u8>,
+}
+
+/// What was published, so that its PUBACK can be told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token {
+    /// The outbox entry with this seq.
+    Entry(u64),
+    /// Something that is not waited for.
+    Other,
+}
+
+/// What happened on the connection.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LinkEvent {
+    /// CONNACK: the session stands.
+    Connected {
+        /// The broker still has the session of before.
+        resumed: bool,
+    },
+    /// The broker has what was published.
+    Published {
+        /// What it was.
+        token: Token,
+        /// How the broker took it.
+        taken: Taken,
+    },
+    /// A message for us.
+    Message {
+        /// Topic.
+        topic: String,
+        /// Payload.
+        payload: Vec<u8>,
+        /// The broker kept it from before we subscribed.
+        retained: bool,
+    },
+    /// The broker confirmed subscriptions; how many it refused.
+    Subscribed {
+        /// Refused filters.
+        refused: usize,
+    },
+    /// Everything that was asked for has been sent, DISCONNECT last.
+    Disconnected,
+    /// Nothing that matters here (pings, own acknowledgements).
+    Other,
+}
+
+/// What a PUBACK said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// The broker took it.
+    Yes,
+    /// The broker took it, and nobody is subscribed: the centre is away.
+    NobodyListens,
+    /// The broker refused it (ACL, quota).
+    Refused,
+}
+
+/// The receiving half: the only one that waits.
+pub struct Events {
+    event_loop: EventLoop,
+}
+
+/// The sending half: never waits.
+pub struct Sender {
+    client: AsyncClient,
+    handed: VecDeque<Token>,
+    waiting: HashMap<u16, Token>,
+    receive_max: u16,
+}
+
+/// Prepares a connection; it is made by the first call of [`Events::next`].
+#[must_use]
+pub fn open(settings: &LinkSettings, will: Option<Will>) -> (Sender, Events) {
+    let mut options = MqttOptions::new(settings.client_id.clone(), settings.broker.host.clone(), settings.broker.port);
+    // rumqttc panics on a keep-alive below 5 s.
+    options.set_keep_alive(settings.keep_alive.max(Duration::from_secs(5)));
+    options.set_connection_timeout(settings.connect_within.as_secs().max(1));
+    options.set_clean_start(settings.session_expiry.is_zero());
+    let expiry = u32::try_from(settings.session_expiry.as_secs()).unwrap_or(u32::MAX);
+    options.set_session_expiry_interval(Some(expiry));
+    options.set_max_packet_size(Some(MAX_INCOMING));
+    options.set_outgoing_inflight_upper_limit(MAX_LENT);
+    if let Some(tls) = settings.tls.as_ref().filter(|_| settings.broker.tls) {
+        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(tls))));
+    }
+    if let Some(will) = will {
+        options.set_last_will(LastWill::new(will.topic, will.payload, QoS::AtLeastOnce, true, None));
+    }
+    let (client, event_loop) = AsyncClient::new(options, usize::from(MAX_LENT) * 2);
+    let sender = Sender { client, handed: VecDeque::new(), waiting: HashMap::new(), receive_max: MAX_LENT };
+    (sender, Events { event_loop })
+}
+
+impl Events {
+    /// Waits for the next event. Not to be cancelled but to end the connection.
+    ///
+    /// # Errors
+    /// [`Fault`] when the connection could not be made or is over; these halves are of no use after it.
+    pub async fn next(&mut self) -> Result<Event, Fault> {
+        self.event_loop.poll().await.map_err(|e| Fault::of(&e))
+    }
+}
+
+impl Sender {
+    /// How many publishes may be handed over now: the broker's receive maximum less what it has not acknowledged.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        let lent = self.handed.len() + self.waiting.len();
+        usize::from(self.receive_max.min(MAX_LENT)).saturating_sub(lent)
+    }
+
+    /// Hands over a publish at QoS 1; false when there is no room.
+    pub fn publish(&mut self, topic: &str, payload: Vec<u8>, retain: bool, token: Token) -> bool {
+        self.room() > 0 && self.hand_over(topic, payload, retain, QoS::AtLeastOnce, token)
+    }
+
+    /// Hands over a publish at QoS 0; false when there is no room.
+    pub fn publish_unacknowledged(&mut self, topic: &str, payload: Vec<u8>) -> bool {
+        self.room() > 0 && self.hand_over(topic, payload, false, QoS::AtMostOnce, Token::Other)
+    }
+
+    fn hand_over(&mut self, topic: &str, payload: Vec<u8>, retain: bool, qos: QoS, token: Token) -> bool {
+        let taken = self.client.try_publish(topic, qos, retain, payload).is_ok();
+        if taken {
+            self.handed.push_back(token);
+        }
+        taken
+    }
+
+    /// Asks for messages of `filters` at QoS 1; false when the request could not be handed over.
+    pub fn subscribe(&self, filters: &[String]) -> bool {
+        let filters = filters.iter().map(|f| Filter::new(f.clone(), QoS::AtLeastOnce));
+        self.client.try_subscribe_many(filters).is_ok()
+    }
+
+    /// Asks for a DISCONNECT behind everything that was handed over, so that the broker drops the will.
+    pub fn disconnect(&self) -> bool {
+        self.client.try_disconnect().is_ok()
+    }
+
+    /// Reads what the event loop said; pairs PUBACKs with what was published.
+    pub fn understand(&mut self, event: Event) -> LinkEvent {
+        match event {
+            Event::Outgoing(Outgoing::Publish(pkid)) => {
+                if let Some(token) = self.handed.pop_front()
+                    && pkid != 0
+                {
+                    self.waiting.insert(pkid, token);
+                }
+                LinkEvent::Other
+            }
+            Event::Outgoing(Outgoing::Disconnect) => LinkEvent::Disconnected,
+            Event::Outgoing(_) => LinkEvent::Other,
+            Event::Incoming(packet) => self.understand_packet(packet),
+        }
+    }
+
+    fn understand_packet(&mut self, packet: Packet) -> LinkEvent {
+        match packet {
+            Packet::ConnAck(connack) => {
+                if let Some(max) = connack.properties.and_then(|p| p.receive_max) {
+                    self.receive_max = max.max(1);
+                }
+                LinkEvent::Connected { resumed: connack.session_present }
+            }
+            Packet::PubAck(puback) => {
+                let Some(token) = self.waiting.remove(&puback.pkid) else { return LinkEvent::Other };
+                let taken = match puback.reason {
+                    PubAckReason::Success => Taken::Yes,
+                    PubAckReason::NoMatchingSubscribers => Taken::NobodyListens,
+                    _ => Taken::Refused,
+                };
+                LinkEvent::Published { token, taken }
+            }
+            Packet::Publish(publish) => LinkEvent::Message {
+                topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+                payload: publish.payload.to_vec(),
+                retained: publish.retain,
+            },
+            Packet::SubAck(suback) => {
+                let refused = |code: &&SubscribeReasonCode| !matches!(code, SubscribeReasonCode::Success(_));
+                LinkEvent::Subscribed { refused: suback.return_codes.iter().filter(refused).count() }
+            }
+            _ => LinkEvent::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rumqttc::v5::mqttbytes::v5::PubAck;
+
+    #[test]
+    fn broker_urls_are_parsed_and_others_refused() {
+        let broker = Broker::parse("mqtts://broker.example:8883").unwrap();
+        assert_eq!((broker.tls, broker.host.as_str(), broker.port), (true, "broker.example", 8883));
+        assert_eq!(Broker::parse("mqtt://127.0.0.1").unwrap().port, 1883);
+        assert_eq!(Broker::parse("mqtts://10.0.0.1/").unwrap().to_string(), "mqtts://10.0.0.1:8883");
+        for bad in ["broker", "http://a:1", "mqtts://", "mqtts://a:port", "mqtts://a b:1", "mqtts://u@h:1"] {
+            assert!(Broker::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn plain_tcp_is_for_this_machine_alone() {
+        assert!(Broker::parse("mqtt://127.0.0.1:1883").unwrap().check_plaintext(false).is_ok());
+        assert!(Broker::parse("mqtts://10.0.0.1").unwrap().check_plaintext(false).is_ok());
+        let outside = Broker::parse("mqtt://10.0.0.1:1883").unwrap();
+        let error = outside.check_plaintext(false).unwrap_err();
+        assert!(error.to_string().contains("allow_plaintext"), "{error}");
+        assert!(outside.check_plaintext(true).is_ok());
+    }
+
+    fn sender() -> (Sender, Events) {
+        let broker = Broker::parse("mqtt://127.0.0.1:1").unwrap();
+        let second = Duration::from_secs(1);
+        let settings = LinkSettings {
+            broker,
+            tls: None,
+            client_id: "b".to_owned(),
+            keep_alive: second,
+            connect_within: second,
+            session_expiry: Duration::ZERO,
+        };
+        open(&settings, None)
+    }
+
+    #[test]
+    fn pubacks_are_paired_by_the_order_of_sending() {
+        let (mut sender, _events) = sender();
+        assert!(sender.publish("t", vec![1], false, Token::Entry(7)));
+        assert!(sender.publish_unacknowledged("t", vec![2]));
+        assert!(sender.publish("t", vec![3], false, Token::Entry(8)));
+        for pkid in [5, 0, 6] {
+            sender.understand(Event::Outgoing(Outgoing::Publish(pkid)));
+        }
+        let mut ack = PubAck::new(6, None);
+        ack.reason = PubAckReason::NoMatchingSubscribers;
+        let event = sender.understand(Event::Incoming(Packet::PubAck(ack)));
+        assert_eq!(event, LinkEvent::Published { token: Token::Entry(8), taken: Taken::NobodyListens });
+        let event = sender.understand(Event::Incoming(Packet::PubAck(PubAck::new(5, None))));
+        assert_eq!(event, LinkEvent::Published { token: Token::Entry(7), taken: Taken::Yes });
+    }
+
+    #[test]
+    fn never_more_is_lent_than_the_client_may_hold() {
+        let (mut sender, _events) = sender();
+        let handed = (0..1000).filter(|n| sender.publish("t", vec![], false, Token::Entry(*n))).count();
+        assert_eq!(handed, usize::from(MAX_LENT));
+        assert_eq!(sender.room(), 0);
+    }
+}

@@ -1,0 +1,326 @@
+//! Drains the outbox to the centre.
+//!
+//! An entry leaves the store only when the centre's signed ack covers it (or, by config, when the broker took it), so an
+//! alert may be sent twice and is never lost while the disk survives. Fresh alerts go first by severity, then the backlog
+//! by severity and number. Entries are signed when they are sent. Runs in the session's task on the tokio runtime;
+//! reading and trimming the outbox happens on tokio's blocking threads. Never touches frames.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::keys::{BoxKey, Keyring, Role};
+use super::link::{Sender, Taken, Token};
+use super::topics::Topics;
+use super::window::{Entry, Window};
+use super::wire;
+use crate::clock::Clock;
+use crate::domain::{Ack, Epoch, TimeMs};
+use crate::health::Health;
+
+/// Most entries that are sent and not yet acknowledged.
+pub const WINDOW: usize = 64;
+/// Refused acks are said in the log at most so often; all are counted.
+const SAY_REFUSED_EVERY: Duration = Duration::from_secs(10);
+
+/// What waits in the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Depth {
+    /// How many entries.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When the oldest was stored.
+    pub oldest: Option<TimeMs>,
+}
+
+/// The store's outbox as delivery sees it. Calls may read the disk and are made off the runtime's threads.
+pub trait OutboxSource: Send + Sync + 'static {
+    /// The epoch that its numbers count in.
+    fn epoch(&self) -> Epoch;
+    /// The newest number that was given to an entry; 0 when there was none yet.
+    fn newest(&self) -> u64;
+    /// Up to `most` entries in the order of sending, without those in `staged`: numbers above `backlog_upto` by severity,
+    /// then the rest, each by severity and number.
+    ///
+    /// # Errors
+    /// What went wrong in the store, for the log.
+    fn next(&self, staged: &BTreeSet<u64>, backlog_upto: u64, most: usize) -> Result<Vec<Entry>, String>;
+    /// Removes what `ack` covers; how many entries that were.
+    ///
+    /// # Errors
+    /// What went wrong in the store, for the log; nothing counts as removed then.
+    fn ack(&self, ack: &Ack) -> Result<usize, String>;
+    /// What waits.
+    fn depth(&self) -> Depth;
+}
+
+/// Tells the publisher that the outbox has news. Cheap to clone, never blocks: made for the recorder's commit listener.
+#[derive(Debug, Clone, Default)]
+pub struct News(Arc<Notify>);
+
+impl News {
+    /// Says that something was committed.
+    pub fn tell(&self) {
+        self.0.notify_one();
+    }
+
+    pub(super) async fn wait(&self) {
+        self.0.notified().await;
+    }
+}
+
+/// When an entry counts as delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AckMode {
+    /// When the centre's signed ack covers it.
+    #[default]
+    Centre,
+    /// When the broker took it and somebody was subscribed. Brokers lose what they took: for sites that accept that.
+    Broker,
+}
+
+/// Why an ack was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum AckError {
+    /// Signature, key or form.
+    #[error(transparent)]
+    Wire(#[from] wire::Error),
+    /// For another life of the store; not worth a warning, since a centre may answer late.
+    #[error("ack for epoch {got}, this store's is {want}")]
+    Epoch {
+        /// In the ack.
+        got: Epoch,
+        /// The store's.
+        want: Epoch,
+    },
+    /// Acknowledges what was never sent.
+    #[error("ack up to {got}, but the newest entry is {newest}")]
+    Future {
+        /// Highest number in the ack.
+        got: u64,
+        /// Highest number in the store.
+        newest: u64,
+    },
+}
+
+/// What the publisher works with.
+pub struct Parts {
+    /// The outbox.
+    pub outbox: Arc<dyn OutboxSource>,
+    /// The box's topics.
+    pub topics: Topics,
+    /// The box's signing key.
+    pub key: Arc<BoxKey>,
+    /// Who may acknowledge.
+    pub keyring: Arc<Keyring>,
+    /// When an entry counts as delivered.
+    pub mode: AckMode,
+    /// Counters.
+    pub health: Arc<Health>,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// Drains one outbox over one link after the other.
+pub struct Publisher {
+    parts: Parts,
+    window: Window,
+    /// Numbers up to this one were there when the centre was last away: the backlog.
+    backlog_upto: u64,
+    /// The outbox may have entries that are not staged.
+    news: bool,
+    store_failed: bool,
+    refused_said: Option<Duration>,
+    refused_unsaid: u64,
+}
+
+impl Publisher {
+    /// Nothing sent yet.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            window: Window::new(WINDOW),
+            backlog_upto: 0,
+            news: true,
+            store_failed: false,
+            refused_said: None,
+            refused_unsaid: 0,
+        }
+    }
+
+    /// A session stands: everything that is not acknowledged is to be sent (again).
+    pub fn connected(&mut self) {
+        self.window.reset();
+        self.backlog_upto = self.parts.outbox.newest();
+        self.news = true;
+    }
+
+    /// The outbox has news, or a failed store may be asked again.
+    pub fn has_news(&mut self) {
+        self.news = true;
+    }
+
+    /// What waits in the outbox.
+    #[must_use]
+    pub fn depth(&self) -> Depth {
+        self.parts.outbox.depth()
+    }
+
+    /// Whether the centre is away, as far as the broker told.
+    #[must_use]
+    pub fn centre_is_away(&self) -> bool {
+        self.window.is_away()
+    }
+
+    /// When [`Publisher::pump`] may have something to do without an event.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Duration> {
+        self.window.wake_at()
+    }
+
+    /// Whether the broker has stopped taking what it was given.
+    #[must_use]
+    pub fn broker_is_stuck(&self) -> bool {
+        self.window.broker_is_stuck(self.parts.clock.monotonic())
+    }
+
+    /// Stages what the outbox has and hands over to `link` what is due and has room.
+    pub async fn pump(&mut self, link: &mut Sender) {
+        self.refill().await;
+        let now = self.parts.clock.monotonic();
+        while link.room() > 0 {
+            let Some(entry) = self.window.next(now) else { return };
+            let seq = entry.seq;
+            let topic = entry.kind.topic(&self.parts.topics);
+            let message = wire::sign(&entry.payload, &topic, &self.parts.key);
+            if !link.publish(&topic, message, false, Token::Entry(seq)) {
+                return;
+            }
+            self.parts.health.centre.sent.inc();
+            if self.window.lent(seq, now) {
+                self.parts.health.centre.resent.inc();
+            }
+        }
+    }
+
+    async fn refill(&mut self) {
+        while self.news {
+            // A full window is still asked for one: it may be more severe than one that the centre left silent.
+            let most = self.window.room().max(1);
+            let (outbox, staged, backlog) = (Arc::clone(&self.parts.outbox), self.window.staged(), self.backlog_upto);
+            let found = off_runtime(move || outbox.next(&staged, backlog, most)).await;
+            let Some(entries) = self.store_answered(found) else { return };
+            self.news = entries.len() >= most && self.window.room() > entries.len();
+            for entry in entries {
+                if self.window.make_room_for(entry.rank()) {
+                    self.window.stage(entry);
+                }
+            }
+        }
+    }
+
+    /// Notes what the broker said to a publish of ours.
+    pub async fn published(&mut self, seq: u64, taken: Taken) {
+        let was_away = self.window.is_away();
+        let now = self.parts.clock.monotonic();
+        self.window.taken(seq, taken, now);
+        match taken {
+            Taken::Yes if self.parts.mode == AckMode::Broker => {
+                let ack = Ack { epoch: self.parts.outbox.epoch(), upto: 0, also: vec![(seq, seq)] };
+                self.delivered(ack, now).await;
+            }
+            Taken::Yes => {}
+            Taken::NobodyListens if !was_away => {
+                tracing::warn!(waiting = self.depth().entries, "nobody listens at the broker: alerts wait in the outbox");
+            }
+            Taken::NobodyListens => {}
+            Taken::Refused => {
+                tracing::error!(seq, "the broker refuses our alerts: check its ACL and quotas");
+            }
+        }
+        self.say_return(was_away);
+    }
+
+    /// Takes an ack of the centre: `bytes` came under `topic`. Nothing is removed by one that does not verify.
+    pub async fn ack(&mut self, topic: &str, bytes: &[u8]) {
+        let now = self.parts.clock.monotonic();
+        match self.verified_ack(topic, bytes) {
+            Ok(ack) => {
+                let was_away = self.window.is_away();
+                self.delivered(ack, now).await;
+                self.say_return(was_away);
+            }
+            Err(error) => self.refuse(&error, now),
+        }
+    }
+
+    fn verified_ack(&self, topic: &str, bytes: &[u8]) -> Result<Ack, AckError> {
+        let ack = wire::open_ack(bytes, topic, &self.parts.keyring, Role::Delivery)?;
+        let want = self.parts.outbox.epoch();
+        if ack.epoch != want {
+            return Err(AckError::Epoch { got: ack.epoch, want });
+        }
+        let newest = self.parts.outbox.newest();
+        let got = ack.also.iter().map(|(_, b)| *b).max().unwrap_or(0).max(ack.upto);
+        if got > newest {
+            return Err(AckError::Future { got, newest });
+        }
+        Ok(ack)
+    }
+
+    async fn delivered(&mut self, ack: Ack, now: Duration) {
+        let outbox = Arc::clone(&self.parts.outbox);
+        let asked = ack.clone();
+        let removed = off_runtime(move || outbox.ack(&asked)).await;
+        // The window forgets only what the store has let go of.
+        let Some(removed) = self.store_answered(removed) else { return };
+        self.parts.health.centre.acked.add(u64::try_from(removed).unwrap_or(0));
+        if self.window.acked(&ack, now) > 0 || removed > 0 {
+            self.news = true;
+        }
+    }
+
+    fn store_answered<T>(&mut self, answer: Result<T, String>) -> Option<T> {
+        match answer {
+            Ok(value) => {
+                self.store_failed = false;
+                Some(value)
+            }
+            Err(error) => {
+                if !self.store_failed {
+                    tracing::error!(error, "the outbox cannot be read or trimmed: delivery waits for it");
+                }
+                self.store_failed = true;
+                self.news = false;
+                None
+            }
+        }
+    }
+
+    fn say_return(&mut self, was_away: bool) {
+        if was_away && !self.window.is_away() {
+            self.backlog_upto = self.parts.outbox.newest();
+            tracing::info!(waiting = self.depth().entries, "the centre is back");
+        }
+    }
+
+    fn refuse(&mut self, error: &AckError, now: Duration) {
+        self.parts.health.centre.refused.inc();
+        self.refused_unsaid += 1;
+        if self.refused_said.is_none_or(|said| now >= said + SAY_REFUSED_EVERY) {
+            let count = self.refused_unsaid;
+            tracing::warn!(%error, count, "an ack was refused: nothing was removed");
+            self.refused_said = Some(now);
+            self.refused_unsaid = 0;
+        }
+    }
+}
+
+/// Runs a call that may wait for the disk where it holds nothing up.
+async fn off_runtime<T: Send + 'static>(call: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(call).await.unwrap_or_else(|e| Err(e.to_string()))
+}
