@@ -95,6 +95,25 @@ pub struct CentreCounters {
     pub refused: Counter,
     /// 1 while a session with the broker stands.
     pub connected: AtomicU64,
+    fault: Mutex<Option<String>>,
+}
+
+impl CentreCounters {
+    /// Says whether a session with the broker stands.
+    pub fn set_connected(&self, connected: bool) {
+        self.connected.store(u64::from(connected), Ordering::Relaxed);
+    }
+
+    /// Says why there is no session, or that nothing is wrong.
+    pub fn set_fault(&self, fault: Option<String>) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    /// Why there is no session with the broker, when there is none.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// All counters of the process.

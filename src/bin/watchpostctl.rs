@@ -1,3 +1,19 @@
 //! `watchpostctl`, the centre's client: parses arguments, runs one verb, prints the error chain, sets the exit code.
 
-fn main() {}
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use watchpost::cli::ctl::Ctl;
+
+fn main() -> ExitCode {
+    watchpost::log::init("warn,rumqttc=off");
+    match Ctl::parse().run() {
+        Ok(code) => code,
+        Err(error) => {
+            // Without a stderr there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "watchpostctl: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -28,6 +28,8 @@ pub enum Cause {
     BrokerCertificateDates,
     /// The broker's certificate cannot be used for another reason, or it does not speak TLS as we do.
     Tls,
+    /// Our own certificate, its key or the CA file cannot be used.
+    OurFiles,
     /// The broker refused our certificate.
     OurCertificateRefused,
     /// The broker refused this client or what it wanted to do.
@@ -52,6 +54,7 @@ impl Cause {
             Self::WrongName => "the broker's certificate is for another name",
             Self::BrokerCertificateDates => "the broker's certificate is not valid at this date",
             Self::Tls => "the TLS handshake failed",
+            Self::OurFiles => "our TLS files cannot be used",
             Self::OurCertificateRefused => "the broker refused our certificate",
             Self::NotAuthorised => "the broker does not authorise us",
             Self::TakenOver => "another client took over our session",
@@ -75,6 +78,7 @@ impl Cause {
             }
             Self::BrokerCertificateDates => "check this machine's clock, then renew the broker's certificate",
             Self::Tls => "check that the port is the broker's TLS port",
+            Self::OurFiles => "put right the file that is named; it is read again at the next attempt",
             Self::OurCertificateRefused => {
                 "check that our certificate is signed by the CA that the broker trusts, and that it has not expired"
             }
@@ -130,8 +134,12 @@ impl Fault {
 fn of_code(code: ConnectReturnCode) -> Cause {
     use ConnectReturnCode as C;
     match code {
-        C::NotAuthorized | C::BadUserNamePassword | C::Banned | C::BadAuthenticationMethod => Cause::NotAuthorised,
-        C::BadClientId | C::ClientIdentifierNotValid => Cause::NotAuthorised,
+        C::NotAuthorized
+        | C::BadUserNamePassword
+        | C::Banned
+        | C::BadAuthenticationMethod
+        | C::BadClientId
+        | C::ClientIdentifierNotValid => Cause::NotAuthorised,
         C::ServiceUnavailable | C::ServerUnavailable | C::ServerBusy | C::ConnectionRateExceeded => Cause::Silent,
         _ => Cause::Protocol,
     }
@@ -205,6 +213,7 @@ fn of_tls(tls: &rustls::Error) -> Fault {
             | A::UnknownCA
             | A::AccessDenied
             | A::CertificateRequired
+            | A::DecryptError
             | A::HandshakeFailure,
         ) => Cause::OurCertificateRefused,
         _ => Cause::Tls,

@@ -9,7 +9,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, ToSocketAddrs};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
@@ -17,7 +16,9 @@ use rumqttc::v5::mqttbytes::v5::{Filter, LastWill, Packet, PubAckReason, Subscri
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use rumqttc::{Outgoing, TlsConfiguration, Transport};
 
-use super::fault::Fault;
+use super::fault::{Cause, Fault};
+use super::tls::{self, TlsFiles};
+use crate::clock::Clock;
 
 /// Most publishes that are lent to the client at once, whatever the broker would take.
 const MAX_LENT: u16 = 64;
@@ -106,8 +107,8 @@ impl std::fmt::Display for Broker {
 pub struct LinkSettings {
     /// The broker.
     pub broker: Broker,
-    /// TLS; required when the broker's URL says so.
-    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// Our TLS files, read anew for each connection; required when the broker's URL says so.
+    pub tls: Option<TlsFiles>,
     /// MQTT client id.
     pub client_id: String,
     /// Silence after which the connection is probed; after twice that it is given up.
@@ -132,6 +133,8 @@ pub struct Will {
 pub enum Token {
     /// The outbox entry with this seq.
     Entry(u64),
+    /// The last message before the end.
+    Farewell,
     /// Something that is not waited for.
     Other,
 }
@@ -196,8 +199,10 @@ pub struct Sender {
 }
 
 /// Prepares a connection; it is made by the first call of [`Events::next`].
-#[must_use]
-pub fn open(settings: &LinkSettings, will: Option<Will>) -> (Sender, Events) {
+///
+/// # Errors
+/// [`Fault`] when our TLS files cannot be used.
+pub fn open(settings: &LinkSettings, clock: &Clock, will: Option<Will>) -> Result<(Sender, Events), Fault> {
     let mut options = MqttOptions::new(settings.client_id.clone(), settings.broker.host.clone(), settings.broker.port);
     // rumqttc panics on a keep-alive below 5 s.
     options.set_keep_alive(settings.keep_alive.max(Duration::from_secs(5)));
@@ -207,15 +212,17 @@ pub fn open(settings: &LinkSettings, will: Option<Will>) -> (Sender, Events) {
     options.set_session_expiry_interval(Some(expiry));
     options.set_max_packet_size(Some(MAX_INCOMING));
     options.set_outgoing_inflight_upper_limit(MAX_LENT);
-    if let Some(tls) = settings.tls.as_ref().filter(|_| settings.broker.tls) {
-        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(tls))));
+    if settings.broker.tls {
+        let files = settings.tls.as_ref().ok_or_else(|| Fault::new(Cause::OurFiles, "no files given for mqtts://"))?;
+        let config = tls::client_config(files, clock).map_err(|e| Fault::new(Cause::OurFiles, e.to_string()))?;
+        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config)));
     }
     if let Some(will) = will {
         options.set_last_will(LastWill::new(will.topic, will.payload, QoS::AtLeastOnce, true, None));
     }
     let (client, event_loop) = AsyncClient::new(options, usize::from(MAX_LENT) * 2);
     let sender = Sender { client, handed: VecDeque::new(), waiting: HashMap::new(), receive_max: MAX_LENT };
-    (sender, Events { event_loop })
+    Ok((sender, Events { event_loop }))
 }
 
 impl Events {
@@ -350,7 +357,7 @@ mod tests {
             connect_within: second,
             session_expiry: Duration::ZERO,
         };
-        open(&settings, None)
+        open(&settings, &Clock::system(), None).unwrap()
     }
 
     #[test]

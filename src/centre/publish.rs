@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::keys::{BoxKey, Keyring, Role};
+use super::keyring::Role;
+use super::keys::Keys;
 use super::link::{Sender, Taken, Token};
-use super::topics::Topics;
+use super::session::Identity;
+use super::topics;
 use super::window::{Entry, Window};
-use super::wire;
+use super::{cose, wire};
 use crate::clock::Clock;
 use crate::domain::{Ack, Epoch, TimeMs};
 use crate::health::Health;
@@ -88,7 +90,13 @@ pub enum AckError {
     /// Signature, key or form.
     #[error(transparent)]
     Wire(#[from] wire::Error),
-    /// For another life of the store; not worth a warning, since a centre may answer late.
+    /// It came under a topic that is not this box's ack topic.
+    #[error("ack under topic {got:?}, which is not ours")]
+    Topic {
+        /// The topic.
+        got: String,
+    },
+    /// For another life of the store, or of another box.
     #[error("ack for epoch {got}, this store's is {want}")]
     Epoch {
         /// In the ack.
@@ -110,12 +118,8 @@ pub enum AckError {
 pub struct Parts {
     /// The outbox.
     pub outbox: Arc<dyn OutboxSource>,
-    /// The box's topics.
-    pub topics: Topics,
-    /// The box's signing key.
-    pub key: Arc<BoxKey>,
-    /// Who may acknowledge.
-    pub keyring: Arc<Keyring>,
+    /// Who signs, for which topics, and whose acks count.
+    pub identity: Identity,
     /// When an entry counts as delivered.
     pub mode: AckMode,
     /// Counters.
@@ -176,6 +180,19 @@ impl Publisher {
         self.window.is_away()
     }
 
+    /// The outbox's epoch, the newest number in it, and what waits: what health says of it.
+    #[must_use]
+    pub fn numbers(&self) -> (Epoch, u64, Depth) {
+        let outbox = &self.parts.outbox;
+        (outbox.epoch(), outbox.newest(), outbox.depth())
+    }
+
+    /// The time that [`Publisher::wake_at`] counts in.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.parts.clock.monotonic()
+    }
+
     /// When [`Publisher::pump`] may have something to do without an event.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {
@@ -195,8 +212,16 @@ impl Publisher {
         while link.room() > 0 {
             let Some(entry) = self.window.next(now) else { return };
             let seq = entry.seq;
-            let topic = entry.kind.topic(&self.parts.topics);
-            let message = wire::sign(&entry.payload, &topic, &self.parts.key);
+            let topic = entry.kind.topic(&self.parts.identity.topics);
+            let message = match cose::sign(&entry.payload, &topic, &self.parts.identity.key) {
+                Ok(message) => message,
+                Err(error) => {
+                    tracing::error!(%error, seq, "an entry of the outbox cannot be signed: it is tried again later");
+                    self.window.lent(seq, now);
+                    self.window.taken(seq, Taken::Refused, now);
+                    continue;
+                }
+            };
             if !link.publish(&topic, message, false, Token::Entry(seq)) {
                 return;
             }
@@ -233,11 +258,13 @@ impl Publisher {
                 let ack = Ack { epoch: self.parts.outbox.epoch(), upto: 0, also: vec![(seq, seq)] };
                 self.delivered(ack, now).await;
             }
-            Taken::Yes => {}
             Taken::NobodyListens if !was_away => {
-                tracing::warn!(waiting = self.depth().entries, "nobody listens at the broker: alerts wait in the outbox");
+                tracing::warn!(
+                    waiting = self.depth().entries,
+                    "nobody listens at the broker: alerts wait in the outbox"
+                );
             }
-            Taken::NobodyListens => {}
+            Taken::Yes | Taken::NobodyListens => {}
             Taken::Refused => {
                 tracing::error!(seq, "the broker refuses our alerts: check its ACL and quotas");
             }
@@ -259,7 +286,12 @@ impl Publisher {
     }
 
     fn verified_ack(&self, topic: &str, bytes: &[u8]) -> Result<Ack, AckError> {
-        let ack = wire::open_ack(bytes, topic, &self.parts.keyring, Role::Delivery)?;
+        // The signature covers the topic: an ack for another box does not verify under ours.
+        let own = self.parts.identity.topics.ack();
+        if topic != own {
+            return Err(AckError::Topic { got: topic.chars().take(topics::MAX_TOPIC).collect() });
+        }
+        let (ack, _): (Ack, _) = wire::verify(bytes, topic, &self.ack_keys())?;
         let want = self.parts.outbox.epoch();
         if ack.epoch != want {
             return Err(AckError::Epoch { got: ack.epoch, want });
@@ -270,6 +302,12 @@ impl Publisher {
             return Err(AckError::Future { got, newest });
         }
         Ok(ack)
+    }
+
+    /// The keys that may acknowledge now. A clock that was never set is at least as late as the keyring was signed.
+    fn ack_keys(&self) -> Keys {
+        let keyring = &self.parts.identity.keyring;
+        keyring.keys_of(Role::Delivery, self.parts.clock.utc().max(keyring.issued))
     }
 
     async fn delivered(&mut self, ack: Ack, now: Duration) {
@@ -321,6 +359,8 @@ impl Publisher {
 }
 
 /// Runs a call that may wait for the disk where it holds nothing up.
-async fn off_runtime<T: Send + 'static>(call: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+async fn off_runtime<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
     tokio::task::spawn_blocking(call).await.unwrap_or_else(|e| Err(e.to_string()))
 }

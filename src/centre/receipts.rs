@@ -57,6 +57,8 @@ struct Seen {
     first: u64,
     /// Counts up with use, so that the least recently used epoch goes first.
     used: u64,
+    /// The box said that it gave away numbers up to this one and holds none of them any more.
+    expected: u64,
     /// Last time that something below the newest number arrived: the box is filling holes.
     filled_at: Duration,
     /// Holes that were said, and since when each other hole is known.
@@ -96,7 +98,15 @@ pub struct Receipts {
 
 impl Seen {
     fn new(first: u64, used: u64) -> Self {
-        Self { upto: 0, ranges: BTreeMap::new(), first, used, filled_at: Duration::ZERO, holes: BTreeMap::new() }
+        Self {
+            upto: 0,
+            ranges: BTreeMap::new(),
+            first,
+            used,
+            expected: 0,
+            filled_at: Duration::ZERO,
+            holes: BTreeMap::new(),
+        }
     }
 
     /// Whether all of `from..=to` has been received; ranges never touch, so one of them must hold it.
@@ -148,6 +158,9 @@ impl Seen {
             holes.push((next, start - 1));
             next = end.saturating_add(1);
         }
+        if self.expected >= next {
+            holes.push((next, self.expected));
+        }
         holes
     }
 }
@@ -189,6 +202,14 @@ impl Receipts {
             epochs.remove(&oldest);
         }
         fresh
+    }
+
+    /// Notes that a box holds nothing any more and gave away numbers up to `last`: what is missing then is a hole. Says
+    /// nothing of an epoch of which nothing was ever received here.
+    pub fn expect(&mut self, box_id: &BoxId, epoch: Epoch, last: u64) {
+        if let Some(seen) = self.boxes.get_mut(box_id).and_then(|epochs| epochs.get_mut(&epoch)) {
+            seen.expected = seen.expected.max(last);
+        }
     }
 
     /// Acks that cover `seqs` and, as far as it fits, everything else that was received: as few as 16 ranges allow.

@@ -1,3 +1,4 @@
-//! One file a verb of `watchpost`.
+//! One file a verb of `watchpost`; those of `watchpostctl` are in [`ctl`].
 
 pub mod check;
+pub mod ctl;

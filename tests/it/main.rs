@@ -10,8 +10,11 @@
     reason = "tests say what is wrong by failing"
 )]
 
+mod broker;
 #[cfg(feature = "testkit")]
 mod camera_files;
+mod delivery;
+mod kit;
 #[cfg(feature = "onnx")]
 mod models;
 mod tidy;

@@ -1,0 +1,181 @@
+//! What the box says of itself: its status (retained, with a last will), its cameras' (retained, on change), its health.
+//!
+//! The board remembers what the broker was told and says what differs; a new connection is told everything again.
+//! Nothing here waits: what does not fit into the link is said at the next call. Used by `session`.
+
+use std::time::Duration;
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+use super::keys::SigningKey;
+use super::link::{Sender, Token, Will};
+use super::publish::Depth;
+use super::session::Identity;
+use super::wire::{
+    self, BootId, BoxState, CameraStatus, Disk, HealthFacts, HealthReport, OutboxGauge, StateDigests, Status, Wire,
+};
+use crate::clock::Clock;
+use crate::domain::{CameraId, Epoch};
+use crate::health::Health;
+
+/// The numbers in a camera's status are brought up to date so often although nothing changed.
+const REFRESH: Duration = Duration::from_mins(1);
+
+/// A camera as the centre is told of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CameraFacts {
+    /// Its id.
+    pub id: CameraId,
+    /// Its number, as alerts name it.
+    pub number: u16,
+    /// Latitude and longitude in degrees.
+    pub location: Option<[f64; 2]>,
+}
+
+/// What does not change while the daemon runs, and where the rest is asked.
+pub struct Facts {
+    /// The cameras.
+    pub cameras: Vec<CameraFacts>,
+    /// What the `state` of alerts stands for.
+    pub digests: StateDigests,
+    /// Asks for room on the store's file system; called every 30 s, must not block for long.
+    pub disk: Box<dyn Fn() -> Disk + Send>,
+}
+
+struct Camera {
+    facts: CameraFacts,
+    /// What this connection was told last, and when.
+    told: Option<(CameraStatus, Duration)>,
+}
+
+/// See the module.
+pub struct StatusBoard {
+    boot: BootId,
+    session: u32,
+    told_online: bool,
+    cameras: Vec<Camera>,
+    digests: StateDigests,
+    disk: Box<dyn Fn() -> Disk + Send>,
+    clock: Clock,
+    started: Duration,
+}
+
+impl StatusBoard {
+    /// Nothing told yet; draws this start's boot id.
+    #[must_use]
+    pub fn new(facts: Facts, clock: Clock) -> Self {
+        Self {
+            boot: BootId(random_8()),
+            session: 0,
+            told_online: false,
+            cameras: facts.cameras.into_iter().map(|facts| Camera { facts, told: None }).collect(),
+            digests: facts.digests,
+            disk: facts.disk,
+            started: clock.monotonic(),
+            clock,
+        }
+    }
+
+    /// The last will of the next connection, signed now.
+    #[must_use]
+    pub fn will(&mut self, identity: &Identity) -> Option<Will> {
+        self.session = self.session.saturating_add(1);
+        let topic = identity.topics.status();
+        let payload = signed(&self.status(BoxState::Offline), &topic, &identity.key)?;
+        Some(Will { topic, payload })
+    }
+
+    /// A connection stands: it is to be told everything.
+    pub fn connected(&mut self) {
+        self.told_online = false;
+        self.cameras.iter_mut().for_each(|camera| camera.told = None);
+    }
+
+    /// Says what has changed, as far as the link has room.
+    pub fn say_changes(&mut self, identity: &Identity, health: &Health, link: &mut Sender) {
+        if !self.told_online {
+            self.told_online = self.say_state(BoxState::Online, Token::Other, identity, link);
+        }
+        let (utc, now) = (self.clock.utc(), self.clock.monotonic());
+        for camera in &mut self.cameras {
+            let facts = &camera.facts;
+            let mut status = CameraStatus::of(facts.number, &health.camera(&facts.id), utc).at(facts.location);
+            if let Some((told, at)) = &camera.told {
+                let same = told.state == status.state && told.reason == status.reason;
+                if same && now < *at + REFRESH {
+                    continue;
+                }
+                status = status.since(told);
+            }
+            let topic = identity.topics.camera_status(&facts.id);
+            let Some(message) = signed(&status, &topic, &identity.key) else { continue };
+            if !link.publish(&topic, message, true, Token::Other) {
+                return;
+            }
+            camera.told = Some((status, now));
+        }
+    }
+
+    /// Says that the box stops in good order; false when the link has no room for it.
+    pub fn say_stopped(&self, identity: &Identity, link: &mut Sender) -> bool {
+        self.say_state(BoxState::Stopped, Token::Farewell, identity, link)
+    }
+
+    /// Says how the box is; lost when the link has no room.
+    pub fn say_health(
+        &self,
+        identity: &Identity,
+        health: &Health,
+        (epoch, newest, depth): (Epoch, u64, Depth),
+        link: &mut Sender,
+    ) {
+        let utc = self.clock.utc();
+        let outbox = OutboxGauge {
+            entries: depth.entries,
+            bytes: depth.bytes,
+            oldest_ms: depth.oldest.map_or(0, |oldest| utc.since(oldest)),
+        };
+        let facts = HealthFacts {
+            time: (utc, self.clock.state()),
+            challenge: random_8(),
+            boot: self.boot,
+            uptime_s: self.clock.monotonic().saturating_sub(self.started).as_secs(),
+            numbers: (epoch, newest),
+            outbox,
+            disk: (self.disk)(),
+            digests: self.digests.clone(),
+        };
+        let topic = identity.topics.health();
+        if let Some(message) = signed(&HealthReport::of(health, facts), &topic, &identity.key) {
+            link.publish_unacknowledged(&topic, message);
+        }
+    }
+
+    fn say_state(&self, state: BoxState, token: Token, identity: &Identity, link: &mut Sender) -> bool {
+        let topic = identity.topics.status();
+        signed(&self.status(state), &topic, &identity.key)
+            .is_some_and(|message| link.publish(&topic, message, true, token))
+    }
+
+    fn status(&self, state: BoxState) -> Status {
+        Status::new(state, self.boot, self.session, self.clock.utc(), self.clock.state())
+    }
+}
+
+/// `None`, and a line in the log, for what cannot be signed: a fault of ours that must not end the session.
+fn signed<M: Wire>(message: &M, topic: &str, key: &SigningKey) -> Option<Vec<u8>> {
+    match wire::sign(message, topic, key) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            tracing::error!(%error, topic, "a message of ours could not be made");
+            None
+        }
+    }
+}
+
+fn random_8() -> [u8; 8] {
+    let mut bytes = [0; 8];
+    // Without randomness the boot id is all zero: it tells starts apart and guards nothing.
+    let _ = SystemRandom::new().fill(&mut bytes);
+    bytes
+}

@@ -1,0 +1,217 @@
+//! The verbs of `watchpostctl`, the centre's client: one file a verb, and what they share: where broker and keys are.
+//!
+//! A centre's folder, as `watchpost init --centre` makes it, holds `watchpostctl.toml`, which names the rest; each of its
+//! entries can be given on the command line instead. Needs neither GStreamer nor ONNX Runtime nor OpenCV.
+
+mod summary;
+mod table;
+pub mod tail;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Parser, Subcommand};
+
+use crate::centre::boxes::Boxes;
+use crate::centre::keys::SigningKey;
+use crate::centre::link::{Broker, LinkSettings};
+use crate::centre::tls::TlsFiles;
+use crate::centre::topics;
+
+/// Name of the file in a centre's folder that names the rest.
+pub const CENTRE_FILE: &str = "watchpostctl.toml";
+
+/// The centre's client for Watchpost boxes.
+#[derive(Debug, Parser)]
+#[command(name = "watchpostctl", version, about, max_term_width = 100)]
+pub struct Ctl {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Receive alerts: verify, show, remove duplicates, tell of gaps, acknowledge.
+    Tail(tail::Options),
+}
+
+/// Where the broker, the keys and the boxes are.
+#[derive(Debug, Args)]
+struct Connection {
+    /// Folder of the centre, as `watchpost init --centre` makes it: its watchpostctl.toml says all that follows
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Centre")]
+    centre: Option<PathBuf>,
+    /// Broker, mqtts://HOST:PORT
+    #[arg(long, global = true, value_name = "URL", help_heading = "Centre")]
+    broker: Option<String>,
+    /// PEM file of the authorities that may have signed the broker's certificate
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Centre")]
+    ca: Option<PathBuf>,
+    /// PEM file of our certificate
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Centre")]
+    cert: Option<PathBuf>,
+    /// PEM file of its key
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Centre")]
+    key: Option<PathBuf>,
+    /// The key that acknowledges alerts
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Centre")]
+    delivery_key: Option<PathBuf>,
+    /// The registry of boxes and their keys
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Centre")]
+    boxes: Option<PathBuf>,
+    /// First part of every topic [default: watchpost/v1]
+    #[arg(long, global = true, value_name = "TOPIC", help_heading = "Centre")]
+    topic_root: Option<String>,
+    /// MQTT client id; two clients with the same id end each other's sessions [default: watchpostctl]
+    #[arg(long, global = true, value_name = "ID", help_heading = "Centre")]
+    client_id: Option<String>,
+    /// Speak mqtt:// without TLS to another machine: anyone between can read and end the session
+    #[arg(long, global = true, help_heading = "Centre")]
+    allow_plaintext: bool,
+}
+
+/// `watchpostctl.toml`; paths are relative to its folder.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CentreFile {
+    broker: Option<String>,
+    ca: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    private_key: Option<PathBuf>,
+    delivery_key: Option<PathBuf>,
+    boxes: Option<PathBuf>,
+    state: Option<PathBuf>,
+    topic_root: Option<String>,
+}
+
+/// What a verb works with.
+struct Centre {
+    link: LinkSettings,
+    topic_root: String,
+    boxes: PathBuf,
+    delivery_key: PathBuf,
+    state: Option<PathBuf>,
+}
+
+impl Ctl {
+    /// Runs the verb; 0 done, 1 it failed or found something wrong.
+    ///
+    /// # Errors
+    /// What failed, with where and what to do.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let centre = self.connection.resolve()?;
+        // One thread serves: there is one connection.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("tokio runtime")?;
+        match self.verb {
+            Verb::Tail(options) => runtime.block_on(tail::run(&centre, options)),
+        }
+    }
+}
+
+impl Connection {
+    fn resolve(self) -> anyhow::Result<Centre> {
+        let file = self.centre.as_deref().map(CentreFile::read).transpose()?.unwrap_or_default();
+        let missing =
+            |what: &str| format!("{what} is not given: name the centre's folder with --centre DIR, or give --{what}");
+        let broker = self.broker.or(file.broker).with_context(|| missing("broker"))?;
+        let broker = Broker::parse(&broker)?;
+        broker.check_plaintext(self.allow_plaintext)?;
+        let tls = if broker.tls {
+            Some(TlsFiles {
+                ca: self.ca.or(file.ca).with_context(|| missing("ca"))?,
+                certificate: self.cert.or(file.certificate).with_context(|| missing("cert"))?,
+                private_key: self.key.or(file.private_key).with_context(|| missing("key"))?,
+            })
+        } else {
+            None
+        };
+        Ok(Centre {
+            link: LinkSettings {
+                broker,
+                tls,
+                client_id: self.client_id.unwrap_or_else(|| "watchpostctl".to_owned()),
+                keep_alive: Duration::from_secs(15),
+                connect_within: Duration::from_secs(10),
+                session_expiry: Duration::ZERO,
+            },
+            topic_root: self.topic_root.or(file.topic_root).unwrap_or_else(|| topics::DEFAULT_ROOT.to_owned()),
+            boxes: self.boxes.or(file.boxes).with_context(|| missing("boxes"))?,
+            delivery_key: self.delivery_key.or(file.delivery_key).with_context(|| missing("delivery-key"))?,
+            state: file.state,
+        })
+    }
+}
+
+impl CentreFile {
+    fn read(dir: &Path) -> anyhow::Result<Self> {
+        let path = dir.join(CENTRE_FILE);
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!("{} cannot be read: `watchpost init --centre DIR` makes a centre's folder", path.display())
+        })?;
+        let mut file: Self = toml::from_str(&text).with_context(|| format!("{} is not as expected", path.display()))?;
+        let paths = [
+            &mut file.ca,
+            &mut file.certificate,
+            &mut file.private_key,
+            &mut file.delivery_key,
+            &mut file.boxes,
+            &mut file.state,
+        ];
+        for path in paths.into_iter().flatten() {
+            *path = dir.join(&*path);
+        }
+        Ok(file)
+    }
+}
+
+impl Centre {
+    fn boxes(&self) -> anyhow::Result<Boxes> {
+        let boxes = Boxes::read(&self.boxes)?;
+        if boxes.iter().next().is_none() {
+            bail!("{} names no box: nothing that arrives could be believed", self.boxes.display());
+        }
+        Ok(boxes)
+    }
+
+    fn delivery_key(&self) -> anyhow::Result<SigningKey> {
+        Ok(SigningKey::read(&self.delivery_key)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Ctl as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn a_centre_folder_names_everything_and_the_command_line_wins() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "broker = \"mqtts://127.0.0.1:8883\"\nca = \"ca.pem\"\ncertificate = \"c.pem\"\nprivate_key = \"c.key\"\n\
+                    delivery_key = \"d.key\"\nboxes = \"boxes.toml\"\nstate = \"tail.state\"\n";
+        std::fs::write(dir.path().join(CENTRE_FILE), text).unwrap();
+        let folder = dir.path().to_str().unwrap();
+        let ctl = Ctl::try_parse_from(["watchpostctl", "--centre", folder, "tail", "--boxes", "/b.toml"]).unwrap();
+        let centre = ctl.connection.resolve().unwrap();
+        assert_eq!(centre.link.tls.unwrap().ca, dir.path().join("ca.pem"));
+        assert_eq!(centre.boxes, Path::new("/b.toml"));
+        assert_eq!(centre.topic_root, "watchpost/v1");
+        assert_eq!(centre.state.unwrap(), dir.path().join("tail.state"));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let ctl = Ctl::try_parse_from(["watchpostctl", "tail", "--broker", "mqtts://127.0.0.1:8883"]).unwrap();
+        let error = ctl.connection.resolve().err().unwrap().to_string();
+        assert!(error.contains("--centre") && error.contains("--ca"), "{error}");
+        let ctl = Ctl::try_parse_from(["watchpostctl", "tail", "--broker", "mqtt://192.0.2.1:1883"]).unwrap();
+        assert!(ctl.connection.resolve().err().unwrap().to_string().contains("plain TCP"));
+    }
+}

@@ -1,0 +1,134 @@
+//! The table that operators watch: one line an alert, columns that stay where they are.
+
+use std::collections::BTreeMap;
+
+use crate::centre::topics::Address;
+use crate::domain::{Alert, BoxId, CameraId, Severity, TimeMs};
+
+/// Titles over the columns.
+pub(super) const HEAD: &str =
+    "TIME (UTC)    BOX       CAMERA            STAGE   SEVERITY  PLATE       CONF     LATENCY  MATCH";
+
+/// Names of cameras, learnt from their status.
+pub(super) type CameraNames = BTreeMap<(BoxId, u16), CameraId>;
+
+/// One line for `alert`, without colour.
+pub(super) fn line(from: &Address, alert: &Alert, at: TimeMs, names: &CameraNames) -> String {
+    let camera = match names.get(&(from.box_id.clone(), alert.camera)) {
+        Some(name) => format!("{} {name}", alert.camera),
+        None => alert.camera.to_string(),
+    };
+    let plate = alert.plate.as_ref().map_or("–", |p| p.as_str());
+    let confidence = alert.confidence.map_or_else(|| "–".to_owned(), per_mille);
+    let latency = duration(at.since(alert.time));
+    format!(
+        "{:<12}  {:<8}  {:<16}  {:<6}  {:<8}  {:<10}  {:>7}  {:>7}  {}",
+        clock_time(alert.time),
+        from.box_id.as_str(),
+        camera,
+        alert.stage.as_str(),
+        alert.severity.as_str(),
+        plate,
+        confidence,
+        latency,
+        cause(alert),
+    )
+    .trim_end()
+    .to_owned()
+}
+
+/// The SGR sequence in which a severity is shown on a terminal.
+pub(super) fn colour(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "",
+        Severity::Minor => "\x1b[36m",
+        Severity::Serious => "\x1b[33m",
+        Severity::Critical => "\x1b[1;31m",
+    }
+}
+
+/// A time span in at most 7 characters.
+pub(super) fn duration(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+        60_000..3_600_000 => format!("{} min", ms / 60_000),
+        3_600_000..172_800_000 => format!("{} h", ms / 3_600_000),
+        _ => format!("{} d", ms / 86_400_000),
+    }
+}
+
+fn clock_time(time: TimeMs) -> String {
+    let ms = time.0 % 86_400_000;
+    format!("{:02}:{:02}:{:02}.{:03}", ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60, ms % 1_000)
+}
+
+fn per_mille(value: u16) -> String {
+    format!("{}.{} %", value / 10, value % 10)
+}
+
+fn cause(alert: &Alert) -> String {
+    match (&alert.matched, alert.rule) {
+        (Some(m), _) => format!("possible match: {}, list {} entry {}", m.how.as_str(), m.list, m.entry),
+        (None, Some(rule)) => format!("rule {rule}"),
+        (None, None) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::centre::topics::Kind;
+    use crate::domain::alert::ALERT_VERSION;
+    use crate::domain::{ClockState, Epoch, EventId, How, MatchMark, PlateText, SiteId, Stage};
+
+    fn alert() -> Alert {
+        Alert {
+            version: ALERT_VERSION,
+            id: EventId::from_parts(1, [0; 10]),
+            epoch: Epoch([1; 8]),
+            seq: 1,
+            stage: Stage::New,
+            severity: Severity::Serious,
+            time: TimeMs(1_767_225_600_123),
+            clock: ClockState::Synced,
+            camera: 3,
+            track: 9,
+            plate: PlateText::from_raw("ABC1Z34"),
+            confidence: Some(973),
+            candidates: None,
+            region: None,
+            matched: Some(MatchMark { list: 2, serial: 1, entry: 17, how: How::Confusable, expiry_day: None }),
+            rule: None,
+            vehicle: None,
+            direction: None,
+            rect: None,
+            frames: None,
+            crop: None,
+            state: None,
+        }
+    }
+
+    #[test]
+    fn a_line_stands_under_its_titles_and_says_possible_match() {
+        let box_id = BoxId::new("box-1").unwrap();
+        let from =
+            Address { site: SiteId::new("s").unwrap(), box_id: box_id.clone(), kind: Kind::Alert(Severity::Serious) };
+        let names = BTreeMap::from([((box_id, 3), CameraId::new("gate").unwrap())]);
+        let line = line(&from, &alert(), TimeMs(1_767_225_600_208), &names);
+        assert_eq!(
+            line,
+            "00:00:00.123  box-1     3 gate            new     serious   ABC1Z34      97.3 %    85 ms  \
+             possible match: confusable, list 2 entry 17"
+        );
+        for (title, text) in [("CAMERA", "3 gate"), ("PLATE", "ABC1Z34"), ("MATCH", "possible")] {
+            assert_eq!(HEAD.find(title), line.find(text), "{title}");
+        }
+    }
+
+    #[test]
+    fn time_spans_are_short() {
+        let spans = [999, 1_000, 59_999, 60_000, 7_200_000, 200_000_000].map(duration);
+        assert_eq!(spans, ["999 ms", "1.0 s", "59.9 s", "1 min", "2 h", "2 d"]);
+    }
+}

@@ -1,0 +1,6 @@
+//! Real parts for the tests of delivery: certificates, keys, a mosquitto with TLS and ACL, a box's session, a centre.
+
+pub mod broker;
+pub mod centre;
+pub mod outbox;
+pub mod site;

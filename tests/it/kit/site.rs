@@ -1,0 +1,222 @@
+//! A site with keys and certificates of its own in a temporary folder: broker, boxes, centre.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use watchpost::centre::boxes::{Boxes, KnownBox};
+use watchpost::centre::keyring::{Entry, Keyring, Role};
+use watchpost::centre::keys::SigningKey;
+use watchpost::centre::link::{Broker, LinkSettings};
+use watchpost::centre::publish::{AckMode, News, OutboxSource};
+use watchpost::centre::session::{self, Identity, SessionHandle, Settings};
+use watchpost::centre::status::{CameraFacts, Facts, StatusBoard};
+use watchpost::centre::tls::TlsFiles;
+use watchpost::centre::topics::{self, Topics};
+use watchpost::centre::wire::{Disk, StateDigests};
+use watchpost::clock::Clock;
+use watchpost::domain::{BoxId, CameraId, SiteId, TimeMs};
+use watchpost::health::Health;
+use watchpost::shutdown::Shutdown;
+
+use super::broker::{Mosquitto, free_port};
+
+/// An authority with the certificates that it signed.
+pub struct Authority {
+    dir: PathBuf,
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub fn new(dir: &Path) -> Self {
+        fs::create_dir_all(dir).unwrap();
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, format!("authority of {}", dir.display()));
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        fs::write(dir.join("ca.pem"), issuer.pem()).unwrap();
+        Self { dir: dir.to_owned(), issuer }
+    }
+
+    pub fn ca(&self) -> PathBuf {
+        self.dir.join("ca.pem")
+    }
+
+    /// Certificate and key of `name`; gives their files.
+    pub fn issue(&self, name: &str) -> TlsFiles {
+        let mut params = CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let files = TlsFiles {
+            ca: self.ca(),
+            certificate: self.dir.join(format!("{name}.pem")),
+            private_key: self.dir.join(format!("{name}.key")),
+        };
+        fs::write(&files.certificate, certificate.pem()).unwrap();
+        fs::write(&files.private_key, key.serialize_pem()).unwrap();
+        fs::set_permissions(&files.private_key, fs::Permissions::from_mode(0o600)).unwrap();
+        files
+    }
+}
+
+pub struct Site {
+    pub dir: tempfile::TempDir,
+    pub port: u16,
+    pub authority: Authority,
+    pub delivery_key: PathBuf,
+    pub keyring: Arc<Keyring>,
+    pub boxes: Boxes,
+    pub clock: Clock,
+    config: PathBuf,
+}
+
+impl Site {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::new(&dir.path().join("tls"));
+        let delivery_key = dir.path().join("delivery.key");
+        let entry = Entry {
+            key: SigningKey::create(&delivery_key).unwrap().public().clone(),
+            name: "delivery".to_owned(),
+            role: Role::Delivery,
+            org: "test".to_owned(),
+            not_before: TimeMs(0),
+            not_after: None,
+            revoked: None,
+        };
+        let keyring = Arc::new(Keyring { serial: 1, issued: TimeMs(0), entries: vec![entry] });
+        let port = free_port();
+        let config = dir.path().join("mosquitto.conf");
+        let site = Self {
+            port,
+            authority,
+            delivery_key,
+            keyring,
+            boxes: Boxes::default(),
+            clock: Clock::system(),
+            config,
+            dir,
+        };
+        site.write_config(&site.authority.issue("broker"), &site.authority.ca());
+        site
+    }
+
+    fn write_config(&self, broker: &TlsFiles, clients_ca: &Path) {
+        let acl = self.dir.path().join("acl");
+        fs::write(&acl, topics::mosquitto_acl(topics::DEFAULT_ROOT, "centre").unwrap()).unwrap();
+        fs::set_permissions(&acl, fs::Permissions::from_mode(0o600)).unwrap();
+        let text = format!(
+            "user root\nper_listener_settings false\nallow_anonymous false\nacl_file {}\nlistener {} 127.0.0.1\n\
+             cafile {}\ncertfile {}\nkeyfile {}\nrequire_certificate true\nuse_identity_as_username true\n\
+             persistence false\nlog_dest stderr\n",
+            acl.display(),
+            self.port,
+            clients_ca.display(),
+            broker.certificate.display(),
+            broker.private_key.display(),
+        );
+        fs::write(&self.config, text).unwrap();
+    }
+
+    pub fn start_broker(&self) -> Mosquitto {
+        Mosquitto::start(&self.config)
+    }
+
+    /// A broker whose certificate comes from another authority; it still trusts this site's clients.
+    pub fn start_strange_broker(&self) -> Mosquitto {
+        let other = Authority::new(&self.dir.path().join("other-tls"));
+        self.write_config(&other.issue("broker"), &self.authority.ca());
+        self.start_broker()
+    }
+
+    pub fn link(&self, client_id: &str, tls: TlsFiles) -> LinkSettings {
+        LinkSettings {
+            broker: Broker::parse(&format!("mqtts://127.0.0.1:{}", self.port)).unwrap(),
+            tls: Some(tls),
+            client_id: client_id.to_owned(),
+            keep_alive: Duration::from_secs(5),
+            connect_within: Duration::from_secs(5),
+            session_expiry: Duration::ZERO,
+        }
+    }
+
+    /// Registers a box with a key and a certificate of its own.
+    pub fn add_box(&mut self, id: &str) -> TestBox {
+        let (site, box_id) = (SiteId::new("north").unwrap(), BoxId::new(id).unwrap());
+        let key = SigningKey::create(&self.dir.path().join(format!("{id}.sign.key"))).unwrap();
+        self.boxes.add(box_id.clone(), KnownBox { site: site.clone(), key: key.public().clone() });
+        TestBox {
+            link: self.link(id, self.authority.issue(id)),
+            identity: Identity {
+                topics: Topics::new(topics::DEFAULT_ROOT, &site, &box_id).unwrap(),
+                key: Arc::new(key),
+                keyring: Arc::clone(&self.keyring),
+            },
+            ack: AckMode::Centre,
+            news: News::default(),
+            clock: self.clock.clone(),
+        }
+    }
+}
+
+/// A box's way to the centre; a session may be started more than once, as a daemon may.
+pub struct TestBox {
+    pub link: LinkSettings,
+    pub identity: Identity,
+    pub ack: AckMode,
+    pub news: News,
+    clock: Clock,
+}
+
+/// A running session with what the test looks at.
+pub struct Running {
+    pub session: SessionHandle,
+    pub health: Arc<Health>,
+    shutdown: Shutdown,
+}
+
+impl TestBox {
+    pub fn start(&self, outbox: Arc<dyn OutboxSource>) -> Running {
+        let health = Health::new();
+        let shutdown = Shutdown::new();
+        let facts = Facts {
+            cameras: vec![CameraFacts { id: CameraId::new("gate").unwrap(), number: 1, location: None }],
+            digests: StateDigests::new([0; 32], []),
+            disk: Box::new(Disk::default),
+        };
+        let session = session::start(session::Parts {
+            settings: Settings {
+                link: self.link.clone(),
+                topic_root: topics::DEFAULT_ROOT.to_owned(),
+                ack: self.ack,
+                health_every: Duration::from_secs(30),
+            },
+            identity: self.identity.clone(),
+            outbox,
+            news: self.news.clone(),
+            board: StatusBoard::new(facts, self.clock.clone()),
+            health: Arc::clone(&health),
+            clock: self.clock.clone(),
+            shutdown: shutdown.clone(),
+        });
+        Running { session, health, shutdown }
+    }
+}
+
+impl Running {
+    /// Stops in good order.
+    pub async fn stop(self) {
+        self.shutdown.trigger();
+        self.session.ended().await;
+    }
+
+    /// Ends where it stands, as a crash would.
+    pub fn die(self) {
+        self.session.abort();
+    }
+}
