@@ -44,12 +44,12 @@ pub trait OutboxSource: Send + Sync + 'static {
     fn epoch(&self) -> Epoch;
     /// The newest number that was given to an entry; 0 when there was none yet.
     fn newest(&self) -> u64;
-    /// Up to `most` entries in the order of sending, without those in `staged`: numbers above `backlog_upto` by severity,
-    /// then the rest, each by severity and number.
+    /// Up to `most` entries in the order of sending, without those in `staged`: fresh ones by severity, then the backlog
+    /// by severity and number.
     ///
     /// # Errors
     /// What went wrong in the store, for the log.
-    fn next(&self, staged: &BTreeSet<u64>, backlog_upto: u64, most: usize) -> Result<Vec<Entry>, String>;
+    fn next(&self, staged: &BTreeSet<u64>, most: usize) -> Result<Vec<Entry>, String>;
     /// Removes what `ack` covers; how many entries that were.
     ///
     /// # Errors
@@ -132,8 +132,6 @@ pub struct Parts {
 pub struct Publisher {
     parts: Parts,
     window: Window,
-    /// Numbers up to this one were there when the centre was last away: the backlog.
-    backlog_upto: u64,
     /// The outbox may have entries that are not staged.
     news: bool,
     store_failed: bool,
@@ -148,7 +146,6 @@ impl Publisher {
         Self {
             parts,
             window: Window::new(WINDOW),
-            backlog_upto: 0,
             news: true,
             store_failed: false,
             refused_said: None,
@@ -159,7 +156,6 @@ impl Publisher {
     /// A session stands: everything that is not acknowledged is to be sent (again).
     pub fn connected(&mut self) {
         self.window.reset();
-        self.backlog_upto = self.parts.outbox.newest();
         self.news = true;
     }
 
@@ -236,8 +232,8 @@ impl Publisher {
         while self.news {
             // A full window is still asked for one: it may be more severe than one that the centre left silent.
             let most = self.window.room().max(1);
-            let (outbox, staged, backlog) = (Arc::clone(&self.parts.outbox), self.window.staged(), self.backlog_upto);
-            let found = off_runtime(move || outbox.next(&staged, backlog, most)).await;
+            let (outbox, staged) = (Arc::clone(&self.parts.outbox), self.window.staged());
+            let found = off_runtime(move || outbox.next(&staged, most)).await;
             let Some(entries) = self.store_answered(found) else { return };
             self.news = entries.len() >= most && self.window.room() > entries.len();
             for entry in entries {
@@ -341,7 +337,6 @@ impl Publisher {
 
     fn say_return(&mut self, was_away: bool) {
         if was_away && !self.window.is_away() {
-            self.backlog_upto = self.parts.outbox.newest();
             tracing::info!(waiting = self.depth().entries, "the centre is back");
         }
     }

@@ -288,7 +288,7 @@ mod tests {
         for silence in [2, 4, 8, 16, 30, 30] {
             assert_eq!(send_next(&mut window, now), Some(1));
             window.taken(1, Taken::Yes, now);
-            assert_eq!(window.next(now + S(silence) - Duration::from_millis(1)), None);
+            assert_eq!(window.next(now + S(silence - 1)), None);
             assert_eq!(window.wake_at(), Some(now + S(silence)));
             now += S(silence);
         }

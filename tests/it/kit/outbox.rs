@@ -45,10 +45,10 @@ impl OutboxSource for MemoryOutbox {
         self.state.lock().unwrap().0
     }
 
-    fn next(&self, staged: &BTreeSet<u64>, backlog_upto: u64, most: usize) -> Result<Vec<Entry>, String> {
+    fn next(&self, staged: &BTreeSet<u64>, most: usize) -> Result<Vec<Entry>, String> {
         let state = self.state.lock().unwrap();
         let mut all: Vec<&Entry> = state.1.values().filter(|e| !staged.contains(&e.seq)).collect();
-        all.sort_by_key(|e| (e.seq <= backlog_upto, std::cmp::Reverse(e.rank()), e.seq));
+        all.sort_by_key(|e| (std::cmp::Reverse(e.rank()), e.seq));
         Ok(all.into_iter().take(most).cloned().collect())
     }
 
