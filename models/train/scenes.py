@@ -16,7 +16,7 @@ import plates
 import series
 
 READER_SIZE = (160, 48)
-MARGIN = (0.04, 0.08)  # of the plate's width and height, on each side: the reader's crop
+MARGIN = (0.06, 0.1)  # of the plate's width and height, on each side: the reader's crop
 
 
 class Backgrounds:
@@ -181,7 +181,7 @@ def jitter(rng, quad: np.ndarray, d: float) -> np.ndarray:
     each = np.array([w * .012 + .3, h * .03 + .3]) * (0.4 + 0.9 * d)
     quad = quad + rng.normal(0, 1, (4, 2)) * each
     centre = quad.mean(0)
-    grow = np.array([np.exp(rng.normal(0.0, .03)), np.exp(rng.normal(0.02, .07))])
+    grow = np.array([np.exp(rng.normal(0.0, .04)), np.exp(rng.normal(0.02, .09))])
     quad = (quad - centre) * grow + centre + rng.normal(0, 1, 2) * np.array([w * .015, h * .04]) * (0.4 + 0.8 * d)
     return quad.astype(np.float32)
 

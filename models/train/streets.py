@@ -62,9 +62,15 @@ def video_frames(data: pathlib.Path, every: int = 40) -> list[np.ndarray]:
 def sign(rng, window):
     """Pastes something that looks a little like a plate: a sign, a banner, a timestamp, a badge, a grille."""
     h, w = window.shape
-    kind = rng.integers(4)
-    if kind == 0:  # burnt-in text
-        text = ["2026-11-22 08:41:07", "CAM 03", "12:05:59 AM", "NORTH GATE", "2019/03/02"][int(rng.integers(5))]
+    kind = rng.integers(6)
+    if kind == 4:  # words and numbers on what is there: a shop's front, a badge, a door
+        words = series.SLOGANS + series.DEALERS + series.US_NAMES
+        text = words[int(rng.integers(len(words)))] if rng.random() < .7 else series.fill(rng, ("DDD-DDDD", "DDDDDDDD", "LLLLLL", "DD")[int(rng.integers(4))])
+        tall = float(np.exp(rng.uniform(np.log(5), np.log(40))))
+        scenes.print_line(rng, window, text, rng.uniform(-10, w * .7), rng.uniform(0, h), tall, float(rng.choice([rng.uniform(0, 60), rng.uniform(190, 255)])), w * rng.uniform(.2, .8))
+        return
+    if kind in (0, 5):  # burnt-in text
+        text = ["2026-11-22 08:41:07", "CAM 03", "12:05:59 AM", "NORTH GATE", series.fill(rng, "20DD/0D/DD"), series.fill(rng, "20DD-0D-DD DD:DD:DD"), series.fill(rng, "DD:DD:DD")][int(rng.integers(7))]
         scenes.print_line(rng, window, text, rng.uniform(0, w * .5), rng.choice([rng.uniform(5, 25), rng.uniform(h - 25, h - 5)]), rng.uniform(6, 16), float(rng.choice([5, 250])), w * .5)
         return
     sw = rng.uniform(14, 120)
@@ -213,8 +219,8 @@ class Windows:
                 labels.ignore(box, 0.3)
         else:
             window, spots = self.cut(self.frames[int(rng.integers(len(self.frames)))], np.zeros((0, 4), np.float32))
-        if rng.random() < 0.45:
-            for _ in range(int(rng.integers(1, 4))):
+        if rng.random() < 0.55:
+            for _ in range(int(rng.integers(1, 5))):
                 if labels.count == 0:
                     sign(rng, window)
         if source >= 0.33 or labels.count == 0:

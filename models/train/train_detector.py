@@ -89,6 +89,10 @@ def losses_of(net, rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     sizes = torch.stack([t["box"][:, 0] + t["box"][:, 2], t["box"][:, 1] + t["box"][:, 3]] * 4, 1)
     off = F.smooth_l1_loss(c / sizes, t["corners"] / sizes, beta=0.05, reduction="none").sum(1)
     corner_loss = (off * t["has"]).sum() / t["has"].sum().clamp(min=1)
+    # where only a box is known, the corners must at least span it
+    span = torch.stack([-torch.minimum(c[:, 0], c[:, 6]), -torch.minimum(c[:, 1], c[:, 3]), torch.maximum(c[:, 2], c[:, 4]), torch.maximum(c[:, 5], c[:, 7])], 1)
+    beyond = F.smooth_l1_loss(span / sizes[:, :4], t["box"] / sizes[:, :4], beta=0.05, reduction="none").sum(1)
+    corner_loss = corner_loss + (beyond * t["weight"]).sum() / t["weight"].sum().clamp(min=1)
     return heat_loss, box_loss, corner_loss
 
 
@@ -176,7 +180,7 @@ def main():
                 group["lr"] = float(rate)
             net.train()
             heat, box, corner = losses_of(net, ring.draw(rng, args.batch))
-            loss = heat + 2 * box + 2 * corner
+            loss = heat + 2 * box + 3 * corner
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
