@@ -290,3 +290,77 @@ impl EntryForm {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_seed(&[seed; 32]).unwrap()
+    }
+
+    fn entry(seed: u8, role: Role) -> Entry {
+        Entry {
+            key: key(seed).public().clone(),
+            name: role.as_str().to_owned(),
+            role,
+            org: "north".to_owned(),
+            not_before: TimeMs(1_000),
+            not_after: Some(TimeMs(9_000)),
+            revoked: None,
+        }
+    }
+
+    fn keyring() -> Keyring {
+        Keyring {
+            serial: 3,
+            issued: TimeMs(500),
+            entries: vec![entry(1, Role::Delivery), Entry { revoked: Some(TimeMs(5_000)), ..entry(2, Role::Delivery) }],
+        }
+    }
+
+    fn verify(bytes: &[u8], root: u8) -> Result<Keyring, Error> {
+        Keyring::verify(bytes, Path::new("keyring.cbor"), key(root).public())
+    }
+
+    #[test]
+    fn a_keyring_holds_under_its_root_alone() {
+        let bytes = keyring().sign(&key(9)).unwrap();
+        assert_eq!(verify(&bytes, 9).unwrap(), keyring());
+        let error = verify(&bytes, 8).unwrap_err().to_string();
+        assert!(error.contains("keyring.cbor") && error.contains("is not trusted"), "{error}");
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            assert!(verify(&bad, 9).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn keys_count_from_their_begin_to_their_end_and_not_when_revoked() {
+        let count = |at| keyring().keys_of(Role::Delivery, TimeMs(at)).len();
+        assert_eq!(
+            [count(999), count(1_000), count(4_999), count(5_000), count(9_000), count(9_001)],
+            [0, 2, 2, 1, 1, 0]
+        );
+        assert!(keyring().keys_of(Role::Custodian, TimeMs(2_000)).is_empty());
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_or_weak_is_refused() {
+        let twice = Keyring { entries: vec![entry(1, Role::Delivery), entry(1, Role::Custodian)], ..keyring() };
+        let error = verify(&twice.sign(&key(9)).unwrap(), 9).unwrap_err().to_string();
+        assert!(error.contains("there twice"), "{error}");
+        let mut form = Form::of(&keyring());
+        form.entries[0].key = [0; 32];
+        let bytes = cose::sign(&minicbor::to_vec(&form).unwrap(), AAD, &key(9)).unwrap();
+        assert!(matches!(verify(&bytes, 9), Err(Error::Key(keys::Error::Weak { .. }))));
+    }
+
+    #[test]
+    fn a_message_of_the_root_is_no_keyring() {
+        let payload = minicbor::to_vec(Form::of(&keyring())).unwrap();
+        let bytes = cose::sign(&payload, "another/topic", &key(9)).unwrap();
+        assert!(matches!(verify(&bytes, 9), Err(Error::Envelope { source: cose::Error::Signature { .. }, .. })));
+    }
+}

@@ -207,16 +207,24 @@ impl SigningKey {
         Ok(Self { pair, public, kid })
     }
 
+    /// Makes a key, and the text of its file.
+    ///
+    /// # Errors
+    /// [`Error::Random`] when the system gives no random bytes.
+    pub fn generate() -> Result<(Self, Zeroizing<String>), Error> {
+        let seed = random_32()?;
+        let der = Zeroizing::new([&PKCS8_PREFIX[..], &seed[..]].concat());
+        Ok((Self::from_seed(&seed)?, Zeroizing::new(pem_text("PRIVATE KEY", &der))))
+    }
+
     /// Makes a key and writes it to `path`, which must not be there, with mode 0600.
     ///
     /// # Errors
     /// [`Error::Exists`], or when the file cannot be written.
     pub fn create(path: &Path) -> Result<Self, Error> {
-        let seed = random_32()?;
-        let der = Zeroizing::new([&PKCS8_PREFIX[..], &seed[..]].concat());
-        let text = Zeroizing::new(pem_text("PRIVATE KEY", &der));
+        let (key, text) = Self::generate()?;
         write_new(path, text.as_bytes(), 0o600)?;
-        Self::from_seed(&seed)
+        Ok(key)
     }
 
     /// Reads a PKCS #8 file in PEM.
@@ -421,4 +429,109 @@ fn is_small_order(bytes: &[u8; 32]) -> bool {
 fn is_canonical(bytes: &[u8; 32]) -> bool {
     let prime = y_small(0xed, 0xff);
     without_sign(bytes).iter().rev().lt(prime.iter().rev())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> SigningKey {
+        SigningKey::from_seed(&[7; 32]).unwrap()
+    }
+
+    #[test]
+    fn a_key_file_comes_back_and_is_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("box.key");
+        let made = SigningKey::create(&path).unwrap();
+        assert_eq!(SigningKey::read(&path).unwrap().kid(), made.kid());
+        assert!(matches!(SigningKey::create(&path), Err(Error::Exists { .. })));
+        let public = dir.path().join("box.pub");
+        fs::write(&public, made.public().to_pem()).unwrap();
+        assert_eq!(PublicKey::read(&public).unwrap(), *made.public());
+    }
+
+    #[test]
+    fn a_private_key_that_others_may_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("box.key");
+        SigningKey::create(&path).unwrap();
+        for mode in [0o640, 0o604, 0o620, 0o601] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = SigningKey::read(&path).unwrap_err().to_string();
+            assert!(error.contains("chmod 600") && error.contains("box.key"), "{error}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        SigningKey::read(&path).unwrap();
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("some.key");
+        let (key, text) = SigningKey::generate().unwrap();
+        let public = key.public().to_pem();
+        let cases: [(&[u8], &str); 5] = [
+            (b"", "not a PEM file"),
+            (b"\x30\x2e\x02", "not a PEM file"),
+            (public.as_bytes(), "no private key"),
+            (&text.as_bytes()[..60], "PEM"),
+            (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "no Ed25519 private key"),
+        ];
+        for (bytes, says) in cases {
+            let _ = fs::remove_file(&path);
+            write_new(&path, bytes, 0o600).unwrap();
+            let error = SigningKey::read(&path).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains("some.key"), "{error}");
+        }
+        fs::write(&path, text.as_bytes()).unwrap();
+        assert!(PublicKey::read(&path).unwrap_err().to_string().contains("a private key, where"));
+        fs::write(&path, [b'x'; 5000]).unwrap();
+        assert!(PublicKey::read(&path).unwrap_err().to_string().contains("larger than"));
+        assert!(PublicKey::read(&dir.path().join("none")).unwrap_err().to_string().contains("none"));
+    }
+
+    #[test]
+    fn signatures_hold_for_their_message_and_key_alone() {
+        let signature = key().sign(b"message");
+        assert!(key().public().verifies(b"message", &signature));
+        assert!(!key().public().verifies(b"massage", &signature));
+        assert!(!key().public().verifies(b"message", &signature[..63]));
+        let other = SigningKey::from_seed(&[8; 32]).unwrap();
+        assert!(!other.public().verifies(b"message", &signature));
+    }
+
+    /// Each refused point really lets anyone sign: with S = 0 and R among the points of small order, ring takes a
+    /// forged signature for one message in at most eight.
+    #[test]
+    fn public_keys_of_small_order_are_refused_and_ring_takes_forgeries_under_them() {
+        let spellings = |y: &[u8; 32]| {
+            let mut signed = *y;
+            signed[31] |= 0x80;
+            [*y, signed]
+        };
+        let points: Vec<[u8; 32]> = SMALL_ORDER_Y.iter().flat_map(spellings).collect();
+        let mut forged = 0;
+        for point in &points {
+            assert!(matches!(PublicKey::from_bytes(*point), Err(Error::Weak { .. })));
+            let ring_key = UnparsedPublicKey::new(&ED25519, point);
+            let taken =
+                (0..200_u8).any(|n| points.iter().any(|r| ring_key.verify(&[n], &[&r[..], &[0; 32]].concat()).is_ok()));
+            forged += usize::from(taken);
+        }
+        // Eight points have order 1, 2, 4, 4, 8, 8, 8, 8; other spellings are not taken by ring.
+        assert!(forged >= 8, "{forged}");
+    }
+
+    #[test]
+    fn non_canonical_public_keys_are_refused() {
+        // y = p + 2 and up to 2^255 - 1 are below the small-order ones' spellings in no list.
+        for first in 0xef..=0xff {
+            assert!(matches!(PublicKey::from_bytes(y_small(first, 0xff)), Err(Error::Weak { .. })));
+        }
+        let mut below = y_small(0xeb, 0xff);
+        assert!(PublicKey::from_bytes(below).is_ok());
+        below[31] |= 0x80;
+        assert!(PublicKey::from_bytes(below).is_ok());
+    }
 }

@@ -2,3 +2,5 @@
 
 pub mod check;
 pub mod ctl;
+pub mod decode;
+pub mod init;
