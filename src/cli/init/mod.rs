@@ -255,7 +255,9 @@ mod tests {
         let files = snapshot(dir.path());
         for (path, mode, bytes) in &files {
             let name = path.display().to_string();
-            let secret = name.ends_with(".key") || name.contains("-key.") || bytes.windows(7).any(|w| w == b"PRIVATE");
+            let secret = path.extension().is_some_and(|e| e == "key")
+                || name.contains("-key.")
+                || bytes.windows(7).any(|w| w == b"PRIVATE");
             assert_eq!(*mode == 0o600, secret, "{name} {mode:o}");
         }
         assert!(files.iter().any(|(path, _, bytes)| path.ends_with("keys/store.key") && bytes.len() == 32));

@@ -43,9 +43,10 @@ fn config(args: &Args, places: &Places, with_centre: bool) -> String {
     let centre = if with_centre {
         centre
     } else {
-        let lines: String = centre.lines().map(|line| format!("# {line}\n")).collect();
+        let lines = centre.replace('\n', "\n# ");
+        let lines = lines.trim_end_matches("# ");
         format!(
-            "# The centre gives the five files; it needs keys/box.pub of this box. Without this section hits stay here.\n{lines}"
+            "# The centre gives the five files; it needs keys/box.pub of this box. Without this section hits stay here.\n# {lines}"
         )
     };
     format!(
