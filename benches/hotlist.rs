@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use watchpost::domain::{Candidate, Lattice, ListId, PlateRead, PlateText, Position, Severity, TimeMs};
-use watchpost::hotlist::{List, ListSettings, MatchPolicy, Matcher};
+use watchpost::domain::{Candidate, Lattice, ListId, MatchPolicy, PlateRead, PlateText, Position, Severity, TimeMs};
+use watchpost::hotlist::{List, ListSettings, Matcher};
 
 const ENTRIES: u32 = 1_000_000;
 
