@@ -303,6 +303,10 @@ impl Client {
     }
 
     fn message(&mut self, topic: &str, payload: &[u8], on: &mut (dyn FnMut(Heard) -> Next + Send)) {
+        if self.stopping {
+            // Neither shown nor acknowledged: it comes again.
+            return;
+        }
         let boxes = &self.parts.boxes;
         let opened =
             wire::open(payload, &self.parts.topic_root, topic, |address| boxes.keys_of(&address.site, &address.box_id));

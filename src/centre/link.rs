@@ -119,6 +119,22 @@ pub struct LinkSettings {
     pub session_expiry: Duration,
 }
 
+impl LinkSettings {
+    /// With the usual times: probed after 15 s of silence, 10 s to connect, nothing kept by the broker in between (what
+    /// matters is sent again).
+    #[must_use]
+    pub fn new(broker: Broker, tls: Option<TlsFiles>, client_id: impl Into<String>) -> Self {
+        Self {
+            broker,
+            tls,
+            client_id: client_id.into(),
+            keep_alive: Duration::from_secs(15),
+            connect_within: Duration::from_secs(10),
+            session_expiry: Duration::ZERO,
+        }
+    }
+}
+
 /// A message that the broker publishes in our name when the connection is lost.
 #[derive(Debug, Clone)]
 pub struct Will {
@@ -348,16 +364,7 @@ mod tests {
 
     fn sender() -> (Sender, Events) {
         let broker = Broker::parse("mqtt://127.0.0.1:1").unwrap();
-        let second = Duration::from_secs(1);
-        let settings = LinkSettings {
-            broker,
-            tls: None,
-            client_id: "b".to_owned(),
-            keep_alive: second,
-            connect_within: second,
-            session_expiry: Duration::ZERO,
-        };
-        open(&settings, &Clock::system(), None).unwrap()
+        open(&LinkSettings::new(broker, None, "b"), &Clock::system(), None).unwrap()
     }
 
     #[test]

@@ -135,6 +135,7 @@ pub struct Publisher {
     /// The outbox may have entries that are not staged.
     news: bool,
     store_failed: bool,
+    broker_refuses: bool,
     refused_said: Option<Duration>,
     refused_unsaid: u64,
 }
@@ -148,6 +149,7 @@ impl Publisher {
             window: Window::new(WINDOW),
             news: true,
             store_failed: false,
+            broker_refuses: false,
             refused_said: None,
             refused_unsaid: 0,
         }
@@ -260,11 +262,13 @@ impl Publisher {
                     "nobody listens at the broker: alerts wait in the outbox"
                 );
             }
-            Taken::Yes | Taken::NobodyListens => {}
-            Taken::Refused => {
+            Taken::Refused if !self.broker_refuses => {
                 tracing::error!(seq, "the broker refuses our alerts: check its ACL and quotas");
+                self.parts.health.centre.set_fault(Some("the broker refuses our alerts".to_owned()));
             }
+            Taken::Yes | Taken::NobodyListens | Taken::Refused => {}
         }
+        self.broker_refuses = taken == Taken::Refused;
         self.say_return(was_away);
     }
 

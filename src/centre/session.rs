@@ -38,6 +38,11 @@ const STABLE_AFTER: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How often cameras and the outbox are looked at without an event.
 const TICK: Duration = Duration::from_secs(1);
+/// Least time between two looks without an event.
+const SOON: Duration = Duration::from_millis(5);
+
+/// Usual time between two health messages.
+pub const HEALTH_EVERY: Duration = Duration::from_secs(30);
 
 /// Who the box is, and whom it believes.
 #[derive(Debug, Clone)]
@@ -219,6 +224,7 @@ struct Session {
 struct Life {
     /// CONNACK came, at this time.
     since: Option<Instant>,
+    next_tick: Instant,
     next_health: Instant,
     /// The stop was asked for: until when it may take.
     farewell: Option<Instant>,
@@ -229,7 +235,8 @@ impl Session {
     async fn run(mut self) {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         while !self.shutdown.is_set() {
-            let mut life = Life { since: None, next_health: Instant::now(), farewell: None, disconnecting: false };
+            let now = Instant::now();
+            let mut life = Life { since: None, next_tick: now, next_health: now, farewell: None, disconnecting: false };
             let end = self.live(&mut life).await;
             self.health.centre.set_connected(false);
             let Err(fault) = end else { break };
@@ -269,12 +276,12 @@ impl Session {
                 let mut next = pin!(events.next());
                 loop {
                     self.work(&mut sender, life).await?;
-                    let wake = self.wake_at(life);
+                    let wake = self.wake_at(life, &sender);
                     let connected = life.since.is_some();
                     tokio::select! {
                         event = &mut next => break event?,
                         () = self.news.wait(), if connected => self.publisher.has_news(),
-                        () = sleep_until(wake) => self.publisher.has_news(),
+                        () = sleep_until(wake) => {}
                         () = self.shutdown.wait_async(), if life.farewell.is_none() => {
                             life.farewell = Some(Instant::now() + FAREWELL);
                             if !connected || !self.board.say_stopped(&self.identity, &mut sender) {
@@ -302,7 +309,12 @@ impl Session {
         if self.publisher.broker_is_stuck() {
             return Err(Fault::new(Cause::Silent, "no PUBACK for a minute"));
         }
-        self.board.say_changes(&self.identity, &self.health, sender);
+        if Instant::now() >= life.next_tick {
+            life.next_tick = Instant::now() + TICK;
+            self.board.say_changes(&self.identity, &self.health, sender);
+            // What a failed store or a full window left over is asked for again.
+            self.publisher.has_news();
+        }
         if Instant::now() >= life.next_health {
             life.next_health = Instant::now() + self.health_every;
             self.board.say_health(&self.identity, &self.health, self.publisher.numbers(), sender);
@@ -311,17 +323,17 @@ impl Session {
         Ok(())
     }
 
-    fn wake_at(&self, life: &Life) -> Instant {
+    /// When to look again without an event.
+    fn wake_at(&self, life: &Life, sender: &Sender) -> Instant {
         let now = Instant::now();
-        let mut wake = now + TICK;
-        if let Some(at) = self.publisher.wake_at() {
-            wake = wake.min(now + at.saturating_sub(self.publisher.now()));
+        let mut wake = life.next_tick.max(now + SOON);
+        // Without room only a PUBACK helps, and that is an event.
+        if sender.room() > 0
+            && let Some(at) = self.publisher.wake_at()
+        {
+            wake = wake.min(now + at.saturating_sub(self.publisher.now()).max(SOON));
         }
-        if let Some(until) = life.farewell {
-            wake = wake.min(until);
-        }
-        // Never at once: an entry that waits for room in the link is looked at again when a PUBACK makes it.
-        wake.max(now + Duration::from_millis(5))
+        life.farewell.map_or(wake, |until| wake.min(until))
     }
 
     /// True when the connection is over in good order.
@@ -339,6 +351,7 @@ impl Session {
                 }
                 self.board.connected();
                 self.publisher.connected();
+                (life.next_tick, life.next_health) = (Instant::now(), Instant::now());
                 self.shared.set(SessionState::Connected);
             }
             LinkEvent::Subscribed { refused } if refused > 0 => {

@@ -17,4 +17,5 @@ mod delivery;
 mod kit;
 #[cfg(feature = "onnx")]
 mod models;
+mod tail;
 mod tidy;

@@ -9,7 +9,6 @@ pub mod tail;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
@@ -130,14 +129,7 @@ impl Connection {
             None
         };
         Ok(Centre {
-            link: LinkSettings {
-                broker,
-                tls,
-                client_id: self.client_id.unwrap_or_else(|| "watchpostctl".to_owned()),
-                keep_alive: Duration::from_secs(15),
-                connect_within: Duration::from_secs(10),
-                session_expiry: Duration::ZERO,
-            },
+            link: LinkSettings::new(broker, tls, self.client_id.unwrap_or_else(|| "watchpostctl".to_owned())),
             topic_root: self.topic_root.or(file.topic_root).unwrap_or_else(|| topics::DEFAULT_ROOT.to_owned()),
             boxes: self.boxes.or(file.boxes).with_context(|| missing("boxes"))?,
             delivery_key: self.delivery_key.or(file.delivery_key).with_context(|| missing("delivery-key"))?,

@@ -105,9 +105,8 @@ impl Centre {
                 changed.await;
             }
         };
-        if tokio::time::timeout(Duration::from_secs(40), waiting).await.is_err() {
-            panic!("the centre never heard {what}: {:?}", self.shared.log.lock().unwrap());
-        }
+        let in_time = tokio::time::timeout(Duration::from_secs(40), waiting).await.is_ok();
+        assert!(in_time, "the centre never heard {what}: {:?}", self.shared.log.lock().unwrap());
     }
 
     /// Looks at what was heard.

@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use watchpost::centre::boxes::{Boxes, KnownBox};
@@ -134,15 +133,28 @@ impl Site {
         self.start_broker()
     }
 
+    /// Writes what `watchpostctl --centre` reads into a folder and gives the folder.
+    pub fn centre_folder(&self) -> PathBuf {
+        let folder = self.dir.path().join("centre");
+        fs::create_dir_all(&folder).unwrap();
+        let files = self.authority.issue("centre");
+        fs::write(folder.join("boxes.toml"), self.boxes.to_toml()).unwrap();
+        let text = format!(
+            "broker = \"mqtts://127.0.0.1:{}\"\nca = '{}'\ncertificate = '{}'\nprivate_key = '{}'\ndelivery_key = '{}'\n\
+             boxes = \"boxes.toml\"\nstate = \"tail.state\"\n",
+            self.port,
+            files.ca.display(),
+            files.certificate.display(),
+            files.private_key.display(),
+            self.delivery_key.display(),
+        );
+        fs::write(folder.join("watchpostctl.toml"), text).unwrap();
+        folder
+    }
+
     pub fn link(&self, client_id: &str, tls: TlsFiles) -> LinkSettings {
-        LinkSettings {
-            broker: Broker::parse(&format!("mqtts://127.0.0.1:{}", self.port)).unwrap(),
-            tls: Some(tls),
-            client_id: client_id.to_owned(),
-            keep_alive: Duration::from_secs(5),
-            connect_within: Duration::from_secs(5),
-            session_expiry: Duration::ZERO,
-        }
+        let broker = Broker::parse(&format!("mqtts://127.0.0.1:{}", self.port)).unwrap();
+        LinkSettings::new(broker, Some(tls), client_id)
     }
 
     /// Registers a box with a key and a certificate of its own.
@@ -194,7 +206,7 @@ impl TestBox {
                 link: self.link.clone(),
                 topic_root: topics::DEFAULT_ROOT.to_owned(),
                 ack: self.ack,
-                health_every: Duration::from_secs(30),
+                health_every: session::HEALTH_EVERY,
             },
             identity: self.identity.clone(),
             outbox,
