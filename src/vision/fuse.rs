@@ -96,6 +96,17 @@ impl Fusion {
         };
         self.frames = self.frames.saturating_add(read.frames.max(1));
         self.kept.push(kept);
+        self.keep_best();
+    }
+
+    /// Takes in the reads of `other`: two tracks were one vehicle.
+    pub fn merge(&mut self, other: Self) {
+        self.frames = self.frames.saturating_add(other.frames);
+        self.kept.extend(other.kept);
+        self.keep_best();
+    }
+
+    fn keep_best(&mut self) {
         self.kept.sort_by(|a, b| {
             b.weight
                 .total_cmp(&a.weight)

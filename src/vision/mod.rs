@@ -2,6 +2,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
+//! | [`analyser`] | the whole: frames of one camera in, its sightings out |
 //! | [`model`] | manifests, the inference library, sessions shared fairly |
 //! | [`preprocess`] | pixels of a frame into the numbers a model reads |
 //! | [`detect`] | plates (or vehicles) of one frame |
@@ -9,10 +10,12 @@
 //! | [`ctc`] | text, candidates and the lattice out of a reader's probabilities |
 //! | [`track`] | joins detections from frame to frame |
 //! | [`fuse`] | the reads of a track as one |
+//! | [`pictures`] | JPEGs that let a person verify a read |
 //!
 //! Everything is a plain call on the thread of the camera that brought the frame; the only thing that is waited for is a
 //! free session. Knows `domain` alone.
 
+pub mod analyser;
 mod assign;
 mod axis;
 pub mod ctc;
@@ -20,11 +23,13 @@ pub mod detect;
 mod error;
 pub mod fuse;
 pub mod model;
+pub mod pictures;
 pub mod plate;
 pub mod preprocess;
 mod rectify;
 mod resample;
 pub mod track;
 
+pub use analyser::{Analyser, Settings};
 pub use error::Error;
 pub use model::Models;

@@ -1,0 +1,285 @@
+//! One camera's frames in, its sightings out.
+//!
+//! Detects, tracks, reads what is worth reading, fuses, and says of each vehicle: `New` with the first read that can be
+//! trusted, `Update` when that read changed or grew surer, `End` when the vehicle is gone (also when nothing was read;
+//! a read that was never sure enough to be told goes with the end). An end is told some seconds after the track broke
+//! off, in case it comes back; the sighting's own end is when it was seen last. A parked vehicle is read until it is
+//! certain, then rested, and when it was hidden it goes on as the same sighting; the same plate on the same camera
+//! within a minute is no new sighting either. What comes back after its end is told only where its read changed.
+//!
+//! Runs on the thread of the camera; waits for nothing but the models. Keeps no frame. Times are those of the frames:
+//! places in the stream for tracking, UTC for memory. Left out: vehicles and persons (they come with object events).
+
+mod follow;
+mod memory;
+mod settings;
+
+use std::sync::Arc;
+
+use ring::rand::SecureRandom;
+
+use self::follow::{Followed, Life, Taken};
+use self::memory::Memory;
+pub use self::settings::Settings;
+use super::detect::Detector;
+use super::plate::Reader;
+use super::track::{TrackUpdate, Tracker};
+use super::{Error, Models, pictures};
+use crate::domain::{CameraId, Class, ClockState, Detection, EventId, Frame, PlateRead, SightingEvent, Stage, TimeMs};
+
+/// Finds plates in a frame.
+pub trait FindPlates: Send {
+    /// Plates with their corners, pixels of the full-size frame.
+    ///
+    /// # Errors
+    /// What the model says.
+    fn find(&self, frame: &Frame) -> Result<Vec<Detection>, Error>;
+}
+
+/// Reads plates of a frame.
+pub trait ReadPlates: Send {
+    /// A read for each of `plates`, `None` where there is none.
+    ///
+    /// # Errors
+    /// What the model says.
+    fn read(&self, frame: &Frame, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error>;
+}
+
+impl FindPlates for Arc<Detector> {
+    fn find(&self, frame: &Frame) -> Result<Vec<Detection>, Error> {
+        self.detect(frame)
+    }
+}
+
+impl ReadPlates for Arc<Reader> {
+    fn read(&self, frame: &Frame, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
+        Reader::read(self, frame, plates)
+    }
+}
+
+/// Makes sightings of the frames of one camera.
+pub struct Analyser {
+    finder: Box<dyn FindPlates>,
+    reader: Box<dyn ReadPlates>,
+    settings: Settings,
+    camera: CameraId,
+    camera_number: u16,
+    clock: ClockState,
+    tracker: Tracker,
+    memory: Memory,
+    random: ring::rand::SystemRandom,
+    /// UTC of the newest frame; never goes back, whatever the clock does.
+    now: TimeMs,
+}
+
+impl Analyser {
+    /// An analyser of `camera`, whose number alerts carry, with the box's models.
+    #[must_use]
+    pub fn new(models: &Models, settings: Settings, camera: CameraId, camera_number: u16) -> Self {
+        let (finder, reader) = (Box::new(Arc::clone(&models.detector)), Box::new(Arc::clone(&models.reader)));
+        Self::with(finder, reader, settings, camera, camera_number)
+    }
+
+    /// An analyser with a finder and a reader of one's own.
+    #[must_use]
+    pub fn with(
+        finder: Box<dyn FindPlates>,
+        reader: Box<dyn ReadPlates>,
+        settings: Settings,
+        camera: CameraId,
+        camera_number: u16,
+    ) -> Self {
+        Self {
+            finder,
+            reader,
+            tracker: Tracker::new(settings.track.clone()),
+            settings,
+            camera,
+            camera_number,
+            clock: ClockState::Unset,
+            memory: Memory::default(),
+            random: ring::rand::SystemRandom::new(),
+            now: TimeMs(0),
+        }
+    }
+
+    /// Says how far the times of the frames can be trusted from now on; sightings carry it. `Unset` at first.
+    pub fn set_clock(&mut self, state: ClockState) {
+        self.clock = state;
+    }
+
+    /// Analyses one frame.
+    ///
+    /// # Errors
+    /// What the models say; the tracks stay as they are and the next frame may be given.
+    pub fn step(&mut self, frame: &Frame) -> Result<Vec<SightingEvent>, Error> {
+        let mut found = self.finder.find(frame)?;
+        found.retain(|d| d.class == Class::Plate);
+        let at = self.now.max(frame.at);
+        self.now = at;
+        let mut events = Vec::new();
+        let step = self.tracker.step(frame.pts, &found);
+        for ended in &step.ended {
+            self.memory.lose(ended.track);
+        }
+        for update in &step.seen {
+            if let Some(detection) = found.get(update.detection) {
+                self.follow(update, detection, at, frame.size());
+            }
+        }
+        let read = self.read(frame, &step.seen, &found, at, &mut events)?;
+        for track in read {
+            events.extend(self.tell(track, at));
+        }
+        self.end_due(at, &mut events);
+        Ok(events)
+    }
+
+    /// Ends everything at the end of the stream: no frame comes any more.
+    pub fn finish(&mut self, at: TimeMs) -> Vec<SightingEvent> {
+        self.tracker.end_all();
+        let at = self.now.max(at);
+        let (camera, number, clock, settings) = (&self.camera, self.camera_number, self.clock, &self.settings);
+        let mut events = Vec::new();
+        self.memory.end_all(|f| {
+            let sighting = f.sighting(camera, number, clock, settings);
+            events.push(SightingEvent { stage: Stage::End, sighting, pictures: f.pictures.take(), cause_at: at });
+        });
+        events
+    }
+
+    /// Joins a track's new place to its sighting, which begins or resumes when it has none.
+    fn follow(&mut self, update: &TrackUpdate, detection: &Detection, at: TimeMs, size: (f32, f32)) {
+        if self.memory.of_track(update.track).is_none()
+            && !self.memory.resume_at(&detection.rect, update.track, &self.settings)
+        {
+            let id = self.new_id(at);
+            self.memory.push(Followed::new(id, update.track, at, detection));
+        }
+        if let Some(followed) = self.memory.of_track(update.track) {
+            followed.confirmed |= update.confirmed;
+            followed.seen(at, detection, size);
+        }
+    }
+
+    /// Reads the plates that want it most; the tracks that were read.
+    fn read(
+        &mut self,
+        frame: &Frame,
+        seen: &[TrackUpdate],
+        found: &[Detection],
+        at: TimeMs,
+        events: &mut Vec<SightingEvent>,
+    ) -> Result<Vec<u32>, Error> {
+        let mut wanted: Vec<(f32, u32, &Detection)> = Vec::new();
+        for update in seen {
+            let (Some(detection), Some(f)) = (found.get(update.detection), self.memory.of_track(update.track)) else {
+                continue;
+            };
+            if let Some(want) = f.wants_read(at, detection, &self.settings) {
+                wanted.push((want, update.track, detection));
+            }
+        }
+        wanted.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        wanted.truncate(self.settings.reads_per_frame);
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let plates: Vec<Detection> = wanted.iter().map(|w| w.2.clone()).collect();
+        let reads = self.reader.read(frame, &plates)?;
+        for ((_, track, detection), read) in wanted.iter().zip(&reads) {
+            let Some(f) = self.memory.of_track(*track) else { continue };
+            if f.take_read(at, detection, read.as_ref(), &self.settings) == Taken::AnotherVehicle {
+                self.split(*track, detection, at, frame.size(), events);
+            }
+            if let Some(f) = self.memory.of_track(*track)
+                && f.wants_picture(detection)
+            {
+                f.pictures = pictures::take(frame, &detection.rect);
+            }
+        }
+        Ok(wanted.iter().map(|w| w.1).collect())
+    }
+
+    /// Ends the sighting that `track` carries and begins another with the reads that contradicted it.
+    fn split(
+        &mut self,
+        track: u32,
+        detection: &Detection,
+        at: TimeMs,
+        size: (f32, f32),
+        events: &mut Vec<SightingEvent>,
+    ) {
+        let id = self.new_id(at);
+        let Some(old) = self.memory.of_track(track) else { return };
+        let mut new = Followed::new(id, track, at, detection);
+        new.confirmed = true;
+        new.seen(at, detection, size);
+        for (read, weight) in old.take_contradicting() {
+            new.add(&read, weight);
+        }
+        old.life = Life::Ended;
+        let silent = old.reopened || old.duplicate;
+        if !silent {
+            let sighting = old.sighting(&self.camera, self.camera_number, self.clock, &self.settings);
+            events.push(SightingEvent { stage: Stage::End, sighting, pictures: old.pictures.take(), cause_at: at });
+        }
+        self.memory.push(new);
+    }
+
+    /// What is to be said of the sighting of `track` after it was read.
+    fn tell(&mut self, track: u32, at: TimeMs) -> Option<SightingEvent> {
+        let f = self.memory.of_track(track)?;
+        let read = f.trusted(&self.settings)?;
+        let (text, rect, untold) = (read.text.clone(), f.rect, f.told.is_none());
+        if untold {
+            if self.memory.is_double(track, &text, &rect) {
+                self.memory.of_track(track)?.duplicate = true;
+                return None;
+            }
+            if let Some(other) = self.memory.take_same(&text, &rect, at, &self.settings) {
+                self.memory.of_track(track)?.become_same_as(other);
+            }
+        }
+        let f = self.memory.of_track(track)?;
+        f.duplicate = false;
+        let stage = match f.told {
+            None => Stage::New,
+            Some(_) if f.changed(at, &self.settings) => Stage::Update,
+            Some(_) => return None,
+        };
+        f.tell(at, &self.settings);
+        let sighting = f.sighting(&self.camera, self.camera_number, self.clock, &self.settings);
+        Some(SightingEvent { stage, sighting, pictures: f.pictures.take(), cause_at: at })
+    }
+
+    fn end_due(&mut self, at: TimeMs, events: &mut Vec<SightingEvent>) {
+        let (camera, number, clock, settings) = (&self.camera, self.camera_number, self.clock, &self.settings);
+        self.memory.end_due(at, settings, |f| {
+            let sighting = f.sighting(camera, number, clock, settings);
+            events.push(SightingEvent { stage: Stage::End, sighting, pictures: f.pictures.take(), cause_at: at });
+        });
+    }
+
+    /// A UUIDv7; without random numbers from the system it would still be one by time, camera and track.
+    fn new_id(&self, at: TimeMs) -> EventId {
+        let mut random = [0_u8; 10];
+        if self.random.fill(&mut random).is_err() {
+            tracing::warn!(camera = %self.camera, "no random numbers from the system, ids go by camera and track alone");
+            let seed = [u64::from(self.camera_number), at.0].map(u64::to_le_bytes).concat();
+            for (to, from) in random.iter_mut().zip(seed) {
+                *to = from;
+            }
+        }
+        EventId::from_parts(at.0, random)
+    }
+}
+
+impl std::fmt::Debug for Analyser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Analyser").field("camera", &self.camera).field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! What the analyser goes by: when a read is trusted, how often a plate is read, how long things are remembered.
+
+use std::time::Duration;
+
+use crate::vision::track;
+
+/// Settings of one camera's analysis.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How tracks begin, go on and end.
+    pub track: track::Settings,
+    /// Narrowest plate that is read, pixels.
+    pub min_plate_width: f32,
+    /// Fewest characters of a read that is told.
+    pub min_characters: usize,
+    /// Most plates read in one frame; the others wait for the next.
+    pub reads_per_frame: usize,
+    /// Reads of one track after which it is read only now and then, unless its plate has grown.
+    pub reads_per_track: u32,
+    /// Confidence from which a read is told as soon as two frames agree on it.
+    pub tell_confidence: f32,
+    /// Confidence from which one frame is enough.
+    pub tell_at_once: f32,
+    /// Confidence from which a read goes with the end of its track although it was never told.
+    pub keep_confidence: f32,
+    /// Confidence from which a track that three frames agree on is not read any more.
+    pub rest_confidence: f32,
+    /// Shortest time between two updates of one sighting.
+    pub update_every: Duration,
+    /// How long after its track broke off a moving vehicle's sighting waits for it to come back before it ends.
+    pub rejoin_within: Duration,
+    /// How long after a sighting the same plate on the same camera is no new one.
+    pub same_within: Duration,
+    /// How long the place of a parked vehicle is remembered while it can't be seen.
+    pub parked_memory: Duration,
+    /// How long a plate must have stayed in its place to be parked.
+    pub parked_after: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            track: track::Settings::default(),
+            min_plate_width: 24.0,
+            min_characters: 4,
+            reads_per_frame: 4,
+            reads_per_track: 24,
+            tell_confidence: 0.7,
+            tell_at_once: 0.95,
+            keep_confidence: 0.25,
+            rest_confidence: 0.97,
+            update_every: Duration::from_millis(500),
+            rejoin_within: Duration::from_secs(3),
+            same_within: Duration::from_mins(1),
+            parked_memory: Duration::from_mins(10),
+            parked_after: Duration::from_secs(5),
+        }
+    }
+}
