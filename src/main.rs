@@ -1,3 +1,9 @@
 //! `watchpost`, the box: parses arguments, runs one verb, prints the error chain, sets the exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    watchpost::cli::run(watchpost::cli::Args::parse())
+}

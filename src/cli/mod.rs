@@ -3,4 +3,7 @@
 pub mod check;
 pub mod ctl;
 pub mod decode;
+pub mod draw;
 pub mod init;
+pub mod read;
+mod strokes;

@@ -8,7 +8,7 @@ pub enum Error {
     /// No inference library where one was looked for.
     #[error(
         "ONNX Runtime is missing (looked at {looked_at}): `make setup` fetches it; or name the library in \
-         ORT_DYLIB_PATH or by [vision] runtime"
+         ORT_DYLIB_PATH or by [vision] onnxruntime"
     )]
     LibraryMissing {
         /// Where it was looked for, in words.
@@ -27,6 +27,12 @@ pub enum Error {
     /// This program was built without inference.
     #[error("this build can't run models: build it with the feature `onnx`")]
     NoInference,
+    /// No folder with models where one was looked for.
+    #[error("no folder `models` found (looked at {looked_at}): name it with --models or by [vision] models")]
+    ModelsMissing {
+        /// Where it was looked for.
+        looked_at: String,
+    },
     /// A file of a model can't be read.
     #[error("{path:?} can't be read: {reason}")]
     Unreadable {

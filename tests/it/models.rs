@@ -251,7 +251,7 @@ fn cameras_share_two_sessions_and_all_get_their_answers() {
 #[test]
 fn models_are_loaded_by_name_from_one_folder() {
     let settings =
-        Settings { folder: fixtures(), detector: "spot".into(), reader: "scribe".into(), library: None, workers: 1 };
+        Settings { folder: fixtures(), detector: "spot".into(), reader: "scribe".into(), ..Settings::default() };
     let models = Models::load(&settings).unwrap();
     assert_eq!(models.reader.net().manifest().name, "scribe");
     let error = Models::load(&Settings { reader: "absent".into(), ..settings }).unwrap_err();

@@ -9,7 +9,7 @@ mod net;
 mod pool;
 mod runtime;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use manifest::{Colour, Family, Fit, Input, Layout, MANIFEST_FILE, Manifest, Outputs, PerChannel, Thresholds};
@@ -32,6 +32,8 @@ pub struct Settings {
     pub reader: String,
     /// The inference library; looked for where it usually lies when absent.
     pub library: Option<PathBuf>,
+    /// Score from which a detection counts, 0..1, instead of the manifest's.
+    pub score: Option<f32>,
     /// Sessions of each model: how many frames may be analysed at once. At least 1.
     pub workers: usize,
 }
@@ -43,6 +45,7 @@ impl Default for Settings {
             detector: "plates-1".into(),
             reader: "reader-1".into(),
             library: None,
+            score: None,
             workers: 1,
         }
     }
@@ -66,7 +69,8 @@ impl Models {
     /// When the library or a model is missing or unfit: the message names it and says what to do.
     pub fn load(settings: &Settings) -> Result<Self, Error> {
         let runtime = Runtime::open(settings.library.as_deref())?;
-        let detector = Manifest::load(&settings.folder.join(&settings.detector))?;
+        let mut detector = Manifest::load(&settings.folder.join(&settings.detector))?;
+        detector.thresholds.score = settings.score.unwrap_or(detector.thresholds.score);
         let reader = Manifest::load(&settings.folder.join(&settings.reader))?;
         Ok(Self {
             detector: Arc::new(Detector::load(&runtime, detector, settings.workers)?),
@@ -74,4 +78,25 @@ impl Models {
             runtime,
         })
     }
+}
+
+/// The folder with the models that came with the program: `models` in the current folder, beside the program or up to
+/// three folders above it (a build folder), or among the system's.
+///
+/// # Errors
+/// [`Error::ModelsMissing`] with the places that were looked at.
+pub fn usual_folder() -> Result<PathBuf, Error> {
+    let program = std::env::current_exe().ok();
+    let mut places = vec![PathBuf::from("models")];
+    places.extend(program.iter().flat_map(|p| p.ancestors().skip(1).take(4)).map(|folder| folder.join("models")));
+    places.extend(["/usr/share/watchpost/models", "/usr/local/share/watchpost/models"].map(PathBuf::from));
+    places.iter().find(|place| holds_models(place)).cloned().ok_or_else(|| Error::ModelsMissing {
+        looked_at: places.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "),
+    })
+}
+
+/// Whether one of the folder's folders has a manifest.
+fn holds_models(folder: &Path) -> bool {
+    std::fs::read_dir(folder)
+        .is_ok_and(|entries| entries.filter_map(Result::ok).any(|e| e.path().join(MANIFEST_FILE).is_file()))
 }

@@ -1,0 +1,199 @@
+//! Annotated pictures: boxes, corners, what was read and how sure it is, as JPEG.
+//!
+//! For people: the README, a demo, a report of a misread. Called by the verbs `read` and `run`; nothing here is stored or
+//! sent.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use image::{Rgb, RgbImage};
+
+use super::strokes;
+use crate::domain::{Frame, PixelFormat, Quad};
+
+/// What is written at one plate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// Outline, pixels of the frame.
+    pub outline: Quad,
+    /// What was read; empty for a plate that was not.
+    pub text: String,
+    /// Probability of the text (or of the detection), 0..1.
+    pub confidence: f32,
+}
+
+/// Quality of the JPEG files.
+const QUALITY: u8 = 90;
+
+/// Behind labels.
+const DARK: Rgb<u8> = Rgb([18, 22, 28]);
+
+/// Letters.
+const LIGHT: Rgb<u8> = Rgb([245, 247, 250]);
+
+/// By certainty: sure, likely, doubtful.
+const SURE: Rgb<u8> = Rgb([56, 211, 120]);
+const LIKELY: Rgb<u8> = Rgb([255, 190, 60]);
+const DOUBTFUL: Rgb<u8> = Rgb([255, 104, 92]);
+
+fn colour(confidence: f32) -> Rgb<u8> {
+    match confidence {
+        c if c >= 0.8 => SURE,
+        c if c >= 0.5 => LIKELY,
+        _ => DOUBTFUL,
+    }
+}
+
+/// The frame in colours with its marks.
+#[must_use]
+pub fn annotated(frame: &Frame, marks: &[Mark]) -> RgbImage {
+    let mut picture = to_rgb(frame);
+    let unit = f32::from(u16::try_from(picture.height().max(picture.width() / 2)).unwrap_or(u16::MAX)) / 40.0;
+    for mark in marks {
+        outline(&mut picture, mark, (unit / 7.0).clamp(1.5, 6.0));
+    }
+    for mark in marks {
+        label(&mut picture, mark, unit.clamp(11.0, 44.0));
+    }
+    picture
+}
+
+/// Writes `picture` to `path`.
+///
+/// # Errors
+/// When the file can't be written.
+pub fn save(picture: &RgbImage, path: &Path) -> Result<()> {
+    let file = std::fs::File::create(path).with_context(|| format!("{}: can't be written", path.display()))?;
+    let mut file = std::io::BufWriter::new(file);
+    let coder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, QUALITY);
+    picture.write_with_encoder(coder).with_context(|| format!("{}: can't be written", path.display()))
+}
+
+/// Lays `over` on a pixel, `share` of it.
+fn blend(picture: &mut RgbImage, x: i32, y: i32, over: Rgb<u8>, share: f32) {
+    let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y)) else { return };
+    if let Some(under) = picture.get_pixel_mut_checked(x, y) {
+        for (u, o) in under.0.iter_mut().zip(over.0) {
+            *u = byte(f32::from(*u) * (1.0 - share) + f32::from(o) * share);
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held to 0..255 before")]
+fn byte(v: f32) -> u8 {
+    v.round().clamp(0.0, 255.0) as u8
+}
+
+fn outline(picture: &mut RgbImage, mark: &Mark, thick: f32) {
+    let [a, b, c, d] = mark.outline.points.map(|p| (p.x, p.y));
+    let sides = [(a, b), (b, c), (c, d), (d, a)];
+    // A dark rim keeps the line visible on bright plates.
+    strokes::lines(&sides, thick + 2.0, &mut |x, y, share| blend(picture, x, y, DARK, share * 0.45));
+    strokes::lines(&sides, thick, &mut |x, y, share| blend(picture, x, y, colour(mark.confidence), share));
+}
+
+/// Text and certainty on a dark plate of its own, above the outline or, at the top of the picture, below it.
+fn label(picture: &mut RgbImage, mark: &Mark, height: f32) {
+    let text = if mark.text.is_empty() { "-" } else { &mark.text };
+    let sure = format!("{:.0}%", (mark.confidence * 100.0).min(99.4));
+    let small = height * 0.62;
+    let (pad, gap) = (height * 0.5, height * 0.55);
+    let wide = strokes::width(text, height) + gap + strokes::width(&sure, small) + 2.0 * pad;
+    let high = height + 2.0 * pad;
+    let bounds = mark.outline.bounds();
+    #[expect(clippy::cast_precision_loss, reason = "sides of a picture")]
+    let (pw, ph) = (picture.width() as f32, picture.height() as f32);
+    let left = (bounds.centre().x - wide / 2.0).min(pw - wide).max(0.0);
+    let above = bounds.y1 - high - height * 0.4;
+    let top = if above >= 0.0 { above } else { (bounds.y2 + height * 0.4).min(ph - high).max(0.0) };
+    // Thick lines with round ends make a plate with round corners.
+    let round = height * 0.5;
+    let body = |inset: f32| {
+        let (x1, x2) = (left + inset, left + wide - inset);
+        [((x1, top + inset), (x2, top + inset)), ((x1, top + high - inset), (x2, top + high - inset))]
+    };
+    let mut inked = std::collections::BTreeMap::new();
+    let mut keep = |x: i32, y: i32, share: f32| {
+        let most = inked.entry((y, x)).or_insert(0.0_f32);
+        *most = most.max(share);
+    };
+    strokes::lines(&body(round), round * 2.0, &mut keep);
+    let middle = top + high / 2.0;
+    strokes::lines(&[((left + round, middle), (left + wide - round, middle))], high - 2.0 * round + 1.0, &mut keep);
+    for ((y, x), share) in inked {
+        blend(picture, x, y, DARK, share * 0.86);
+    }
+    strokes::text(text, (left + pad, top + pad), height, &mut |x, y, share| blend(picture, x, y, LIGHT, share));
+    let at = (left + wide - pad - strokes::width(&sure, small), top + pad + height - small);
+    strokes::text(&sure, at, small, &mut |x, y, share| blend(picture, x, y, colour(mark.confidence), share));
+}
+
+/// The frame's planes as 8-bit RGB (BT.601, or BT.709 for HD video).
+#[must_use]
+pub fn to_rgb(frame: &Frame) -> RgbImage {
+    let format = frame.format;
+    let (gain, offset, chroma) =
+        if format.full_range { (1.0, 0.0, 1.0) } else { (255.0 / 219.0, 16.0, 255.0 / 224.0) };
+    let hd = !format.full_range && format.height >= 720;
+    let [rv, gu, gv, bu] = if hd { [1.5748, 0.1873, 0.4681, 1.8556] } else { [1.402, 0.344_14, 0.714_14, 1.772] };
+    let luma = frame.luma();
+    let (first, second) = (frame.chroma(1), frame.chroma(2));
+    let pairs = format.pixels == PixelFormat::Nv12;
+    let mut picture = RgbImage::new(format.width, format.height);
+    for (y, row) in picture.rows_mut().enumerate() {
+        let Some(ys) = luma.row(y) else { continue };
+        let us = first.row(y / 2).unwrap_or_default();
+        let vs = if pairs { us } else { second.row(y / 2).unwrap_or_default() };
+        for (x, (pixel, luma)) in row.zip(ys).enumerate() {
+            let (at_u, at_v) = if pairs { (x / 2 * 2, x / 2 * 2 + 1) } else { (x / 2, x / 2) };
+            let grey = (f32::from(*luma) - offset) * gain;
+            let of = |row: &[u8], at: usize| (f32::from(row.get(at).copied().unwrap_or(128)) - 128.0) * chroma;
+            let (u, v) = (of(us, at_u), of(vs, at_v));
+            *pixel = Rgb([byte(grey + rv * v), byte(grey - gu * u - gv * v), byte(grey + bu * u)]);
+        }
+    }
+    picture
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::frame::OwnedI420;
+    use crate::domain::{Rect, TimeMs};
+
+    fn frame(width: u32, height: u32) -> Frame {
+        let rgb = [90, 120, 150].repeat((width * height) as usize);
+        let (format, pixels) = OwnedI420::from_rgb(&rgb, width, height);
+        Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels))
+    }
+
+    #[test]
+    fn colours_come_back_from_the_planes() {
+        let picture = to_rgb(&frame(17, 9));
+        assert!(picture.pixels().all(|p| p.0.iter().zip([90, 120, 150]).all(|(a, b)| a.abs_diff(b) <= 2)));
+    }
+
+    #[test]
+    fn marks_change_the_picture_and_one_over_the_edge_does_no_harm() {
+        let frame = frame(320, 180);
+        let mark = |x: f32, y: f32| Mark {
+            outline: Quad::from_rect(&Rect::new(x, y, x + 60.0, y + 20.0)),
+            text: "AB123".into(),
+            confidence: 0.97,
+        };
+        let plain = to_rgb(&frame);
+        for (x, y) in [(100.0, 80.0), (-30.0, -10.0), (300.0, 170.0), (5000.0, 5000.0)] {
+            let picture = annotated(&frame, &[mark(x, y)]);
+            assert_eq!(picture.dimensions(), plain.dimensions());
+            assert!(picture != plain, "at {x},{y}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.jpg");
+        save(&annotated(&frame, &[mark(100.0, 80.0)]), &path).unwrap();
+        assert_eq!(image::open(&path).unwrap().width(), 320);
+        let error = save(&plain, &dir.path().join("no/a.jpg")).unwrap_err();
+        assert!(format!("{error:#}").contains("no/a.jpg"), "{error:#}");
+    }
+}

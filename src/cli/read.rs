@@ -1,0 +1,202 @@
+//! `watchpost read`: pictures and videos to plate reads on stdout, as a table or as JSON, one object a line.
+//!
+//! Needs models and nothing else: no config, no store, no key. A file that can't be read is a line on stderr and exit 1;
+//! the others are still read. What a file is, its first bytes tell, not its name.
+
+mod output;
+mod timing;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use self::output::{Line, Output, One};
+use self::timing::{Stage, Timing};
+use super::draw::{self, Mark};
+use crate::camera;
+use crate::clock::Clock;
+use crate::domain::{Detection, Frame, PlateRead, Quad, Rect};
+use crate::vision::model::{Settings, usual_folder};
+use crate::vision::{self, Models};
+
+/// `watchpost read`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Pictures (JPEG, PNG) and videos
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// One JSON object a line instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Each frame of a video as its own line instead of one line a finished track
+    #[arg(long)]
+    frames: bool,
+    /// Take each picture as one plate, edge to edge: nothing is searched
+    #[arg(long)]
+    crops: bool,
+    /// Write annotated pictures into this folder (made when missing)
+    #[arg(long, value_name = "DIR")]
+    draw: Option<PathBuf>,
+    /// Folder with the models; by default the one that came with the program
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Score from which a plate counts as found, 0-1; by default the model's own
+    #[arg(long, value_name = "SCORE", value_parser = share)]
+    threshold: Option<f32>,
+    /// Tell on stderr what each stage cost
+    #[arg(long)]
+    timing: bool,
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|v| (0.0..=1.0).contains(v)).ok_or_else(|| "must be a number from 0 to 1".into())
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When the models can't be loaded or stdout can't be written. Faults of single files are told and make exit code 1.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let folder = args.models.clone().map_or_else(usual_folder, Ok)?;
+    let models = Models::load(&Settings { folder, score: args.threshold, ..Settings::default() })?;
+    if let Some(folder) = &args.draw {
+        std::fs::create_dir_all(folder).with_context(|| format!("{}: can't be made", folder.display()))?;
+    }
+    let clock = Clock::system();
+    let mut reading = Reading {
+        args,
+        models,
+        timing: Timing::new(clock.clone()),
+        clock,
+        output: Output::new(args.json),
+        drawn: BTreeSet::new(),
+    };
+    let mut failed = false;
+    for path in &args.paths {
+        if let Err(error) = reading.file(path) {
+            if error.downcast_ref::<output::Closed>().is_some() {
+                return Ok(ExitCode::FAILURE);
+            }
+            failed = true;
+            reading.output.fault(&format!("{error:#}"));
+        }
+    }
+    if args.timing {
+        reading.output.fault(&reading.timing.to_string());
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// One run over all files.
+struct Reading<'a> {
+    args: &'a Args,
+    models: Models,
+    clock: Clock,
+    timing: Timing,
+    output: Output,
+    /// Names of the annotated pictures so far.
+    drawn: BTreeSet<String>,
+}
+
+/// A plate of one frame.
+struct Plate {
+    found: Detection,
+    read: Option<PlateRead>,
+}
+
+impl Reading<'_> {
+    fn file(&mut self, path: &Path) -> Result<()> {
+        if is_picture(path).with_context(|| path.display().to_string())? {
+            self.picture(path)
+        } else if self.args.crops {
+            anyhow::bail!("{}: is no JPEG or PNG picture, and --crops takes pictures", path.display())
+        } else {
+            self.video(path)
+        }
+    }
+
+    fn picture(&mut self, path: &Path) -> Result<()> {
+        let frame = self.timing.of(Stage::Load, || camera::still::load(path))?;
+        let plates = if self.args.crops { self.crop(&frame) } else { self.plates(&frame) };
+        let plates = plates.with_context(|| path.display().to_string())?;
+        self.timing.pictures += 1;
+        self.output.line(&line(path, &frame, &plates, false))?;
+        self.draw(path, "", &frame, &plates)
+    }
+
+    fn crop(&mut self, frame: &Frame) -> Result<Vec<Plate>, vision::Error> {
+        let (width, height) = frame.size();
+        let read = self.timing.of(Stage::Read, || self.models.reader.read_crop(frame))?;
+        let rect = Rect::new(0.0, 0.0, width, height);
+        let found = Detection { class: crate::domain::Class::Plate, score: 1.0, rect, corners: None };
+        Ok(vec![Plate { found, read }])
+    }
+
+    fn plates(&mut self, frame: &Frame) -> Result<Vec<Plate>, vision::Error> {
+        let found = self.timing.of(Stage::Detect, || self.models.detector.detect(frame))?;
+        let reads = self.timing.of(Stage::Read, || self.models.reader.read(frame, &found))?;
+        Ok(found.into_iter().zip(reads).map(|(found, read)| Plate { found, read }).collect())
+    }
+
+    fn draw(&mut self, path: &Path, suffix: &str, frame: &Frame, plates: &[Plate]) -> Result<()> {
+        let Some(folder) = &self.args.draw else { return Ok(()) };
+        let marks: Vec<Mark> = plates.iter().map(mark).collect();
+        let name = picture_name(path, suffix, &mut self.drawn);
+        draw::save(&draw::annotated(frame, &marks), &folder.join(name))
+    }
+}
+
+fn mark(plate: &Plate) -> Mark {
+    Mark {
+        outline: plate.found.corners.unwrap_or_else(|| Quad::from_rect(&plate.found.rect)),
+        text: plate.read.as_ref().map(|r| r.text.to_string()).unwrap_or_default(),
+        confidence: plate.read.as_ref().map_or(plate.found.score, |r| r.confidence),
+    }
+}
+
+/// A name for the annotated picture of `path` that was not used before.
+fn picture_name(path: &Path, suffix: &str, used: &mut BTreeSet<String>) -> String {
+    let stem = path.file_stem().map_or_else(|| "picture".into(), |s| s.to_string_lossy().into_owned());
+    let mut name = format!("{stem}{suffix}.jpg");
+    let mut again = 2;
+    while !used.insert(name.clone()) {
+        name = format!("{stem}{suffix}-{again}.jpg");
+        again += 1;
+    }
+    name
+}
+
+/// Whether the file begins as JPEG or PNG does.
+fn is_picture(path: &Path) -> std::io::Result<bool> {
+    use std::io::Read;
+    let mut first = Vec::new();
+    std::fs::File::open(path)?.take(8).read_to_end(&mut first)?;
+    Ok(first.starts_with(&[0xff, 0xd8, 0xff]) || first.starts_with(b"\x89PNG\r\n\x1a\n"))
+}
+
+/// What is told of one frame: its reads, the surest first.
+fn line(path: &Path, frame: &Frame, plates: &[Plate], timed: bool) -> Line {
+    let (width, height) = frame.size();
+    let mut reads: Vec<One> = plates
+        .iter()
+        .filter_map(|p| {
+            let rect = p.found.rect.relative(width, height);
+            let corners = p.found.corners.map(|q| {
+                q.points.map(|p| [(p.x / width).clamp(0.0, 1.0), (p.y / height).clamp(0.0, 1.0)])
+            });
+            Some(One::new(p.read.as_ref()?, rect, corners))
+        })
+        .collect();
+    reads.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+    let at_ms = timed.then(|| u64::try_from(frame.pts.as_millis()).unwrap_or(u64::MAX));
+    Line {
+        file: path.display().to_string(),
+        at_ms,
+        end_ms: None,
+        width: frame.format.width,
+        height: frame.format.height,
+        reads,
+    }
+}

@@ -1,0 +1,194 @@
+//! How `watchpost read` tells what it read: a table for people, JSON lines for programs.
+
+use std::io::{ErrorKind, Write};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::domain::PlateRead;
+
+/// One line of `--json`: a picture, a frame, or a finished track.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Line {
+    /// The file as it was named.
+    pub file: String,
+    /// Milliseconds from the video's start to the frame, or to the track's first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_ms: Option<u64>,
+    /// Milliseconds from the video's start to the track's last frame.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_ms: Option<u64>,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// The surest first.
+    pub reads: Vec<One>,
+}
+
+/// One read.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct One {
+    pub plate: String,
+    pub confidence: f32,
+    /// Left, top, right, bottom as shares of the picture.
+    #[serde(rename = "box")]
+    pub rect: [f32; 4],
+    /// Top left, top right, bottom right, bottom left as shares of the picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corners: Option<[[f32; 2]; 4]>,
+    /// Texts with their probabilities, the most probable first.
+    pub candidates: Vec<(String, f32)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// One a character of `plate`.
+    pub char_confidences: Vec<f32>,
+}
+
+impl One {
+    /// A read at its place.
+    pub(super) fn new(read: &PlateRead, rect: [f32; 4], corners: Option<[[f32; 2]; 4]>) -> Self {
+        Self {
+            plate: read.text.to_string(),
+            confidence: rounded(read.confidence),
+            rect: rect.map(rounded),
+            corners: corners.map(|q| q.map(|p| p.map(rounded))),
+            candidates: read.candidates.iter().map(|c| (c.text.to_string(), rounded(c.confidence))).collect(),
+            region: read.region.clone(),
+            char_confidences: read.char_confidences.iter().map(|c| rounded(*c)).collect(),
+        }
+    }
+}
+
+/// Five digits after the point: a twentieth of a pixel in the largest frame.
+fn rounded(v: f32) -> f32 {
+    (v * 1e5).round() / 1e5
+}
+
+/// Nobody reads our output any more.
+#[derive(Debug, thiserror::Error)]
+#[error("stdout was closed")]
+pub(super) struct Closed;
+
+/// Where lines go.
+pub(super) struct Output {
+    json: bool,
+    headed: bool,
+}
+
+impl Output {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json, headed: false }
+    }
+
+    /// Prints one line of JSON, or a row a read.
+    ///
+    /// # Errors
+    /// [`Closed`] when the reader went away, or what writing says.
+    pub(super) fn line(&mut self, line: &Line) -> Result<()> {
+        let mut text = String::new();
+        if self.json {
+            text = serde_json::to_string(line)?;
+            text.push('\n');
+        } else {
+            if !self.headed {
+                text.push_str(&row(["PLATE", "CONF", "BOX", "ALSO", "FILE"]));
+                self.headed = true;
+            }
+            rows(line, &mut text);
+        }
+        let mut out = std::io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => Err(Closed.into()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Tells of something wrong, or of what was measured.
+    #[expect(clippy::unused_self, reason = "all that is printed goes through here")]
+    pub(super) fn fault(&self, text: &str) {
+        // Nothing is left to be told when stderr is closed.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+}
+
+fn row([plate, confidence, place, also, file]: [&str; 5]) -> String {
+    format!("{plate:<10} {confidence:>5}  {place:<19}  {also:<26}  {file}\n")
+}
+
+fn rows(line: &Line, text: &mut String) {
+    let file = match (line.at_ms, line.end_ms) {
+        (Some(from), Some(to)) => format!("{} {}-{}", line.file, seconds(from), seconds(to)),
+        (Some(at), None) => format!("{} {}", line.file, seconds(at)),
+        _ => line.file.clone(),
+    };
+    if line.reads.is_empty() {
+        text.push_str(&row(["-", "", "", "", &file]));
+    }
+    #[expect(clippy::cast_precision_loss, reason = "sides of a picture")]
+    let (width, height) = (line.width as f32, line.height as f32);
+    for read in &line.reads {
+        let [x1, y1, x2, y2] = read.rect;
+        let place =
+            format!("{:.0},{:.0} {:.0}x{:.0}", x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height);
+        let also: Vec<String> = read
+            .candidates
+            .iter()
+            .filter(|(text, p)| *text != read.plate && *p >= 0.01)
+            .take(2)
+            .map(|(text, p)| format!("{text} {p:.2}"))
+            .collect();
+        text.push_str(&row([&read.plate, &format!("{:.2}", read.confidence), &place, &also.join("  "), &file]));
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn seconds(ms: u64) -> String {
+    format!("{:.1}s", ms as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Candidate, Lattice, PlateText};
+
+    fn line() -> Line {
+        let text = |t: &str| PlateText::from_raw(t).unwrap();
+        let read = PlateRead {
+            text: text("AB12"),
+            confidence: 0.9,
+            char_confidences: vec![1.0, 0.99, 0.95, 0.97],
+            candidates: vec![
+                Candidate { text: text("AB12"), confidence: 0.9 },
+                Candidate { text: text("A812"), confidence: 0.05 },
+            ],
+            lattice: Lattice::default(),
+            region: None,
+            frames: 1,
+        };
+        let reads = vec![One::new(&read, [0.1, 0.2, 0.3, 0.4], None)];
+        Line { file: "a.jpg".into(), at_ms: None, end_ms: None, width: 100, height: 50, reads }
+    }
+
+    #[test]
+    fn json_has_the_fields_of_the_contract_and_leaves_out_what_is_unknown() {
+        let json = serde_json::to_string(&line()).unwrap();
+        assert_eq!(
+            json,
+            r#"{"file":"a.jpg","width":100,"height":50,"reads":[{"plate":"AB12","confidence":0.9,"box":[0.1,0.2,0.3,0.4],"candidates":[["AB12",0.9],["A812",0.05]],"char_confidences":[1.0,0.99,0.95,0.97]}]}"#
+        );
+        let empty = Line { reads: Vec::new(), at_ms: Some(40), ..line() };
+        assert!(serde_json::to_string(&empty).unwrap().ends_with(r#""at_ms":40,"width":100,"height":50,"reads":[]}"#));
+    }
+
+    #[test]
+    fn the_table_has_a_row_a_read_and_one_for_a_picture_without() {
+        let mut text = String::new();
+        rows(&line(), &mut text);
+        rows(&Line { reads: Vec::new(), ..line() }, &mut text);
+        let rows: Vec<&str> = text.lines().collect();
+        assert_eq!(rows.len(), 2);
+        assert!(rows[0].starts_with("AB12") && rows[0].contains("10,10 20x10") && rows[0].contains("A812 0.05"));
+        assert!(rows[1].starts_with("- ") && rows[1].ends_with("a.jpg"));
+    }
+}
