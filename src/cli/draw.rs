@@ -105,7 +105,8 @@ fn label(picture: &mut RgbImage, mark: &Mark, height: f32) {
     let (pw, ph) = (picture.width() as f32, picture.height() as f32);
     let left = (bounds.centre().x - wide / 2.0).min(pw - wide).max(0.0);
     let above = bounds.y1 - high - height * 0.4;
-    let top = if above >= 0.0 { above } else { (bounds.y2 + height * 0.4).min(ph - high).max(0.0) };
+    let below = bounds.y2 + height * 0.4;
+    let top = if above >= 0.0 { above } else { below }.min(ph - high).max(0.0);
     // Thick lines with round ends make a plate with round corners.
     let round = height * 0.5;
     let body = |inset: f32| {
@@ -132,8 +133,7 @@ fn label(picture: &mut RgbImage, mark: &Mark, height: f32) {
 #[must_use]
 pub fn to_rgb(frame: &Frame) -> RgbImage {
     let format = frame.format;
-    let (gain, offset, chroma) =
-        if format.full_range { (1.0, 0.0, 1.0) } else { (255.0 / 219.0, 16.0, 255.0 / 224.0) };
+    let (gain, offset, chroma) = if format.full_range { (1.0, 0.0, 1.0) } else { (255.0 / 219.0, 16.0, 255.0 / 224.0) };
     let hd = !format.full_range && format.height >= 720;
     let [rv, gu, gv, bu] = if hd { [1.5748, 0.1873, 0.4681, 1.8556] } else { [1.402, 0.344_14, 0.714_14, 1.772] };
     let luma = frame.luma();

@@ -5,6 +5,7 @@
 
 mod output;
 mod timing;
+mod video;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use self::output::{Line, Output, One};
+use self::output::{Line, One, Output};
 use self::timing::{Stage, Timing};
 use super::draw::{self, Mark};
 use crate::camera;
@@ -80,7 +81,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
             failed = true;
-            reading.output.fault(&format!("{error:#}"));
+            reading.output.fault(&super::chain(&error));
         }
     }
     if args.timing {
@@ -183,9 +184,10 @@ fn line(path: &Path, frame: &Frame, plates: &[Plate], timed: bool) -> Line {
         .iter()
         .filter_map(|p| {
             let rect = p.found.rect.relative(width, height);
-            let corners = p.found.corners.map(|q| {
-                q.points.map(|p| [(p.x / width).clamp(0.0, 1.0), (p.y / height).clamp(0.0, 1.0)])
-            });
+            let corners = p
+                .found
+                .corners
+                .map(|q| q.points.map(|p| [(p.x / width).clamp(0.0, 1.0), (p.y / height).clamp(0.0, 1.0)]));
             Some(One::new(p.read.as_ref()?, rect, corners))
         })
         .collect();

@@ -221,15 +221,19 @@ fn taps(source: usize, target: usize) -> Vec<Taps> {
         .collect()
 }
 
-/// Shares in fixed point; what rounding leaves goes to the largest, so that a flat picture stays what it is.
+/// Shares in fixed point: differences of the rounded running sum, so that they sum to [`ONE`] and a flat picture stays
+/// what it is.
 fn fixed(shares: &[f64]) -> Vec<u16> {
-    let mut weights: Vec<u16> =
-        shares.iter().map(|s| u16::try_from(whole((s * f64::from(ONE)).round())).unwrap_or(ONE).min(ONE)).collect();
-    let sum: u16 = weights.iter().sum();
-    if let Some(largest) = weights.iter_mut().max() {
-        *largest = (*largest + ONE).saturating_sub(sum);
-    }
-    weights
+    let all: f64 = shares.iter().sum();
+    let (mut running, mut told) = (0.0, 0);
+    shares
+        .iter()
+        .map(|share| {
+            running += share / all.max(1e-9);
+            let upto = u16::try_from(whole((running * f64::from(ONE)).round())).unwrap_or(ONE).min(ONE);
+            upto - std::mem::replace(&mut told, upto)
+        })
+        .collect()
 }
 
 /// The whole part of a number that is not negative and no larger than a picture's side.

@@ -129,8 +129,7 @@ fn rows(line: &Line, text: &mut String) {
     let (width, height) = (line.width as f32, line.height as f32);
     for read in &line.reads {
         let [x1, y1, x2, y2] = read.rect;
-        let place =
-            format!("{:.0},{:.0} {:.0}x{:.0}", x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height);
+        let place = format!("{:.0},{:.0} {:.0}x{:.0}", x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height);
         let also: Vec<String> = read
             .candidates
             .iter()

@@ -12,7 +12,9 @@ mod runtime;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use manifest::{Colour, Family, Fit, Input, Layout, MANIFEST_FILE, Manifest, Outputs, PerChannel, Thresholds};
+pub use manifest::{
+    Classes, Colour, Family, Fit, Input, Layout, MANIFEST_FILE, Manifest, Outputs, PerChannel, Thresholds,
+};
 pub use net::{MAX_MODEL_BYTES, Net, Spec, View, read_checked};
 pub use pool::{Pool, Taken};
 pub use runtime::Runtime;
@@ -22,7 +24,7 @@ use super::detect::Detector;
 use super::plate::Reader;
 
 /// Which models to use and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The folder that holds a folder a model.
     pub folder: PathBuf,
