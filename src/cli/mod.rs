@@ -12,6 +12,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::clock::Clock;
+
 /// Edge video analytics for the box at a camera site.
 #[derive(Debug, Parser)]
 #[command(name = "watchpost", version, max_term_width = 100)]
@@ -23,6 +25,12 @@ pub struct Args {
 /// What the box does.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Make the box's keys and a starting config; with --centre also a one-box centre
+    Init(init::Args),
+    /// Look at everything that `run` needs and say what to do
+    Check(check::Args),
+    /// Show a wire message as JSON
+    Decode(decode::Args),
     /// Read the plates of pictures and videos
     Read(read::Args),
 }
@@ -31,7 +39,12 @@ enum Verb {
 #[must_use]
 pub fn run(args: Args) -> ExitCode {
     crate::log::init("warn");
+    let clock = Clock::system();
+    let mut out = std::io::stdout();
     let done = match args.verb {
+        Verb::Init(args) => init::run(&args, &clock, &mut out).map(ExitCode::from),
+        Verb::Check(args) => check::run(&args, &mut out).map(ExitCode::from),
+        Verb::Decode(args) => decode::run(&args, &clock, &mut std::io::stdin(), &mut out).map(ExitCode::from),
         Verb::Read(args) => read::run(&args),
     };
     done.unwrap_or_else(|error| {

@@ -29,7 +29,7 @@ impl Reader {
         }
         let alphabet: Vec<char> = manifest.alphabet.chars().collect();
         let classes = i64::try_from(alphabet.len() + 1).unwrap_or(i64::MAX);
-        let wanted = manifest.output.names.iter().map(|name| Spec::new(name, &[-1, -1, classes])).collect();
+        let wanted = vec![Spec::new(manifest.output.probs.as_deref(), "probs", &[-1, -1, classes])];
         Ok(Self { net: Net::load(runtime, manifest, wanted, workers)?, alphabet })
     }
 
@@ -108,7 +108,7 @@ impl Reader {
             .chunks_exact((probs.data.len() / plates.max(1)).max(1))
             .map(|data| {
                 ctc::decode(Probs { data, classes }, &self.alphabet, thresholds.min_length)
-                    .filter(|read| read.confidence >= thresholds.score)
+                    .filter(|read| read.confidence >= thresholds.read)
             })
             .collect()
     }

@@ -284,7 +284,7 @@ fn a_yolox_of_others_finds_vehicles_when_the_data_is_here() {
     let manifest = |digest: &str| {
         format!(
             "name = \"yolox-nano\"\nversion = \"0\"\nfamily = \"yolox\"\nfile = \"model.onnx\"\nsha256 = \"{digest}\"\n\
-             licence = \"Apache-2.0\"\nclasses.names = {names:?}\noutput.names = [\"output\"]\nthresholds.score = 0.3\n[input]\nname = \"images\"\n\
+             licence = \"Apache-2.0\"\nclasses = {names:?}\noutput.grid = \"output\"\nthresholds.score = 0.3\n[input]\nname = \"images\"\n\
              size = [416, 416]\nchannels = 3\nlayout = \"nchw\"\ncolour = \"bgr\"\nscale = 1.0\npad = 114.0\n\
              fit = \"letterbox-top-left\"\n"
         )

@@ -1,14 +1,15 @@
 //! Decodes centre heat maps: a peak is a thing, box and corners stand in its cell (CenterNet, arXiv:1904.07850).
 
-use super::super::model::{Manifest, View};
+use super::super::model::View;
 use crate::domain::{Class, Detection, Point, Quad, Rect};
 
-/// Detections in input pixels, in no order: cells of at least the manifest's threshold that no neighbour of the same
-/// class exceeds.
+/// Input pixels a cell.
+const STRIDE: f32 = 8.0;
+
+/// Detections in input pixels, in no order: cells of at least `threshold` that no neighbour of the same class exceeds.
 ///
 /// `outputs` are heat `[1, C, rows, columns]`, box `[1, 4, …]` and, where the model has them, corners `[1, 8, …]`.
-pub(super) fn decode(outputs: &[View<'_>], manifest: &Manifest, classes: &[Option<Class>]) -> Vec<Detection> {
-    let (threshold, stride) = (manifest.thresholds.score, manifest.output.stride as f32);
+pub(super) fn decode(outputs: &[View<'_>], threshold: f32, classes: &[Option<Class>]) -> Vec<Detection> {
     let [heat, boxes, rest @ ..] = outputs else { return Vec::new() };
     let [_, _, rows, columns] = *heat.shape else { return Vec::new() };
     let (Ok(rows), Ok(columns)) = (usize::try_from(rows), usize::try_from(columns)) else { return Vec::new() };
@@ -24,7 +25,7 @@ pub(super) fn decode(outputs: &[View<'_>], manifest: &Manifest, classes: &[Optio
             if !is_peak(map, (row, column), (rows, columns)) {
                 continue;
             }
-            let middle = Point { x: (as_f32(column) + 0.5) * stride, y: (as_f32(row) + 0.5) * stride };
+            let middle = Point { x: (as_f32(column) + 0.5) * STRIDE, y: (as_f32(row) + 0.5) * STRIDE };
             let at = |view: &View<'_>, plane: usize| view.data.get(plane * cells + cell).copied().unwrap_or(f32::NAN);
             let rect = Rect::new(
                 middle.x - at(boxes, 0),
@@ -65,16 +66,6 @@ fn as_f32(v: usize) -> f32 {
 mod tests {
     use super::*;
 
-    fn manifest(score: f32) -> Manifest {
-        let text = format!(
-            "name = \"m\"\nversion = \"1\"\nfamily = \"centre\"\nfile = \"m.onnx\"\nsha256 = \"{}\"\nlicence = \"MIT\"\n\
-             classes.names = [\"plate\"]\noutput.names = [\"heat\", \"box\"]\nthresholds.score = {score}\n[input]\n\
-             name = \"image\"\nsize = [40, 32]\nchannels = 1\nlayout = \"nchw\"\ncolour = \"grey\"\n",
-            "0".repeat(64)
-        );
-        Manifest::parse(&text).unwrap()
-    }
-
     #[test]
     fn a_plateau_of_equal_scores_is_one_peak() {
         let (rows, columns) = (4_i64, 5_i64);
@@ -85,11 +76,11 @@ mod tests {
         let boxes = vec![10.0; 80];
         let (hs, bs) = ([1, 1, rows, columns], [1, 4, rows, columns]);
         let views = [View { shape: &hs, data: &heat }, View { shape: &bs, data: &boxes }];
-        let found = decode(&views, &manifest(0.5), &[Some(Class::Plate)]);
+        let found = decode(&views, 0.5, &[Some(Class::Plate)]);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].rect, Rect::new(2.0, 2.0, 22.0, 22.0));
         assert!(found[0].corners.is_none());
-        assert!(decode(&views, &manifest(0.9), &[Some(Class::Plate)]).is_empty());
-        assert!(decode(&views, &manifest(0.5), &[None]).is_empty());
+        assert!(decode(&views, 0.9, &[Some(Class::Plate)]).is_empty());
+        assert!(decode(&views, 0.5, &[None]).is_empty());
     }
 }

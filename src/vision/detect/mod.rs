@@ -41,22 +41,28 @@ impl Detector {
         let (width, height) = (i64::from(manifest.input.size[0]), i64::from(manifest.input.size[1]));
         let classes = manifest.known_classes();
         let count = i64::try_from(classes.len()).unwrap_or(i64::MAX);
-        let shapes: Vec<Vec<i64>> = match manifest.family {
+        let names = &manifest.output;
+        let wanted = match manifest.family {
             Family::Centre => {
-                let stride = i64::from(manifest.output.stride).max(1);
-                let (rows, columns) = (height / stride, width / stride);
-                [count, 4, 8].map(|planes| vec![1, planes, rows, columns]).to_vec()
+                let (rows, columns) = (height / 8, width / 8);
+                let mut wanted = vec![
+                    Spec::new(names.heat.as_deref(), "heat", &[1, count, rows, columns]),
+                    Spec::new(names.boxes.as_deref(), "box", &[1, 4, rows, columns]),
+                ];
+                if let Some(corners) = &names.corners {
+                    wanted.push(Spec::new(Some(corners), "corners", &[1, 8, rows, columns]));
+                }
+                wanted
             }
             Family::Yolox => {
                 let cells = yolox::STRIDES.iter().map(|s| (height / s) * (width / s)).sum();
-                vec![vec![1, cells, 5 + count]]
+                vec![Spec::new(names.grid.as_deref(), "output", &[1, cells, 5 + count])]
             }
             Family::Ctc => {
                 let family = manifest.family.as_str();
                 return Err(Error::WrongFamily { model: manifest.name, family, role: "detector" });
             }
         };
-        let wanted = manifest.output.names.iter().zip(&shapes).map(|(name, shape)| Spec::new(name, shape)).collect();
         let net = Net::load(runtime, manifest, wanted, workers)?;
         Ok(Self { net, classes, idle: Mutex::default() })
     }
@@ -86,14 +92,14 @@ impl Detector {
         let manifest = self.net.manifest();
         let placement = tensor(frame, &manifest.input, &mut work.scratch, &mut work.input)?;
         let mut found = self.net.run(1, &work.input, |outputs| match manifest.family {
-            Family::Centre => centre::decode(outputs, manifest, &self.classes),
+            Family::Centre => centre::decode(outputs, manifest.thresholds.score, &self.classes),
             Family::Yolox => yolox::decode(outputs, manifest, &self.classes),
             Family::Ctc => Vec::new(),
         })?;
         found.sort_by(|a, b| b.score.total_cmp(&a.score));
         // Bounds the quadratic work below whatever the model says.
         found.truncate(MAX_DETECTIONS * 4);
-        nms::suppress(&mut found, manifest.thresholds.overlap);
+        nms::suppress(&mut found, manifest.thresholds.nms);
         found.truncate(MAX_DETECTIONS);
         Ok(found.iter().filter_map(|d| in_frame(d, &placement, frame)).collect())
     }

@@ -151,50 +151,40 @@ fn default_pad() -> f32 {
     0.5
 }
 
-/// The outputs.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Outputs {
-    /// Names of the tensors, in the order of the family:
-    ///
-    /// * `centre`: heat `[1, classes, rows, columns]` (score of each class and cell, 0..1); box `[1, 4, rows, columns]`
-    ///   (distances left, top, right, bottom from the cell's middle, input pixels); and, if it has it, corners
-    ///   `[1, 8, rows, columns]` (x and y from the cell's middle to the top left, top right, bottom right and bottom left)
-    /// * `yolox`: grid `[1, cells, 5 + classes]`
-    /// * `ctc`: probabilities `[plates, steps, 1 + alphabet]`
-    pub names: Vec<String>,
-    /// `centre`: input pixels a cell; 8 by default.
-    #[serde(default = "default_stride")]
-    pub stride: u32,
-}
-
-fn default_stride() -> u32 {
-    8
-}
-
-/// The classes of a detector.
+/// Names of the outputs, by what they mean; each family has its own.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Classes {
-    /// Names in the order of the scores. Those that are no [`Class`] are not reported.
-    pub names: Vec<String>,
+pub struct Outputs {
+    /// `centre`: score of each class and cell, 0..1, `[1, classes, rows, columns]`.
+    pub heat: Option<String>,
+    /// `centre`: distances left, top, right, bottom from the cell's middle, input pixels, `[1, 4, rows, columns]`.
+    #[serde(rename = "box")]
+    pub boxes: Option<String>,
+    /// `centre`, optional: x and y offsets to the four corners, input pixels, `[1, 8, rows, columns]`.
+    pub corners: Option<String>,
+    /// `yolox`: box, objectness and class scores, `[1, cells, 5 + classes]`.
+    pub grid: Option<String>,
+    /// `ctc`: probabilities, `[plates, steps, 1 + alphabet]`.
+    pub probs: Option<String>,
 }
 
 /// What counts.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Thresholds {
-    /// Detections with a lower score are none, reads with a lower probability are none; 0..1.
+    /// Detections with a lower score are no detections; 0..1.
     pub score: f32,
     /// Of two boxes of one class that overlap by more (intersection over union), the better stays; 0..1.
-    pub overlap: f32,
-    /// Reads with fewer characters are none.
+    pub nms: f32,
+    /// Reads with a lower probability are no reads; 0..1.
+    pub read: f32,
+    /// Reads with fewer characters are no reads.
     pub min_length: usize,
 }
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { score: 0.0, overlap: 0.45, min_length: 3 }
+        Self { score: 0.3, nms: 0.45, read: 0.0, min_length: 3 }
     }
 }
 
@@ -214,11 +204,12 @@ pub struct Manifest {
     pub sha256: String,
     /// The input.
     pub input: Input,
-    /// The outputs.
-    pub output: Outputs,
-    /// Detectors: what they find.
+    /// Names of the outputs; by default they are called as their keys.
     #[serde(default)]
-    pub classes: Classes,
+    pub output: Outputs,
+    /// Detectors: names of the classes in the order of the scores. Those that are no [`Class`] are not reported.
+    #[serde(default)]
+    pub classes: Vec<String>,
     /// Readers: the characters in the order of the probabilities, without the blank.
     #[serde(default)]
     pub alphabet: String,
@@ -281,7 +272,7 @@ impl Manifest {
     /// The classes of this program behind the model's scores; `None` for those that are not reported.
     #[must_use]
     pub fn known_classes(&self) -> Vec<Option<Class>> {
-        self.classes.names.iter().map(|name| class_of(name)).collect()
+        self.classes.iter().map(|name| class_of(name)).collect()
     }
 
     fn faults(&self) -> Vec<String> {
@@ -301,50 +292,41 @@ impl Manifest {
             "licence: is empty; say under which terms the weights may be used".into(),
         );
         self.input_faults(&mut check);
-        for (key, value) in [("score", self.thresholds.score), ("overlap", self.thresholds.overlap)] {
+        for (key, value) in
+            [("score", self.thresholds.score), ("nms", self.thresholds.nms), ("read", self.thresholds.read)]
+        {
             check((0.0..=1.0).contains(&value), format!("thresholds.{key} = {value}: must be within 0 and 1"));
         }
         let margin = self.margin.iter().all(|m| (0.0..=1.0).contains(m));
         check(margin, format!("margin = {:?}: both must be within 0 and 1", self.margin));
-        let wanted = match self.family {
-            Family::Centre => 2..=3,
-            Family::Yolox | Family::Ctc => 1..=1,
-        };
-        check(
-            wanted.contains(&self.output.names.len()),
-            format!("output.names = {:?}: family {} has {wanted:?} outputs", self.output.names, self.family.as_str()),
-        );
         match self.family {
-            Family::Ctc => self.reader_faults(&mut check),
-            Family::Centre | Family::Yolox => self.detector_faults(&mut check),
+            Family::Ctc => {
+                let mut seen = std::collections::BTreeSet::new();
+                let good = self.alphabet.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
+                let once = self.alphabet.chars().all(|c| seen.insert(c));
+                let many = self.alphabet.len() >= 2;
+                check(
+                    good && once && many,
+                    format!("alphabet = {:?}: must be two or more of A-Z and 0-9, each once", self.alphabet),
+                );
+                check(
+                    self.input.channels == 1,
+                    "input.channels: a reader of family ctc reads one channel, grey".into(),
+                );
+            }
+            Family::Centre | Family::Yolox => {
+                check(!self.classes.is_empty(), "classes: a detector must name its classes".into());
+                let known = self.classes.is_empty() || self.known_classes().iter().any(Option::is_some);
+                check(
+                    known,
+                    format!("classes = {:?}: none is plate, car, bus, truck, motorbike or person", self.classes),
+                );
+                let stride = if self.family == Family::Yolox { 32 } else { 8 };
+                let whole = self.input.size.iter().all(|s| s % stride == 0);
+                check(whole, format!("input.size = {:?}: must be multiples of {stride}", self.input.size));
+            }
         }
         faults
-    }
-
-    fn reader_faults(&self, check: &mut impl FnMut(bool, String)) {
-        let mut seen = std::collections::BTreeSet::new();
-        let good = self.alphabet.chars().all(|c| (c.is_ascii_uppercase() || c.is_ascii_digit()) && seen.insert(c));
-        check(
-            good && self.alphabet.len() >= 2,
-            format!("alphabet = {:?}: must be two or more of A-Z and 0-9, each once", self.alphabet),
-        );
-        check(self.input.channels == 1, "input.channels: a reader of family ctc reads one channel, grey".into());
-        check(self.classes.names.is_empty(), "classes: a reader has an alphabet and no classes".into());
-    }
-
-    fn detector_faults(&self, check: &mut impl FnMut(bool, String)) {
-        let names = &self.classes.names;
-        check(!names.is_empty(), "classes.names: a detector must name its classes".into());
-        check(
-            names.is_empty() || self.known_classes().iter().any(Option::is_some),
-            format!("classes.names = {names:?}: none is plate, car, bus, truck, motorbike or person"),
-        );
-        let stride = if self.family == Family::Yolox { 32 } else { self.output.stride };
-        check((1..=64).contains(&stride), format!("output.stride = {stride}: must be within 1 and 64"));
-        check(
-            self.input.size.iter().all(|s| s % stride.max(1) == 0),
-            format!("input.size = {:?}: must be multiples of {stride}", self.input.size),
-        );
     }
 
     fn input_faults(&self, check: &mut impl FnMut(bool, String)) {
@@ -392,9 +374,8 @@ version = "1"
 family = "centre"
 file = "plates-1.onnx"
 sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+classes = ["plate"]
 licence = "MIT OR Apache-2.0"
-classes = { names = ["plate"] }
-output = { names = ["heat", "box"] }
 [input]
 name = "image"
 size = [640, 384]
@@ -416,7 +397,7 @@ colour = "grey"
     #[test]
     fn an_unknown_key_is_named_with_its_line() {
         let faults = Manifest::parse(&GOOD.replace("classes", "clases")).unwrap_err();
-        assert!(faults[0].contains("clases") && faults[0].contains("line 8"), "{faults:?}");
+        assert!(faults[0].contains("clases") && faults[0].contains("line 7"), "{faults:?}");
     }
 
     #[test]
@@ -434,20 +415,9 @@ colour = "grey"
     }
 
     #[test]
-    fn the_number_of_outputs_must_be_that_of_the_family() {
-        let faults = Manifest::parse(&GOOD.replace("[\"heat\", \"box\"]", "[\"heat\"]")).unwrap_err();
-        assert!(faults[0].starts_with("output.names"), "{faults:?}");
-    }
-
-    #[test]
     fn a_reader_needs_an_alphabet_of_distinct_characters() {
-        let reader = GOOD
-            .replace("\"centre\"", "\"ctc\"")
-            .replace("classes = { names = [\"plate\"] }\n", "")
-            .replace("[\"heat\", \"box\"]", "[\"probs\"]");
+        let reader = GOOD.replace("\"centre\"", "\"ctc\"");
         assert!(Manifest::parse(&reader).unwrap_err()[0].starts_with("alphabet"));
-        let once = reader.replace("licence =", "alphabet = \"AB\"\nlicence =");
-        assert_eq!(Manifest::parse(&once).unwrap().alphabet, "AB");
         let twice = reader.replace("licence =", "alphabet = \"ABA\"\nlicence =");
         assert!(Manifest::parse(&twice).unwrap_err()[0].contains("each once"));
     }

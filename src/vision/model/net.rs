@@ -24,8 +24,8 @@ pub struct Spec {
 impl Spec {
     /// A named output of `shape`.
     #[must_use]
-    pub fn new(name: &str, shape: &[i64]) -> Self {
-        Self { name: name.to_owned(), shape: shape.to_vec() }
+    pub fn new(name: Option<&str>, usual: &str, shape: &[i64]) -> Self {
+        Self { name: name.unwrap_or(usual).to_owned(), shape: shape.to_vec() }
     }
 }
 
