@@ -4,10 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use watchpost::centre::fault::Cause;
-use watchpost::centre::session::SessionState;
+use watchpost::centre::keyring::Keyring;
+use watchpost::centre::keys::{PublicKey, SigningKey};
+use watchpost::centre::link::{Broker, LinkSettings};
+use watchpost::centre::publish::{AckMode, News};
+use watchpost::centre::session::{Identity, SessionState};
+use watchpost::centre::tls::TlsFiles;
+use watchpost::centre::topics::Topics;
+use watchpost::cli::init;
+use watchpost::clock::Clock;
+use watchpost::config;
+use watchpost::domain::{BoxId, Severity, SiteId};
 
+use crate::kit::broker::{Mosquitto, free_port};
 use crate::kit::outbox::MemoryOutbox;
-use crate::kit::site::{Authority, Running, Site};
+use crate::kit::site::{Authority, Running, Site, TestBox};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -23,7 +34,7 @@ async fn cause(running: &Running) -> Cause {
     }
 }
 
-fn outbox(test_box: &crate::kit::site::TestBox) -> Arc<MemoryOutbox> {
+fn outbox(test_box: &TestBox) -> Arc<MemoryOutbox> {
     Arc::new(MemoryOutbox::new([7; 8], test_box.news.clone()))
 }
 
@@ -112,4 +123,51 @@ async fn a_box_that_dies_leaves_a_signed_last_will() {
     centre.until("the last will", |log| log.statuses == ["online", "offline"]).await;
     assert!(centre.look(|log| log.refused.is_empty()), "the will verifies");
     centre.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_centre_that_init_makes_works_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = init::Args {
+        centre: Some(dir.path().join("centre")),
+        dir: Some(dir.path().to_owned()),
+        site: SiteId::new("north").unwrap(),
+        box_id: BoxId::new("box-7").unwrap(),
+        port: free_port(),
+        config: None,
+    };
+    init::run(&args, &Clock::system(), &mut Vec::new()).unwrap();
+    let _broker = Mosquitto::start(&dir.path().join("centre/broker/mosquitto.conf"));
+
+    let config = config::load(&dir.path().join("watchpost.toml")).unwrap();
+    let centre = config.centre.unwrap();
+    let root = PublicKey::read(&centre.root_key).unwrap();
+    let files = TlsFiles {
+        ca: centre.ca.unwrap(),
+        certificate: centre.certificate.unwrap(),
+        private_key: centre.private_key.unwrap(),
+    };
+    let test_box = TestBox {
+        link: LinkSettings::new(Broker::parse(&centre.broker).unwrap(), Some(files), config.site.id.as_str()),
+        identity: Identity {
+            topics: Topics::new(&centre.topic_root, &config.site.site, &config.site.id).unwrap(),
+            key: Arc::new(SigningKey::read(&config.site.data_dir.join("keys/box.key")).unwrap()),
+            keyring: Arc::new(Keyring::read(&centre.keyring, &root).unwrap()),
+        },
+        ack: AckMode::Centre,
+        news: News::default(),
+        clock: Clock::system(),
+    };
+    let outbox = outbox(&test_box);
+    for severity in Severity::ALL {
+        outbox.put(severity, Clock::system().utc());
+    }
+    let running = test_box.start(outbox.clone());
+    let mut tail = std::process::Command::new(env!("CARGO_BIN_EXE_watchpostctl"));
+    tail.arg("--centre").arg(dir.path().join("centre")).args(["tail", "--count", "4"]);
+    let output = tokio::task::spawn_blocking(move || tail.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(running.session.drained(LONG).await);
+    assert_eq!(running.health.centre.refused.get(), 0);
+    running.stop().await;
 }

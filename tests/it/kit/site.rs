@@ -182,7 +182,7 @@ pub struct TestBox {
     pub identity: Identity,
     pub ack: AckMode,
     pub news: News,
-    clock: Clock,
+    pub clock: Clock,
 }
 
 /// A running session with what the test looks at.
