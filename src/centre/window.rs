@@ -251,6 +251,8 @@ fn silence_after(sendings: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::domain::Epoch;
 
@@ -363,5 +365,67 @@ mod tests {
         assert!(window.staged().is_empty());
         window.stage(entry(5, Severity::Info));
         assert!(window.lent(5, S(1)));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Stage(u64, usize),
+        Send,
+        Taken(u64, Taken),
+        Ack(u64, u64),
+        Reset,
+        Wait(u64),
+    }
+
+    fn steps() -> impl Strategy<Value = Step> {
+        let seq = 1_u64..20;
+        let taken = prop_oneof![Just(Taken::Yes), Just(Taken::NobodyListens), Just(Taken::Refused)];
+        prop_oneof![
+            3 => (seq.clone(), 0_usize..4).prop_map(|(seq, s)| Step::Stage(seq, s)),
+            4 => Just(Step::Send),
+            4 => (seq.clone(), taken).prop_map(|(seq, taken)| Step::Taken(seq, taken)),
+            2 => (0_u64..8, seq).prop_map(|(upto, also)| Step::Ack(upto, also)),
+            1 => Just(Step::Reset),
+            2 => (0_u64..5_000).prop_map(Step::Wait),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_nothing_staged_is_forgotten(steps in prop::collection::vec(steps(), 0..120)) {
+            let mut window = Window::new(6);
+            let mut now = Duration::ZERO;
+            for step in steps {
+                match step {
+                    Step::Stage(seq, s) => window.stage(entry(seq, Severity::ALL[s])),
+                    Step::Send => {
+                        if let Some(seq) = send_next(&mut window, now) {
+                            let again = window.next(now).map(|e| e.seq);
+                            prop_assert_ne!(again, Some(seq), "handed over twice at once");
+                        }
+                    }
+                    Step::Taken(seq, taken) => window.taken(seq, taken, now),
+                    Step::Ack(upto, also) => {
+                        let ack = ack(upto, vec![(also, also)]);
+                        window.acked(&ack, now);
+                        prop_assert!(window.staged().iter().all(|seq| !ack.covers(*seq)));
+                    }
+                    Step::Reset => window.reset(),
+                    Step::Wait(ms) => now += Duration::from_millis(ms),
+                }
+                prop_assert!(window.staged().len() <= 6);
+            }
+            // From any state: once the broker takes everything, each staged entry is sent within the longest silence.
+            let mut waiting = window.staged();
+            for seq in waiting.clone() {
+                window.taken(seq, Taken::Yes, now);
+            }
+            now += MOST_SILENCE + Duration::from_secs(1);
+            while let Some(seq) = send_next(&mut window, now) {
+                window.taken(seq, Taken::Yes, now);
+                waiting.remove(&seq);
+            }
+            prop_assert!(waiting.is_empty(), "never sent again: {:?}", waiting);
+        }
     }
 }
