@@ -16,8 +16,8 @@ use crate::domain::{Frame, PixelFormat, Quad};
 pub struct Mark {
     /// Outline, pixels of the frame.
     pub outline: Quad,
-    /// What was read; empty for a plate that was not.
-    pub text: String,
+    /// What was read; a plate that was not read is only outlined.
+    pub text: Option<String>,
     /// Probability of the text (or of the detection), 0..1.
     pub confidence: f32,
 }
@@ -50,10 +50,13 @@ pub fn annotated(frame: &Frame, marks: &[Mark]) -> RgbImage {
     let mut picture = to_rgb(frame);
     let unit = f32::from(u16::try_from(picture.height().max(picture.width() / 2)).unwrap_or(u16::MAX)) / 40.0;
     for mark in marks {
-        outline(&mut picture, mark, (unit / 7.0).clamp(1.5, 6.0));
+        let thick = (unit / 7.0).clamp(1.5, 6.0);
+        outline(&mut picture, mark, if mark.text.is_some() { thick } else { thick / 2.0 });
     }
     for mark in marks {
-        label(&mut picture, mark, unit.clamp(11.0, 44.0));
+        if let Some(text) = &mark.text {
+            label(&mut picture, mark, text, unit.clamp(11.0, 44.0));
+        }
     }
     picture
 }
@@ -93,8 +96,7 @@ fn outline(picture: &mut RgbImage, mark: &Mark, thick: f32) {
 }
 
 /// Text and certainty on a dark plate of its own, above the outline or, at the top of the picture, below it.
-fn label(picture: &mut RgbImage, mark: &Mark, height: f32) {
-    let text = if mark.text.is_empty() { "-" } else { &mark.text };
+fn label(picture: &mut RgbImage, mark: &Mark, text: &str, height: f32) {
     let sure = format!("{:.0}%", (mark.confidence * 100.0).min(99.4));
     let small = height * 0.62;
     let (pad, gap) = (height * 0.5, height * 0.55);
@@ -180,7 +182,7 @@ mod tests {
         let frame = frame(320, 180);
         let mark = |x: f32, y: f32| Mark {
             outline: Quad::from_rect(&Rect::new(x, y, x + 60.0, y + 20.0)),
-            text: "AB123".into(),
+            text: Some("AB123".into()),
             confidence: 0.97,
         };
         let plain = to_rgb(&frame);

@@ -152,7 +152,7 @@ impl Reading<'_> {
 fn mark(plate: &Plate) -> Mark {
     Mark {
         outline: plate.found.corners.unwrap_or_else(|| Quad::from_rect(&plate.found.rect)),
-        text: plate.read.as_ref().map(|r| r.text.to_string()).unwrap_or_default(),
+        text: plate.read.as_ref().map(|r| r.text.to_string()),
         confidence: plate.read.as_ref().map_or(plate.found.score, |r| r.confidence),
     }
 }

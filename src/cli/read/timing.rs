@@ -17,20 +17,22 @@ pub(super) enum Stage {
     Detect,
     /// Rectifying and reading them.
     Read,
+    /// Both and tracking, of a video.
+    Analyse,
 }
 
 /// Sums by stage.
 #[derive(Debug)]
 pub(super) struct Timing {
     clock: Clock,
-    sums: [Duration; 3],
+    sums: [Duration; 4],
     /// How many pictures or frames went through.
     pub pictures: u32,
 }
 
 impl Timing {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, sums: [Duration::ZERO; 3], pictures: 0 }
+        Self { clock, sums: [Duration::ZERO; 4], pictures: 0 }
     }
 
     /// Does `work` as part of `stage`.
@@ -38,11 +40,12 @@ impl Timing {
         let before = self.now();
         let done = work();
         let took = self.now().saturating_sub(before);
-        let [load, detect, read] = &mut self.sums;
+        let [load, detect, read, analyse] = &mut self.sums;
         *match stage {
             Stage::Load => load,
             Stage::Detect => detect,
             Stage::Read => read,
+            Stage::Analyse => analyse,
         } += took;
         done
     }
@@ -61,10 +64,11 @@ fn cpu_of_thread() -> Option<Duration> {
 impl fmt::Display for Timing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let each = |sum: Duration| sum.as_secs_f64() * 1000.0 / f64::from(self.pictures.max(1));
-        let [load, detect, read] = self.sums.map(each);
+        let [load, detect, read, analyse] = self.sums.map(each);
         write!(
             f,
-            "{} pictures, CPU ms a picture: load and decode {load:.1}, detect {detect:.1}, read {read:.1}",
+            "{} pictures, CPU ms a picture: load {load:.1}, detect {detect:.1}, read {read:.1}, \
+             analyse (videos) {analyse:.1}; decoding of videos runs in threads of its own and is not in it",
             self.pictures
         )
     }

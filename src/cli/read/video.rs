@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::output::{Line, One};
 use super::{Reading, Stage, line};
 use crate::camera::{self, Next, Source, SourceUri};
-use crate::domain::{CameraId, Frame};
+use crate::cli::draw::{self, Mark};
+use crate::domain::Stage as Told;
+use crate::domain::{CameraId, Frame, Quad, Sighting, SightingEvent, TimeMs};
 use crate::health::CameraCounters;
+use crate::vision::{Analyser, analyser};
 
 /// How long one call waits for a frame; a file that gives none for [`STALL`] is given up.
 const WAIT: Duration = Duration::from_millis(500);
@@ -17,15 +21,105 @@ const WAIT: Duration = Duration::from_millis(500);
 /// Longest wait for the next frame of a file.
 const STALL: Duration = Duration::from_secs(20);
 
+/// What is known of the video that is being read.
+#[derive(Debug, Default)]
+struct Clip {
+    /// Time that its frames count from; `None` before the first.
+    begin: Option<TimeMs>,
+    /// Time of the newest frame.
+    last: TimeMs,
+    width: u32,
+    height: u32,
+    /// Lines told so far.
+    lines: usize,
+}
+
+impl Clip {
+    fn meet(&mut self, frame: &Frame) {
+        let pts = u64::try_from(frame.pts.as_millis()).unwrap_or(u64::MAX);
+        self.begin.get_or_insert(TimeMs(frame.at.0.saturating_sub(pts)));
+        self.last = frame.at;
+        (self.width, self.height) = (frame.format.width, frame.format.height);
+    }
+
+    /// Milliseconds from the video's start to `at`.
+    fn since(&self, at: TimeMs) -> u64 {
+        self.begin.map_or(0, |begin| at.since(begin))
+    }
+
+    fn line(&self, path: &Path, at_ms: u64, end_ms: Option<u64>, reads: Vec<One>) -> Line {
+        let (width, height) = (self.width, self.height);
+        Line { file: path.display().to_string(), at_ms: Some(at_ms), end_ms, width, height, reads }
+    }
+}
+
 impl Reading<'_> {
     pub(super) fn video(&mut self, path: &Path) -> Result<()> {
         let id = CameraId::new("file").context("the name for files")?;
-        let settings = camera::Settings::new(id, 0, SourceUri::File(path.to_path_buf()));
+        let settings = camera::Settings::new(id.clone(), 0, SourceUri::File(path.to_path_buf()));
         let mut source = camera::open(&settings, &self.clock, Arc::new(CameraCounters::default()))?;
-        while let Some(frame) = self.next(source.as_mut(), path)? {
-            self.frame(path, &frame)?;
+        if self.args.frames {
+            while let Some(frame) = self.next(source.as_mut(), path)? {
+                self.frame(path, &frame)?;
+            }
+            return Ok(());
+        }
+        let mut analyser = Analyser::new(&self.models, analyser::Settings::default(), id, 0);
+        let mut clip = Clip::default();
+        let mut failed = None;
+        loop {
+            match self.next(source.as_mut(), path) {
+                Ok(Some(frame)) => self.step(path, &mut analyser, &mut clip, &frame)?,
+                Ok(None) => break,
+                // What was seen before a file breaks off is told all the same.
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        let last = analyser.finish(clip.last);
+        self.tell(path, &mut clip, last)?;
+        if clip.lines == 0 && failed.is_none() {
+            self.output.line(&clip.line(path, 0, None, Vec::new()))?;
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn step(&mut self, path: &Path, analyser: &mut Analyser, clip: &mut Clip, frame: &Frame) -> Result<()> {
+        clip.meet(frame);
+        let events = self
+            .timing
+            .of(Stage::Analyse, || analyser.step(frame))
+            .with_context(|| format!("{} at {:.1} s", path.display(), frame.pts.as_secs_f64()))?;
+        self.timing.pictures += 1;
+        for event in events.iter().filter(|e| e.stage != Told::End) {
+            self.draw_sighting(path, frame, &event.sighting)?;
+        }
+        self.tell(path, clip, events)
+    }
+
+    /// A line for each track that ended.
+    fn tell(&mut self, path: &Path, clip: &mut Clip, events: Vec<SightingEvent>) -> Result<()> {
+        for event in events.into_iter().filter(|e| e.stage == Told::End) {
+            let seen = event.sighting;
+            let reads = seen.read.as_ref().map(|read| One::new(read, seen.rect, None)).into_iter().collect();
+            let line = clip.line(path, clip.since(seen.begin), Some(clip.since(seen.end)), reads);
+            clip.lines += 1;
+            self.output.line(&line)?;
         }
         Ok(())
+    }
+
+    /// The frame in which a sighting was told, marked; a later one of the same track replaces it.
+    fn draw_sighting(&self, path: &Path, frame: &Frame, seen: &Sighting) -> Result<()> {
+        let (Some(folder), Some(read)) = (&self.args.draw, &seen.read) else { return Ok(()) };
+        let (width, height) = frame.size();
+        let outline = Quad::from_rect(&seen.rect_in(width, height));
+        let mark = Mark { outline, text: Some(read.text.to_string()), confidence: read.confidence };
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = format!("{stem}-track{:03}.jpg", seen.track);
+        draw::save(&draw::annotated(frame, &[mark]), &folder.join(name))
     }
 
     /// The next frame; `None` at the end.
