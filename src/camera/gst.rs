@@ -134,7 +134,8 @@ impl GstSource {
         bus.set_sync_handler(move |_, message| {
             match message.view() {
                 gst::MessageView::Error(error) => {
-                    let unusable = linker.nothing_usable().filter(|e| matches!(e, Error::Codec { .. }));
+                    // "Not linked" and the like follow from streams that cannot be used: those are the news.
+                    let unusable = linker.nothing_usable();
                     slot.finish(Err(unusable.unwrap_or_else(|| explain(error, &origin, &secrets))));
                 }
                 gst::MessageView::Eos(_) => slot.finish(match &path {

@@ -48,7 +48,8 @@ enum Kind {
 fn kind_of(caps: &gst::CapsRef) -> Kind {
     let Some(s) = caps.structure(0) else { return Kind::Other("nothing".to_owned()) };
     let name = s.name().as_str();
-    if name == "application/x-rtp" {
+    // Caps made of an SDP bear the second name until their stream is set up.
+    if name == "application/x-rtp" || name == "application/x-unknown" {
         let media = s.get::<&str>("media").unwrap_or("unknown");
         let encoding = s.get::<&str>("encoding-name").unwrap_or("unknown");
         return match (media, encoding) {
@@ -116,7 +117,12 @@ impl Linker {
 
     /// The source has no more streams: an error unless one was linked.
     pub(super) fn on_no_more_pads(&self) {
-        if let Some(error) = self.nothing_usable() {
+        let error = self.nothing_usable().or_else(|| {
+            let streams = self.streams();
+            let empty = !streams.linked && !streams.selected;
+            empty.then(|| Error::NoVideo { origin: self.origin.clone(), found: "no stream at all".to_owned() })
+        });
+        if let Some(error) = error {
             self.slot.finish(Err(error));
         }
     }
@@ -125,11 +131,10 @@ impl Linker {
     pub(super) fn nothing_usable(&self) -> Option<Error> {
         let streams = self.streams();
         let origin = self.origin.clone();
-        if streams.linked || streams.selected {
+        if streams.linked || streams.selected || (streams.video.is_empty() && streams.other.is_empty()) {
             None
         } else if streams.video.is_empty() {
-            let found = if streams.other.is_empty() { "nothing at all".to_owned() } else { streams.other.join(", ") };
-            Some(Error::NoVideo { origin, found })
+            Some(Error::NoVideo { origin, found: streams.other.join(", ") })
         } else {
             Some(Error::Codec { origin, found: streams.video.join(", ") })
         }
@@ -171,8 +176,9 @@ impl Linker {
                 Ok(()) => gst::PadProbeReturn::Ok,
                 Err(error) => {
                     slot.finish(Err(error));
-                    // Without its format the decoder takes nothing.
-                    gst::PadProbeReturn::Drop
+                    // Without its format the decoder takes nothing. (Not `Drop`: the binding has then released the
+                    // event already, and GStreamer complains that it is gone.)
+                    gst::PadProbeReturn::Handled
                 }
             }
         });
@@ -212,6 +218,7 @@ mod tests {
     fn streams_are_known_by_their_caps() {
         for (text, kind) in [
             ("application/x-rtp,media=video,encoding-name=H265", Kind::Known("h265")),
+            ("application/x-unknown,media=video,encoding-name=H264", Kind::Known("h264")),
             ("application/x-rtp,media=video,encoding-name=JPEG", Kind::Video("JPEG".into())),
             ("application/x-rtp,media=audio,encoding-name=PCMU", Kind::Other("audio PCMU".into())),
             ("video/x-h264,stream-format=avc", Kind::Known("h264")),

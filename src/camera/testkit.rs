@@ -58,12 +58,12 @@ impl RtspServer {
     pub fn start(file: &Path, serving: &Serving) -> Result<Self, Failed> {
         pipeline::init().map_err(|e| Failed(e.to_string()))?;
         let units = Arc::new(Units::read(file)?);
-        let factory = rtsp::RTSPMediaFactory::new();
         let codec = units.codec;
-        factory.set_launch(&format!(
-            "( appsrc name=feed format=time block=true max-bytes=200000 ! {codec}parse ! rtp{codec}pay name=pay0 pt=96 config-interval=-1 )"
-        ));
-        factory.set_shared(true);
+        let text = format!(
+            "appsrc name=feed format=time block=true max-bytes=200000 ! {codec}parse \
+             ! rtp{codec}pay name=pay0 pt=96 config-interval=-1"
+        );
+        let factory = factory(&text);
         let looped = serving.looped;
         factory.connect_media_configure(move |_, media| {
             let feed = media.element().downcast::<gst::Bin>().ok().and_then(|b| b.by_name("feed"));
@@ -73,6 +73,19 @@ impl RtspServer {
                 std::thread::spawn(move || units.feed(&feed, looped));
             }
         });
+        Self::start_with(factory, serving)
+    }
+
+    /// Serves what a text makes, with payloaders named `pay0`, `pay1`, …
+    ///
+    /// # Errors
+    /// A port that is taken. What is wrong with the text is told to clients alone.
+    pub fn start_text(text: &str, serving: &Serving) -> Result<Self, Failed> {
+        pipeline::init().map_err(|e| Failed(e.to_string()))?;
+        Self::start_with(factory(text), serving)
+    }
+
+    fn start_with(factory: rtsp::RTSPMediaFactory, serving: &Serving) -> Result<Self, Failed> {
         let mount = match serving.mount.trim_start_matches('/') {
             "" => "/stream".to_owned(),
             path => format!("/{path}"),
@@ -137,6 +150,13 @@ impl Drop for RtspServer {
     fn drop(&mut self) {
         self.shut();
     }
+}
+
+fn factory(text: &str) -> rtsp::RTSPMediaFactory {
+    let factory = rtsp::RTSPMediaFactory::new();
+    factory.set_launch(&format!("( {text} )"));
+    factory.set_shared(true);
+    factory
 }
 
 fn auth(factory: &rtsp::RTSPMediaFactory, user: &str, password: &str) -> rtsp::RTSPAuth {

@@ -137,6 +137,24 @@ fn odd_sizes_full_range_and_the_largest_picture_pass() {
 }
 
 #[test]
+fn a_stream_may_change_its_size_and_each_frame_says_its_own() {
+    let clips = Clips::new();
+    let raw = Clip { muxer: "video/x-h264,stream-format=byte-stream", frames: 5, ..Clip::H264 };
+    let small = std::fs::read(clips.make("a.h264", raw)).unwrap();
+    let large = std::fs::read(clips.make("b.h264", Clip { size: (640, 360), ..raw })).unwrap();
+    let both = clips.path("both.h264");
+    std::fs::write(&both, [small, large].concat()).unwrap();
+    let mut widths = Vec::new();
+    let (how, _) = play(&settings(&both), |frame| {
+        let width = frame.format.width;
+        assert_eq!(frame.luma().row(0).unwrap().len(), width as usize);
+        widths.push(width);
+    });
+    how.unwrap();
+    assert_eq!(widths, [320, 320, 320, 320, 320, 640, 640, 640, 640, 640]);
+}
+
+#[test]
 fn what_cannot_be_decoded_is_refused_with_what_came_and_what_is_supported() {
     let clips = Clips::new();
     let vp8 = clips.make("vp8.webm", Clip { encoder: "vp8enc deadline=1", muxer: "webmmux", frames: 5, ..Clip::H264 });

@@ -13,6 +13,8 @@
 mod broker;
 #[cfg(feature = "testkit")]
 mod camera_files;
+#[cfg(feature = "testkit")]
+mod camera_rtsp;
 mod delivery;
 mod kit;
 #[cfg(feature = "onnx")]
