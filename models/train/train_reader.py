@@ -112,7 +112,7 @@ def main():
         mean.load_state_dict(state["mean"])
         optimiser.load_state_dict(state["optimiser"])
         step, spent = state["step"], state["spent"]
-    held = held_back(args.data, 1500)
+    held = held_back(args.data, 900)
     rng = np.random.default_rng(step)
     ring = rings.Ring(4000, {"grey": ((48, 160), "u1"), "text": ((LONGEST,), "u1")})
     ring.difficulty.value = args.from_difficulty
