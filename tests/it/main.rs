@@ -21,3 +21,4 @@ mod kit;
 mod models;
 mod tail;
 mod tidy;
+mod wire;
