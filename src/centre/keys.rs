@@ -379,7 +379,9 @@ fn pem_text(label: &str, der: &[u8]) -> String {
     text + &format!("-----END {label}-----\n")
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
+/// Lower-case hex.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         use fmt::Write as _;
         let _ = write!(text, "{byte:02x}");

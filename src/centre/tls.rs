@@ -98,6 +98,10 @@ pub fn client_config(files: &TlsFiles, clock: &Clock) -> Result<Arc<ClientConfig
         rustls::Error::InconsistentKeys(_) => {
             Error::KeyMismatch { key: files.private_key.clone(), certificate: files.certificate.clone() }
         }
+        rustls::Error::InvalidCertificate(what) => {
+            let reason = format!("a certificate that TLS cannot use: {what} (X.509 version 3 is wanted)");
+            Error::Content { path: files.certificate.clone(), reason }
+        }
         other => Error::Content { path: files.private_key.clone(), reason: other.to_string() },
     };
     let config_error = |e: String| Error::Config { reason: e };

@@ -22,3 +22,4 @@ mod models;
 mod tail;
 mod tidy;
 mod wire;
+mod wire_init;

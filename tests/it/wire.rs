@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 use watchpost::centre::keyring::{Entry, Keyring, Role};
-use watchpost::centre::keys::{Keys, SigningKey};
+use watchpost::centre::keys::{Keys, SigningKey, hex};
 use watchpost::centre::topics::{DEFAULT_ROOT, Topics};
 use watchpost::centre::wire::{
     self, BootId, BoxState, CameraStatus, Disk, Error, HealthFacts, HealthReport, Message, OutboxGauge, StateDigests,
@@ -87,7 +87,7 @@ fn ack() -> Ack {
 
 fn status() -> Status {
     let mut status = Status::new(BoxState::Offline, BootId([0xb0; 8]), 3, NOON, ClockState::Synced);
-    status.software = "0.1.0".to_owned();
+    "0.1.0".clone_into(&mut status.software);
     status
 }
 
@@ -131,7 +131,7 @@ fn report() -> HealthReport {
         digests: StateDigests::new([0x0c; 32], [("reader-1".to_owned(), [2; 32]), ("plates-1".to_owned(), [1; 32])]),
     };
     let mut report = HealthReport::of(&health(), facts);
-    report.software = "0.1.0".to_owned();
+    "0.1.0".clone_into(&mut report.software);
     report
 }
 
@@ -149,8 +149,7 @@ fn hold(name: &str, text: &str) {
 }
 
 fn hex_lines(bytes: &[u8]) -> String {
-    let line = |chunk: &[u8]| chunk.iter().map(|b| format!("{b:02x}")).collect::<String>() + "\n";
-    bytes.chunks(32).map(line).collect()
+    bytes.chunks(32).map(|chunk| hex(chunk) + "\n").collect()
 }
 
 /// Bytes and JSON are those of the golden files, and the message comes back from its bytes.
@@ -269,7 +268,7 @@ fn the_longest_of_the_others_fit_their_bounds() {
     long_camera.reason = Some("r".repeat(160));
     long_camera.received = u64::MAX;
     long_camera.rates = Some([u32::MAX; 3]);
-    wire::sign(&long_camera, &topics().status(), &key()).unwrap();
+    wire::sign(&long_camera, &topics().camera_status(&CameraId::new("gate").unwrap()), &key()).unwrap();
     let mut long_report = report();
     let mut gauge = long_report.cameras.remove(0);
     gauge.id = CameraId::new("camera-of-16-let").unwrap();
