@@ -382,7 +382,7 @@ fn decode_shows_raw_hex_and_base64_and_verifies_when_it_can() {
 #[test]
 fn decode_says_what_is_wrong_with_what_is_no_message() {
     for (input, says) in
-        [(&b""[..], "is empty"), (b"hello", "stdin"), (b"840102", "COSE_Sign1"), (&[0x84; 300_000], "larger")]
+        [(&b""[..], "is empty"), (b"hello", "stdin"), (b"840102", "COSE_Sign1"), (&vec![0x84; 300_000], "larger")]
     {
         let error = decoded(&decode_args(), input).unwrap_err();
         assert!(error.contains(says), "{error}");
