@@ -175,7 +175,7 @@ pub const SHED_VERSION: u8 = 1;
 /// Says that the copies of the alerts `first..=last` were shed from a full outbox; the hits stay in the store.
 ///
 /// It has a seq of its own, is sent in place of them and acknowledged like an alert: no silent hole. A run is
-/// unbroken: every seq of it was shed by this entry.
+/// unbroken: no seq of it is left at the box, each was shed or acknowledged before.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Shed {
@@ -220,6 +220,12 @@ impl Alert {
     pub const MAX_CANDIDATES: usize = 3;
     /// Longest [`Alert::region`], in bytes: ASCII letters, digits and `-`.
     pub const MAX_REGION: usize = 8;
+
+    /// Whether it takes an earlier alert of the same id back: the read was corrected and nothing matches any more.
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        self.stage != Stage::New && self.matched.is_none() && self.rule.is_none()
+    }
 
     /// Cuts what would not fit on the wire: the region to 8 characters, the candidates to 3, shares to 1000 ‰.
     ///

@@ -175,6 +175,16 @@ fn alert_is_pinned_and_has_at_most_256_bytes_with_a_match_and_three_candidates()
 }
 
 #[test]
+fn an_update_without_match_and_rule_says_withdrawn() {
+    let update = Alert { stage: Stage::Update, ..alert() };
+    assert!(update.to_json().get("withdrawn").is_none());
+    let withdrawn = Alert { matched: None, ..update };
+    assert_eq!(withdrawn.to_json()["withdrawn"], true);
+    assert!(!withdrawn.to_json().to_string().contains("possible match"));
+    assert!(!Alert { rule: Some(4), ..withdrawn }.is_withdrawn());
+}
+
+#[test]
 fn shed_is_pinned() {
     golden("shed", &topics().shed(), &shed());
 }

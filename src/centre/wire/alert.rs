@@ -98,6 +98,7 @@ impl Wire for Alert {
             }),
         );
         put("rule", self.rule.map(|r| json!(r)));
+        put("withdrawn", self.is_withdrawn().then_some(Value::Bool(true)));
         put(
             "vehicle",
             self.vehicle
