@@ -57,6 +57,7 @@ async fn tail_shows_each_alert_once_over_its_restarts() {
     let mut seqs = alert_seqs(&first);
     seqs.extend(alert_seqs(&second));
     seqs.extend(alert_seqs(&third));
+    seqs.sort_unstable();
     assert_eq!(seqs, (1..=30).collect::<Vec<u64>>());
     assert!(second.status.success() && third.status.success());
     let summary = objects(&second).pop().unwrap();
