@@ -71,6 +71,7 @@ fn cause(alert: &Alert) -> String {
     match (&alert.matched, alert.rule) {
         (Some(m), _) => format!("possible match: {}, list {} entry {}", m.how.as_str(), m.list, m.entry),
         (None, Some(rule)) => format!("rule {rule}"),
+        (None, None) if alert.is_withdrawn() => "withdrawn: read again, and no match".to_owned(),
         (None, None) => String::new(),
     }
 }
@@ -124,6 +125,12 @@ mod tests {
         for (title, text) in [("CAMERA", "3 gate"), ("PLATE", "ABC1Z34"), ("MATCH", "possible")] {
             assert_eq!(HEAD.find(title), line.find(text), "{title}");
         }
+    }
+
+    #[test]
+    fn an_alert_that_is_taken_back_says_so() {
+        let withdrawn = Alert { stage: Stage::Update, matched: None, ..alert() };
+        assert!(cause(&withdrawn).starts_with("withdrawn"));
     }
 
     #[test]
