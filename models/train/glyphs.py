@@ -216,9 +216,10 @@ def random_strokes(rng: np.random.Generator, like: str = "any") -> Strokes:
         return choices[int(rng.integers(len(choices)))]
 
     quantum = lambda low, high, step: round(float(rng.integers(round(low / step), round(high / step) + 1)) * step, 3)
-    if like == "us":
-        return Strokes(quantum(.42, .54, .03), quantum(.10, .145, .015), quantum(.14, .24, .02), pick("flat", "round"), pick("flag", "serif", "serif", "bar"),
-                       pick("round", "flat", "round"), "closed", pick("bowl", "bowl", "straight"), pick("straight", "kinked"), pick("serif", "serif", "bar"),
+    if like == "us":  # 1 and I differ: a die has a serif on one of them at least
+        one, i = pick(("flag", "serif"), ("serif", "serif"), ("serif", "bar"), ("bar", "serif"), ("flag", "bar"))
+        return Strokes(quantum(.42, .54, .03), quantum(.10, .145, .015), quantum(.14, .24, .02), pick("flat", "round"), one,
+                       pick("round", "flat", "round"), "closed", pick("bowl", "bowl", "straight"), pick("straight", "kinked"), i,
                        pick(0.0, 0.15, 0.3), quantum(.44, .5, .02), pick("plain", "plain", "plain", "plain", "slash"), bool(rng.random() < .6))
     if like == "din":
         return Strokes(quantum(.48, .6, .03), quantum(.1, .145, .015), quantum(.2, .3, .02), "flat", pick("flag", "flag", "flag", "serif"),

@@ -192,7 +192,8 @@ def pale_scene(rng, canvas):
 
 def pick_us(rng, text):
     patterns = [p for p, _ in series.US_PATTERNS]
-    return series.marked(rng, text, patterns) if text else series.fill(rng, series.choose(rng, series.US_PATTERNS)[0])
+    letters = series.LETTERS if rng.random() < 0.6 else series.CLEAR
+    return series.marked(rng, text, patterns) if text else series.fill(rng, series.choose(rng, series.US_PATTERNS)[0], letters=letters)
 
 
 def us(rng, text):
@@ -282,11 +283,15 @@ def eu(rng, text):
     base = (235, 235, 235) if rng.random() < 0.9 else (250, 195, 40)
     canvas = blank(rng, w, h, base)
     left, right = w * rng.uniform(.015, .03), w * rng.uniform(.965, .985)
-    where = rng.random()
+    where = rng.random() + (0.25 if country == "SK" and rng.random() < 0.5 else 0)
     if where < 0.8:
         left = euroband(rng, canvas, country) + h * rng.uniform(0.02, 0.2)
         if country in ("I", "F") and rng.random() < .6:
             right = w - euroband(rng, canvas, country[:1], True) - h * .08
+    elif where < 0.92 and country in ("SK", "CZ", "HR", "CH", "A"):  # no band in sight: arms above the country's letters
+        emblem(rng, canvas, left, h * rng.uniform(.15, .25), h * .26, h * .36, ("shield", "shield", "disc"))
+        lettering(rng, canvas, country, (left + h * .13, h * rng.uniform(.68, .8)), h * rng.uniform(.12, .2), (20, 20, 20), h * .3)
+        left += h * rng.uniform(.28, .36)
     elif where < 0.88:  # no band: arms or country small at the left
         seals(rng, canvas, left, h * .15, h * .3, h * .7)
         left += h * .35
@@ -332,7 +337,7 @@ def br(rng, text):
 def plain(rng, region, text):
     """Mercosul, UK, Turkey and Vietnam, India, Mexico, Pakistan, Argentina and free series share one layout."""
     if region == "free":
-        marked = series.marked(rng, text, []) if text else series.fill(rng, series.free_pattern(rng))
+        marked = series.marked(rng, text, []) if text else series.fill(rng, series.free_pattern(rng), letters=series.LETTERS if rng.random() < .4 else series.CLEAR)
     else:
         patterns = series.OTHER_PATTERNS[region]
         marked = series.marked(rng, text, [p for p, _ in patterns]) if text else series.fill(rng, series.choose(rng, patterns)[0])

@@ -85,7 +85,7 @@ def mounted(rng, plate: plates.Plate, backgrounds: Backgrounds, d: float, around
             cv2.line(canvas, (0, y + int(rng.normal(0, 3))), (w + 2 * mx, y + int(rng.normal(0, 3))), float(rng.uniform(0, 255)), int(rng.integers(1, 9)), cv2.LINE_AA)
     framed = rng.random()
     if framed < 0.6:
-        sides = rng.uniform(0.0, 0.05, 2) * h
+        sides = rng.uniform(0.0, rng.choice([0.05, 0.2]), 2) * h
         top, bottom = rng.uniform(0.01, 0.12) * h, rng.uniform(0.01, 0.28) * h
         shade = float(rng.choice([rng.uniform(5, 60), rng.uniform(120, 255)], p=[.75, .25]))
         cv2.rectangle(canvas, (round(mx - sides[0] - 2), round(my - top)), (round(mx + w + sides[1] + 2), round(my + h + bottom)), shade, -1)
@@ -107,6 +107,7 @@ def mounted(rng, plate: plates.Plate, backgrounds: Backgrounds, d: float, around
         lip, high = max(1, round(h * rng.uniform(.02, .07))), round(h * rng.uniform(.02, .2))
         covers = plate.region == "us" or high < h * .06
         cv2.rectangle(canvas, (mx, my), (mx + w, my + h), shade, lip)
+        cv2.line(canvas, (mx, my), (mx, my + h), shade, round(lip * rng.uniform(1, 2.5)))
         if covers and rng.random() < 0.5:
             cv2.rectangle(canvas, (mx, my + h - high), (mx + w, my + h), shade, -1)
             print_line(rng, canvas, series.DEALERS[int(rng.integers(len(series.DEALERS)))], mx, my + h - high / 2, high * .7, lettered, w)

@@ -50,6 +50,7 @@ CITIES = ["BA-SALVADOR", "SP-DIADEMA", "MG-BELO HORIZONTE", "DF-BRASILIA", "PR-C
 DEALERS = ["AUTO MOBIL", "Motors", "TOYOTA", "www.cars.example", "AUTOHAUS MAIER", "UNICAR", "LONDON", "HONDA", "SLOVENSKA REPUBLIKA", "CZECH REPUBLIC", "Racing Team", "tel. 0905 123 456", "(415) 555-0142",
            "Stevens Creek", "DEALER SALES", "SAN FRANCISCO", "Autocentrum", "ALUMNI", "carmax", "BRNO, Veveri 5", "CARTEC", "MY OTHER CAR", "FORD"]
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+CLEAR = "ABCDEFGHJKLMNPRSTUVWXYZ"  # without those that most series leave out
 
 
 def choose(rng: np.random.Generator, rows: list[tuple]) -> tuple:
