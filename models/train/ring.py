@@ -11,6 +11,7 @@ from multiprocessing import shared_memory
 
 import numpy as np
 
+SPAWN = mp.get_context("spawn")  # a fork does not survive the threads of torch and OpenCV
 USES = 3  # how often an example is drawn on average; generators ahead of that wait, so that the trainer has the processor
 
 
@@ -23,8 +24,8 @@ class Ring:
         for name, (shape, dtype) in fields.items():
             count = size * int(np.prod(shape)) * np.dtype(dtype).itemsize
             self.blocks[name] = shared_memory.SharedMemory(create=True, size=count)
-        self.written, self.drawn = mp.Value("q", 0), mp.Value("q", 0)
-        self.difficulty = mp.Value("d", 0.0)
+        self.written, self.drawn = SPAWN.Value("q", 0), SPAWN.Value("q", 0)
+        self.difficulty = SPAWN.Value("d", 0.0)
         self.attach()
 
     def attach(self):
@@ -68,9 +69,9 @@ def fill(ring: Ring, make, seed: int):
             ring.arrays[name][at] = value
 
 
-def start(ring: Ring, make, processes: int, seed: int, least: int) -> list[mp.Process]:
+def start(ring: Ring, make, processes: int, seed: int, least: int) -> list:
     """Starts the generators and waits until `least` examples are there."""
-    workers = [mp.Process(target=fill, args=(ring, make, seed + k), daemon=True) for k in range(processes)]
+    workers = [SPAWN.Process(target=fill, args=(ring, make, seed + k), daemon=True) for k in range(processes)]
     for worker in workers:
         worker.start()
     while ring.written.value < least:

@@ -147,6 +147,7 @@ def main():
     args.add_argument("--from-difficulty", type=float, default=0.3)
     args = args.parse_args()
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     args.work.mkdir(parents=True, exist_ok=True)
     path = args.work / "detector.pt"
 
