@@ -1,1 +1,207 @@
-//! The encrypted local store: ledger, index, outbox, evidence.
+//! The store: makes sightings, hits and alerts durable and sealed, and keeps the outbox.
+//!
+//! ```text
+//! RecorderHandle::send ─► recorder thread ─► pictures (one sync) ─► ledger (one sync) ─► index, outbox ─► on_commit
+//!                                             evidence/              ledger/             index/ (sled)
+//! Outbox::next ─► centre::publish ─► the centre's ack ─► Outbox::ack
+//! ```
+//! The **ledger** is the truth: append-only, each batch checksummed, chained and synced before anything is said to be
+//! done ([`recorder`]). The **index** is sled, for asking; it follows from the ledger and is rebuilt from it when it
+//! can't be trusted. What can't be read back at all is set aside, said, and salvaged: a store always opens, unless the
+//! disk is full, the key is wrong, the format is newer, or another process has it. Everything about a plate is sealed
+//! under a random key of its day and retention class; destroying that key is the deletion ([`seal`]).
+//!
+//! Formats are drawn in the file that writes them: [`folder`], [`seal`], [`daykeys`], [`segment`], [`record`], [`row`],
+//! [`index`], [`evidence`], [`audit`]. Golden files in `tests/golden/store` pin their bytes.
+//!
+//! There is no tokio in here: calls block, the recorder has a thread of its own. Left out so far: sweeping by retention
+//! ([`RecorderHandle::destroy`] is what it will call), holds, and queries by anything but id, plate and time.
+
+mod alerting;
+pub mod audit;
+mod daykeys;
+pub mod disk;
+mod error;
+pub mod evidence;
+mod folder;
+mod index;
+mod ledger;
+mod open;
+pub mod outbox;
+pub mod query;
+mod record;
+pub mod recorder;
+mod row;
+mod salvage;
+mod seal;
+mod segment;
+#[cfg(test)]
+mod testkit;
+#[cfg(test)]
+mod tests;
+mod walk;
+mod writer;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+pub use error::Error;
+pub use outbox::{Body, Depth, Outbox, OutboxItem};
+pub use query::{Counts, StoredHit};
+pub use recorder::{Recorder, RecorderHandle};
+pub use seal::StoreKey;
+pub use writer::Commit;
+
+use crate::clock::Clock;
+use crate::domain::{Epoch, Hit, SightingEvent};
+
+/// How a store behaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Longest wait for more entries before a commit.
+    pub commit_interval_ms: u64,
+    /// Entries that make a commit at once.
+    pub commit_rows: usize,
+    /// Cache of the index; sled takes it as a hint.
+    pub cache_bytes: u64,
+    /// Most bytes of outbox rows before copies are shed.
+    pub outbox_max_bytes: u64,
+    /// Most outbox entries before copies are shed.
+    pub outbox_max_entries: u64,
+    /// An alert is fresh, and goes before the backlog, for this long.
+    pub fresh_ms: u64,
+    /// Sightings without a hit are stored when this is not 0.
+    pub reads_kept_hours: u32,
+    /// Nothing is appended when fewer bytes are free on the disk.
+    pub reserve_bytes: u64,
+    /// A file of this size is given up so that a store on a full disk can be opened; 0: none.
+    pub ballast_bytes: u64,
+    /// Names the set of models and config in every alert.
+    pub state: [u8; 4],
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            commit_interval_ms: 50,
+            commit_rows: 64,
+            cache_bytes: 16 << 20,
+            outbox_max_bytes: 64 << 20,
+            outbox_max_entries: 100_000,
+            fresh_ms: 30_000,
+            reads_kept_hours: 24,
+            reserve_bytes: 32 << 20,
+            ballast_bytes: 16 << 20,
+            state: [0; 4],
+        }
+    }
+}
+
+/// What is committed together: a sighting event, its hits with their alerts, its pictures.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// What the analyser said.
+    pub event: SightingEvent,
+    /// What matched it.
+    pub hits: Vec<Hit>,
+}
+
+/// An open store; cheap to clone. The lock on its folder is held until the last handle is gone.
+#[derive(Clone)]
+pub struct Store(pub(crate) Arc<Inner>);
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({}, epoch {})", self.0.dir.display(), self.0.epoch)
+    }
+}
+
+/// What the handles share.
+pub(crate) struct Inner {
+    dir: PathBuf,
+    settings: Settings,
+    clock: Clock,
+    disk: Arc<dyn disk::Disk>,
+    keys: Arc<daykeys::DayKeys>,
+    mac: ring::hmac::Key,
+    epoch: Epoch,
+    /// Taken by the recorder while it runs.
+    ledger: Mutex<Option<ledger::Ledger>>,
+    index: RwLock<index::Index>,
+    distrusted: AtomicBool,
+    order: Mutex<outbox::Order>,
+    audit: audit::Audit,
+    _lock: File,
+}
+
+impl Store {
+    /// The door to the outbox.
+    #[must_use]
+    pub fn outbox(&self) -> Outbox {
+        Outbox(Arc::clone(&self.0))
+    }
+
+    /// The epoch that sequence numbers count in.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.0.epoch
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+}
+
+impl Inner {
+    fn evidence_dir(&self) -> PathBuf {
+        self.dir.join("evidence")
+    }
+
+    fn index(&self) -> RwLockReadGuard<'_, index::Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn order(&self) -> MutexGuard<'_, outbox::Order> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the recorder to rebuild the index.
+    fn distrust_index(&self) {
+        self.distrusted.store(true, Ordering::SeqCst);
+    }
+
+    /// Asks the recorder to rebuild the index when `error` is one that a rebuild can heal.
+    fn judge_index(&self, error: &Error) {
+        if matches!(error, Error::Index { .. }) {
+            self.distrust_index();
+        }
+    }
+
+    fn index_is_distrusted(&self) -> bool {
+        self.distrusted.load(Ordering::SeqCst)
+    }
+
+    /// Writes an audit record. A log that cannot be written is told and stops nothing: what is audited here has
+    /// happened already.
+    fn say(&self, event: audit::Event, details: &[(&str, String)]) {
+        if let Err(error) = self.audit.append(self.clock.utc(), event, details) {
+            tracing::error!(%error, event = event.as_str(), "audit record not written");
+        }
+    }
+}
+
+/// Compares bytes with the golden file `tests/golden/store/NAME`; `WATCHPOST_BLESS=1` writes it instead.
+#[cfg(test)]
+fn golden(name: &str, bytes: &[u8]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/store").join(name);
+    if std::env::var_os("WATCHPOST_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let wanted = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    assert!(wanted == bytes, "{name} changed: an on-disk format must not change without a new version");
+}

@@ -19,6 +19,7 @@ mod delivery;
 mod kit;
 #[cfg(feature = "onnx")]
 mod models;
+mod store_kill;
 mod tail;
 mod tidy;
 mod wire;

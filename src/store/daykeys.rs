@@ -1,0 +1,197 @@
+//! One wrapped key file a (day, class): `keys/<day>-<class>.key`. Destroying the file is the deletion.
+//!
+//! ```text
+//!  0  4  "WPK1"                     the last byte is the version
+//!  4  4  day, big-endian            days since 1970-01-01
+//!  8  1  class                      0 read, 1 info, 2 minor, 3 serious, 4 critical
+//!  9 12  nonce
+//! 21 32  data key, AES-256-GCM under the store key's "wrap" subkey, AAD = bytes 0..9
+//! 53 16  tag
+//! ```
+//! A key file is durable before anything is sealed with it. Destruction overwrites the file with zeros, syncs, and
+//! leaves an empty `<day>-<class>.gone`, so that no second key is ever made for the pair: whoever still wants to write
+//! into it is told to take another day. What a medium keeps of overwritten blocks is worth nothing without the store
+//! key; where the store key can leak too, full-disk encryption below is the answer (docs say so).
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use zeroize::Zeroizing;
+
+use super::disk::{self, Disk};
+use super::error::Error;
+use super::seal::{Cipher, DataKey, OVERHEAD, Random, StoreKey, class_byte};
+use crate::domain::RetentionClass;
+
+const MAGIC: &[u8; 4] = b"WPK1";
+const HEAD: usize = 9;
+const FILE_LEN: usize = HEAD + 32 + OVERHEAD;
+
+/// The data keys of a store; a cheap handle is shared by all who seal and open.
+pub(super) struct DayKeys {
+    dir: PathBuf,
+    wrapping: Cipher,
+    pub(super) random: Random,
+    disk: Arc<dyn Disk>,
+    cache: Mutex<HashMap<(u32, RetentionClass), Arc<DataKey>>>,
+}
+
+impl DayKeys {
+    pub(super) fn open(dir: &Path, key: &StoreKey, random: Random, disk: Arc<dyn Disk>) -> Result<Self, Error> {
+        disk.make_dir(dir).map_err(Error::io("make", dir))?;
+        Ok(Self { dir: dir.to_owned(), wrapping: key.wrapping()?, random, disk, cache: Mutex::new(HashMap::new()) })
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn path(&self, day: u32, class: RetentionClass) -> PathBuf {
+        self.dir.join(format!("{day}-{}.key", class_byte(class)))
+    }
+
+    fn gone_path(&self, day: u32, class: RetentionClass) -> PathBuf {
+        self.path(day, class).with_extension("gone")
+    }
+
+    /// The key to write with; made, and made durable, when it is the first time.
+    ///
+    /// # Errors
+    /// [`Error::KeyDestroyed`] when that day and class were deleted; I/O errors.
+    pub(super) fn for_writing(&self, day: u32, class: RetentionClass) -> Result<Arc<DataKey>, Error> {
+        match self.for_reading(day, class) {
+            Ok(Some(key)) => return Ok(key),
+            Ok(None) => {}
+            Err(error @ Error::Unsealed { .. }) => {
+                // What it sealed is lost either way; that must not stop what comes.
+                tracing::error!(%error, day, ?class, "key file set aside, a new key is made");
+                let path = self.path(day, class);
+                let aside = path.with_extension("damaged");
+                self.disk.rename(&path, &aside).map_err(Error::io("rename", &path))?;
+            }
+            Err(error) => return Err(error),
+        }
+        if self.gone_path(day, class).exists() {
+            return Err(Error::KeyDestroyed { day, class });
+        }
+        let mut secret = Zeroizing::new([0_u8; 32]);
+        self.random.fill(secret.as_mut_slice())?;
+        let head = head(day, class);
+        let mut file = head.to_vec();
+        file.extend(self.wrapping.seal(&self.random, &head, secret.as_slice())?);
+        let path = self.path(day, class);
+        disk::write_whole(&*self.disk, &path, &file).map_err(Error::io("write", &path))?;
+        let key = Arc::new(DataKey::derive(&secret, day, class)?);
+        self.cached().insert((day, class), Arc::clone(&key));
+        Ok(key)
+    }
+
+    /// The key to read with; `None` when it was destroyed or never was.
+    ///
+    /// # Errors
+    /// When the file is there but cannot be read or does not open.
+    pub(super) fn for_reading(&self, day: u32, class: RetentionClass) -> Result<Option<Arc<DataKey>>, Error> {
+        if let Some(key) = self.cached().get(&(day, class)) {
+            return Ok(Some(Arc::clone(key)));
+        }
+        let path = self.path(day, class);
+        let file = match fs::read(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io("read", &path)(e)),
+        };
+        let head = head(day, class);
+        let secret = file
+            .split_at_checked(HEAD)
+            .filter(|(found, _)| file.len() == FILE_LEN && *found == head)
+            .and_then(|(_, sealed)| self.wrapping.open(&head, sealed))
+            .map(Zeroizing::new)
+            .and_then(|plain| <[u8; 32]>::try_from(plain.as_slice()).ok())
+            .map(Zeroizing::new)
+            .ok_or_else(|| Error::Unsealed { what: format!("key file {}", path.display()) })?;
+        let key = Arc::new(DataKey::derive(&secret, day, class)?);
+        self.cached().insert((day, class), Arc::clone(&key));
+        Ok(Some(key))
+    }
+
+    /// Destroys the key: everything sealed with it is deleted by that. Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// I/O errors; then the key may still be there, and it has to be done again.
+    pub(super) fn destroy(&self, day: u32, class: RetentionClass) -> Result<(), Error> {
+        self.cached().remove(&(day, class));
+        let (path, gone) = (self.path(day, class), self.gone_path(day, class));
+        if !gone.exists() {
+            disk::write_whole(&*self.disk, &gone, &[]).map_err(Error::io("write", &gone))?;
+        }
+        if path.exists() {
+            overwrite(&path).map_err(Error::io("overwrite", &path))?;
+            self.disk.remove(&path).map_err(Error::io("remove", &path))?;
+        }
+        self.disk.sync_dir(&self.dir).map_err(Error::io("sync", &self.dir))
+    }
+
+    fn cached(&self) -> std::sync::MutexGuard<'_, HashMap<(u32, RetentionClass), Arc<DataKey>>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn overwrite(path: &Path) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut file = fs::OpenOptions::new().write(true).open(path)?;
+    file.write_all(&[0; FILE_LEN])?;
+    file.sync_all()
+}
+
+fn head(day: u32, class: RetentionClass) -> [u8; HEAD] {
+    let mut head = [0; HEAD];
+    let parts = MAGIC.iter().copied().chain(day.to_be_bytes()).chain([class_byte(class)]);
+    head.iter_mut().zip(parts).for_each(|(h, p)| *h = p);
+    head
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU8;
+
+    use super::super::disk::RealDisk;
+    use super::*;
+
+    fn keys(dir: &Path, key: [u8; 32]) -> DayKeys {
+        let random = Random::Fixed(AtomicU8::new(1));
+        DayKeys::open(dir, &StoreKey::from_bytes(key), random, Arc::new(RealDisk)).unwrap()
+    }
+
+    #[test]
+    fn a_key_is_the_same_after_reopening_and_wrong_under_another_store_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let mac = keys(dir.path(), [1; 32]).for_writing(5, RetentionClass::Minor).unwrap().plate_mac("A");
+        let again = keys(dir.path(), [1; 32]);
+        assert_eq!(again.for_writing(5, RetentionClass::Minor).unwrap().plate_mac("A"), mac);
+        assert!(again.for_reading(6, RetentionClass::Minor).unwrap().is_none());
+        assert!(matches!(keys(dir.path(), [2; 32]).for_reading(5, RetentionClass::Minor), Err(Error::Unsealed { .. })));
+    }
+
+    #[test]
+    fn a_destroyed_key_is_gone_and_is_not_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = keys(dir.path(), [1; 32]);
+        keys.for_writing(5, RetentionClass::Read).unwrap();
+        keys.destroy(5, RetentionClass::Read).unwrap();
+        keys.destroy(5, RetentionClass::Read).unwrap();
+        assert!(keys.for_reading(5, RetentionClass::Read).unwrap().is_none());
+        assert!(matches!(keys.for_writing(5, RetentionClass::Read), Err(Error::KeyDestroyed { day: 5, .. })));
+        assert!(!keys.path(5, RetentionClass::Read).exists());
+    }
+
+    #[test]
+    fn key_file_is_as_drawn() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = keys(dir.path(), [1; 32]);
+        keys.for_writing(20_000, RetentionClass::Serious).unwrap();
+        let file = fs::read(keys.path(20_000, RetentionClass::Serious)).unwrap();
+        crate::store::golden("daykey-1.bin", &file);
+    }
+}

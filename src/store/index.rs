@@ -1,0 +1,452 @@
+//! The index: sled, for asking. A pure function of the ledger, so it may be thrown away at any time.
+//!
+//! One tree, because sled makes one tree's batch atomic: each ledger batch becomes one sled batch that also moves the
+//! meta row, so a row is applied exactly once however the process ends. Rows (numbers big-endian):
+//!
+//! ```text
+//! m                                     meta: version 1 · epoch 8 · batch 8 · last seq 8 · rows 8 · sum 8 · sightings 8 · hits 8
+//! s ‖ id 16                             sighting: kind ‖ day ‖ class ‖ sealed body
+//! h ‖ id 16 ‖ cause 7                   hit: the same
+//! o ‖ rank 1 ‖ seq 8 ‖ stored at 8      outbox entry: the same
+//! p ‖ day 4 ‖ class 1 ‖ mac 16 ‖ id 16  plate index: empty
+//! ```
+//! Ids are UUIDv7, so `s` and `h` are the time index as well. `rows` and `sum` (wrapping sum of each row's CRC-32)
+//! are checked against the whole tree at every opening: sled may lose rows without a word when a byte flips.
+//!
+//! sled panics where others return errors, so every call runs under `catch_unwind`, and one that took the whole
+//! process down is known by a mark left beside the folder. Whatever goes wrong makes the index *untrusted*; the store
+//! then sets it aside and rebuilds it. sled's `flush` does not sync: [`Index::checkpoint`] does.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::daykeys::DayKeys;
+use super::error::Error;
+use super::record::{Bytes, Kind, OutboxName, Record};
+use super::row;
+use super::seal::{class_byte, class_of};
+use super::segment::Batch;
+use crate::domain::{Epoch, EventId, RetentionClass};
+
+const META_VERSION: u8 = 1;
+
+/// What the meta row says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Meta {
+    pub(super) epoch: [u8; 8],
+    /// Newest ledger batch that is in.
+    pub(super) batch: u64,
+    pub(super) last_seq: u64,
+    rows: u64,
+    sum: u64,
+    pub(super) sightings: u64,
+    pub(super) hits: u64,
+}
+
+/// The sled database of a store.
+pub(super) struct Index {
+    dir: PathBuf,
+    db: Option<sled::Db>,
+    meta: Mutex<Meta>,
+    keys: Arc<DayKeys>,
+}
+
+type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// Runs `op`, turning a panic of sled into an error.
+fn guard<T>(op: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(op)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(Error::Index { what: format!("panic: {}", text.unwrap_or("without words")) })
+    })
+}
+
+fn failed(error: &sled::Error) -> Error {
+    Error::Index { what: error.to_string() }
+}
+
+impl Index {
+    /// Opens or makes the database in `dir` and checks every row of it, and that it is of `epoch`, if one is given.
+    ///
+    /// # Errors
+    /// [`Error::Index`] when it can't be trusted: set it aside and open anew.
+    pub(super) fn open(dir: &Path, cache_bytes: u64, epoch: Option<Epoch>, keys: Arc<DayKeys>) -> Result<Self, Error> {
+        let mark = dir.with_extension("opening");
+        if mark.exists() {
+            let _ = fs::remove_file(&mark);
+            if dir.exists() {
+                return Err(Error::Index { what: "the process died while opening it".to_owned() });
+            }
+        }
+        fs::write(&mark, []).map_err(Error::io("write", &mark))?;
+        let opened = guard(|| {
+            let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
+            let db = config.open().map_err(|e| failed(&e))?;
+            let index = Self { dir: dir.to_owned(), db: Some(db), meta: Mutex::default(), keys };
+            let meta = index.verify(epoch)?;
+            *index.meta.lock().unwrap_or_else(PoisonError::into_inner) = meta;
+            Ok(index)
+        });
+        fs::remove_file(&mark).map_err(Error::io("remove", &mark))?;
+        opened
+    }
+
+    fn db(&self) -> Result<&sled::Db, Error> {
+        self.db.as_ref().ok_or_else(|| Error::Index { what: "it is closed".to_owned() })
+    }
+
+    pub(super) fn meta(&self) -> Meta {
+        *self.meta.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads every row and compares count and sum with the meta row.
+    fn verify(&self, epoch: Option<Epoch>) -> Result<Meta, Error> {
+        let db = self.db()?;
+        let Some(found) = db.get(b"m").map_err(|e| failed(&e))? else {
+            return match db.iter().next() {
+                None => Ok(Meta { epoch: epoch.map_or([0; 8], |e| e.0), ..Meta::default() }),
+                Some(_) => Err(Error::Index { what: "it has rows and no meta row".to_owned() }),
+            };
+        };
+        let meta = Meta::decode(&found).ok_or_else(|| Error::Index { what: "its meta row is damaged".to_owned() })?;
+        let (mut rows, mut sum) = (0_u64, 0_u64);
+        for row in db.iter() {
+            let (key, value) = row.map_err(|e| failed(&e))?;
+            if &*key != b"m" {
+                rows += 1;
+                sum = sum.wrapping_add(row_sum(&key, &value));
+            }
+        }
+        if (rows, sum) != (meta.rows, meta.sum) {
+            let what = format!("it has {rows} rows with sum {sum:x}, wanted {} with {:x}", meta.rows, meta.sum);
+            return Err(Error::Index { what });
+        }
+        if epoch.is_some_and(|epoch| meta.epoch != epoch.0) {
+            return Err(Error::Index { what: "it belongs to another epoch".to_owned() });
+        }
+        Ok(meta)
+    }
+
+    /// Applies one ledger batch; one that is in already changes nothing.
+    pub(super) fn apply(&self, batch: &Batch) -> Result<(), Error> {
+        guard(|| {
+            let mut meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
+            if batch.number <= meta.batch {
+                return Ok(());
+            }
+            let mut changes = Changes::new();
+            for record in &batch.records {
+                self.change(record, &mut changes)?;
+            }
+            let mut next = *meta;
+            next.batch = batch.number;
+            next.last_seq = batch.last_seq;
+            self.write(&mut next, changes)?;
+            *meta = next;
+            Ok(())
+        })
+    }
+
+    /// Writes `changes` and the meta row in one sled batch; counts them into `meta`.
+    fn write(&self, meta: &mut Meta, changes: Changes) -> Result<(), Error> {
+        let db = self.db()?;
+        let mut out = sled::Batch::default();
+        for (key, value) in changes {
+            if let Some(old) = db.get(&key).map_err(|e| failed(&e))? {
+                meta.count(&key, false);
+                meta.sum = meta.sum.wrapping_sub(row_sum(&key, &old));
+            }
+            match value {
+                Some(value) => {
+                    meta.count(&key, true);
+                    meta.sum = meta.sum.wrapping_add(row_sum(&key, &value));
+                    out.insert(key, value);
+                }
+                None => out.remove(key),
+            }
+        }
+        out.insert(b"m", meta.encode());
+        db.apply_batch(out).map_err(|e| failed(&e))
+    }
+
+    /// What `record` changes; later ones of a batch win.
+    fn change(&self, record: &Record, changes: &mut Changes) -> Result<(), Error> {
+        if record.kind != Kind::Gone && self.keys.for_reading(record.day, record.class).is_ok_and(|key| key.is_none()) {
+            // Its day was deleted.
+            return Ok(());
+        }
+        match record.kind {
+            Kind::Sighting => {
+                let key = row_key(record.kind, &record.name);
+                let old = match changes.get(&key) {
+                    Some(pending) => pending.clone(),
+                    None => self.db()?.get(&key).map_err(|e| failed(&e))?.map(|v| v.to_vec()),
+                };
+                if let Some(plate) = old.and_then(|v| row_record(&key, &v)).map(|r| self.plate_key(&r)).transpose()? {
+                    changes.extend(plate.map(|plate| (plate, None)));
+                }
+                if let Some(plate) = self.plate_key(record)? {
+                    changes.insert(plate, Some(Vec::new()));
+                }
+                changes.insert(key, Some(row_value(record)));
+            }
+            Kind::Hit | Kind::Alert | Kind::Shed => {
+                changes.insert(row_key(record.kind, &record.name), Some(row_value(record)));
+            }
+            Kind::Gone => {
+                for (from, to) in record.gone_ranges() {
+                    for rank in 0..=3_u8 {
+                        self.outbox_range(rank, from, to, changes)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn outbox_range(&self, rank: u8, from: u64, to: u64, changes: &mut Changes) -> Result<(), Error> {
+        let bound = |seq: u64, fill: u8| {
+            let mut key = vec![b'o', rank];
+            key.extend(seq.to_be_bytes());
+            key.extend([fill; 8]);
+            key
+        };
+        let (low, high) = (bound(from, 0), bound(to, 0xFF));
+        if low > high {
+            return Ok(());
+        }
+        for row in self.db()?.range(low.clone()..=high.clone()) {
+            let (key, _) = row.map_err(|e| failed(&e))?;
+            changes.insert(key.to_vec(), None);
+        }
+        let pending: Vec<_> = changes.range(low..=high).map(|(key, _)| key.clone()).collect();
+        for key in pending {
+            changes.insert(key, None);
+        }
+        Ok(())
+    }
+
+    /// Key of the plate row of a sighting record; `None` when it has no read or its key was destroyed.
+    fn plate_key(&self, record: &Record) -> Result<Option<Vec<u8>>, Error> {
+        let plain = match record.open(&self.keys) {
+            Ok(Some(plain)) => plain,
+            Ok(None) => return Ok(None),
+            Err(error @ Error::Unsealed { .. }) => {
+                // The row is kept as it is: rebuilding would only meet it again.
+                tracing::error!(%error, "a sighting does not open and cannot be found by its plate");
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(plate) = row::plate_of(&plain)? else { return Ok(None) };
+        let Some(key) = self.keys.for_reading(record.day, record.class)? else { return Ok(None) };
+        let mut out = plate_prefix(record.day, record.class);
+        out.extend(key.plate_mac(plate.as_str()));
+        out.extend(&record.name);
+        Ok(Some(out))
+    }
+
+    /// One row.
+    pub(super) fn get(&self, kind: Kind, name: &[u8]) -> Result<Option<Record>, Error> {
+        guard(|| {
+            let key = row_key(kind, name);
+            let found = self.db()?.get(&key).map_err(|e| failed(&e))?;
+            found.map(|value| row_record(&key, &value).ok_or_else(|| bad_row(kind))).transpose()
+        })
+    }
+
+    /// Rows of `kind` whose name begins with `prefix`, newest (greatest name) first, at most `limit`.
+    pub(super) fn newest(&self, kind: Kind, prefix: &[u8], limit: usize) -> Result<Vec<Record>, Error> {
+        guard(|| {
+            let rows = self.db()?.scan_prefix(row_key(kind, prefix)).rev().take(limit);
+            rows.map(|row| {
+                let (key, value) = row.map_err(|e| failed(&e))?;
+                row_record(&key, &value).ok_or_else(|| bad_row(kind))
+            })
+            .collect()
+        })
+    }
+
+    /// Names and row sizes of all outbox entries, most severe first, then by seq.
+    pub(super) fn outbox(&self) -> Result<Vec<(OutboxName, Kind, u64)>, Error> {
+        guard(|| {
+            let mut out = Vec::new();
+            for row in self.db()?.scan_prefix(b"o") {
+                let (key, value) = row.map_err(|e| failed(&e))?;
+                let name = key.get(1..).and_then(OutboxName::parse);
+                let kind = value.first().copied().and_then(Kind::of);
+                let (name, kind) = name.zip(kind).ok_or_else(|| bad_row(Kind::Alert))?;
+                out.push((name, kind, (key.len() + value.len()) as u64));
+            }
+            Ok(out)
+        })
+    }
+
+    /// Ids of sightings of day and class whose plate has this index value, newest first.
+    pub(super) fn by_plate(
+        &self,
+        day: u32,
+        class: RetentionClass,
+        mac: &[u8],
+        limit: usize,
+    ) -> Result<Vec<EventId>, Error> {
+        guard(|| {
+            let mut prefix = plate_prefix(day, class);
+            prefix.extend(mac);
+            let rows = self.db()?.scan_prefix(&prefix).rev().take(limit);
+            rows.map(|row| {
+                let (key, _) = row.map_err(|e| failed(&e))?;
+                let id = key.get(prefix.len()..).and_then(|id| <[u8; 16]>::try_from(id).ok());
+                id.map(EventId).ok_or_else(|| bad_row(Kind::Sighting))
+            })
+            .collect()
+        })
+    }
+
+    /// Visits every row that is no plate index row, for a salvage.
+    pub(super) fn each(&self, visit: &mut dyn FnMut(Record) -> Result<(), Error>) -> Result<(), Error> {
+        guard(|| {
+            for row in self.db()?.iter() {
+                let (key, value) = row.map_err(|e| failed(&e))?;
+                if matches!(key.first(), Some(b's' | b'h' | b'o')) {
+                    visit(row_record(&key, &value).ok_or_else(|| bad_row(Kind::Sighting))?)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Drops every row sealed with, or indexed under, the key of (day, class); returns how many.
+    pub(super) fn forget(&self, day: u32, class: RetentionClass) -> Result<u64, Error> {
+        guard(|| {
+            let mut changes = Changes::new();
+            for row in self.db()?.iter() {
+                let (key, value) = row.map_err(|e| failed(&e))?;
+                let sealed = matches!(key.first(), Some(b's' | b'h' | b'o'))
+                    && row_record(&key, &value).is_some_and(|r| (r.day, r.class) == (day, class));
+                if sealed || key.starts_with(&plate_prefix(day, class)) {
+                    changes.insert(key.to_vec(), None);
+                }
+            }
+            let count = changes.len() as u64;
+            let mut meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut next = *meta;
+            self.write(&mut next, changes)?;
+            *meta = next;
+            Ok(count)
+        })
+    }
+
+    /// Returns when everything applied so far is on the medium: sled's flush, then our own sync of its file.
+    pub(super) fn checkpoint(&self) -> Result<(), Error> {
+        guard(|| {
+            self.db()?.flush().map_err(|e| failed(&e))?;
+            let file = self.dir.join("db");
+            File::open(&file).and_then(|f| f.sync_data()).map_err(Error::io("sync", &file))
+        })
+    }
+}
+
+impl Index {
+    /// Lets go of the database; every later call fails.
+    pub(super) fn close(&mut self) {
+        // Closing a damaged database can panic once more; nothing is lost by it, the ledger has everything.
+        let db = self.db.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(db)));
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Meta {
+    fn count(&mut self, key: &[u8], added: bool) {
+        let step = |n: &mut u64| *n = if added { n.saturating_add(1) } else { n.saturating_sub(1) };
+        step(&mut self.rows);
+        match key.first() {
+            Some(b's') => step(&mut self.sightings),
+            Some(b'h') => step(&mut self.hits),
+            _ => {}
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = vec![META_VERSION];
+        out.extend(self.epoch);
+        for n in [self.batch, self.last_seq, self.rows, self.sum, self.sightings, self.hits] {
+            out.extend(n.to_be_bytes());
+        }
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = Bytes(bytes);
+        (input.u8()? == META_VERSION).then_some(())?;
+        let meta = Self {
+            epoch: input.array()?,
+            batch: input.u64()?,
+            last_seq: input.u64()?,
+            rows: input.u64()?,
+            sum: input.u64()?,
+            sightings: input.u64()?,
+            hits: input.u64()?,
+        };
+        input.0.is_empty().then_some(meta)
+    }
+}
+
+fn row_sum(key: &[u8], value: &[u8]) -> u64 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(value);
+    u64::from(hasher.finalize())
+}
+
+fn bad_row(kind: Kind) -> Error {
+    Error::Index { what: format!("a {kind:?} row is damaged") }
+}
+
+fn letter(kind: Kind) -> u8 {
+    match kind {
+        Kind::Sighting => b's',
+        Kind::Hit => b'h',
+        Kind::Alert | Kind::Shed | Kind::Gone => b'o',
+    }
+}
+
+fn row_key(kind: Kind, name: &[u8]) -> Vec<u8> {
+    let mut key = vec![letter(kind)];
+    key.extend(name);
+    key
+}
+
+fn row_value(record: &Record) -> Vec<u8> {
+    let mut value = vec![record.kind.byte()];
+    value.extend(record.day.to_be_bytes());
+    value.push(class_byte(record.class));
+    value.extend(&record.body);
+    value
+}
+
+fn row_record(key: &[u8], value: &[u8]) -> Option<Record> {
+    let mut input = Bytes(value);
+    let kind = Kind::of(input.u8()?)?;
+    let (first, name) = key.split_first()?;
+    (*first == letter(kind)).then_some(())?;
+    let day = input.u32()?;
+    let class = class_of(input.u8()?)?;
+    Some(Record { kind, day, class, name: name.to_vec(), body: input.0.to_vec() })
+}
+
+fn plate_prefix(day: u32, class: RetentionClass) -> Vec<u8> {
+    let mut key = vec![b'p'];
+    key.extend(day.to_be_bytes());
+    key.push(class_byte(class));
+    key
+}

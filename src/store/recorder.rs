@@ -1,0 +1,318 @@
+//! The recorder: the one thread that writes sightings, hits and alerts.
+//!
+//! Entries come over a bounded queue (64) and are committed in groups: when 64 are waiting, or 50 ms after the first.
+//! What [`RecorderHandle::send`] took is durable once [`RecorderHandle::flush`] returns or a commit that counts it was
+//! announced, and not before. **A disk that is full or broken**: nothing is lost and nothing is said to be done that is
+//! not; the batch is tried again (after 100 ms, doubling to 5 s) while the queue fills, senders wait, and cameras drop
+//! frames, which is counted. It is said once when it begins and once when it is over; `health.store_faults` counts every try.
+//!
+//! After each commit the outbox is brought back within its bounds, acks that came in are written down, and the index is
+//! checkpointed when it is time. [`Recorder::stop`] (or dropping it) commits what was sent before, then ends; with a disk
+//! that does not recover it gives up after 5 s and says how many entries went with it.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::audit::Event;
+use super::error::Error;
+use super::writer::{Commit, Writer};
+use super::{Entry, Store};
+use crate::domain::RetentionClass;
+use crate::health::Health;
+use crate::shutdown::Shutdown;
+
+/// Entries that may wait; a sender waits when it is full.
+pub const QUEUE: usize = 64;
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
+/// How long acks wait for a batch to go with.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Called on the recorder's thread after every durable commit; must not block.
+pub type OnCommit = Box<dyn Fn(&Commit) + Send>;
+
+enum Message {
+    // Boxed: an entry is large, and the queue is allocated whole.
+    Entry(Box<Entry>),
+    Flush(SyncSender<()>),
+    Destroy(Destroy),
+    Stop,
+}
+
+struct Destroy {
+    day: u32,
+    class: RetentionClass,
+    done: SyncSender<Result<u64, Error>>,
+}
+
+/// Sends entries to the recorder; cheap to clone, one for each analysis thread.
+#[derive(Clone)]
+pub struct RecorderHandle {
+    queue: SyncSender<Message>,
+}
+
+impl RecorderHandle {
+    /// Hands an entry over; waits while the queue is full.
+    ///
+    /// # Errors
+    /// [`Error::RecorderStopped`]: the entry was not taken.
+    pub fn send(&self, entry: Entry) -> Result<(), Error> {
+        self.queue.send(Message::Entry(Box::new(entry))).map_err(|_| Error::RecorderStopped)
+    }
+
+    /// Returns when everything that this thread sent before is durable.
+    ///
+    /// # Errors
+    /// [`Error::FlushTimeout`] when it is not within `at_most` (it may be later), [`Error::RecorderStopped`].
+    pub fn flush(&self, at_most: Duration) -> Result<(), Error> {
+        let (done, wait) = sync_channel(1);
+        self.queue.send(Message::Flush(done)).map_err(|_| Error::RecorderStopped)?;
+        answer(&wait, at_most)
+    }
+
+    /// Destroys the key of a day and retention class: sightings, hits, pictures and outbox copies that it sealed are
+    /// deleted by that, and the audit log says how many rows. The centre is told of copies that it will not get.
+    /// Returns the number of rows; doing it again changes nothing.
+    ///
+    /// # Errors
+    /// I/O errors (do it again then), [`Error::FlushTimeout`], [`Error::RecorderStopped`].
+    pub fn destroy(&self, day: u32, class: RetentionClass, at_most: Duration) -> Result<u64, Error> {
+        let (done, wait) = sync_channel(1);
+        self.queue.send(Message::Destroy(Destroy { day, class, done })).map_err(|_| Error::RecorderStopped)?;
+        answer(&wait, at_most)?
+    }
+}
+
+/// Waits for what the recorder answers.
+fn answer<T>(wait: &Receiver<T>, at_most: Duration) -> Result<T, Error> {
+    wait.recv_timeout(at_most).map_err(|error| match error {
+        RecvTimeoutError::Timeout => {
+            Error::FlushTimeout { waited_ms: u64::try_from(at_most.as_millis()).unwrap_or(u64::MAX) }
+        }
+        RecvTimeoutError::Disconnected => Error::RecorderStopped,
+    })
+}
+
+/// The recorder's thread; ends it when dropped.
+pub struct Recorder {
+    handle: RecorderHandle,
+    stop: Shutdown,
+    thread: Option<JoinHandle<usize>>,
+}
+
+impl Recorder {
+    /// Starts the thread `recorder` on `store`.
+    ///
+    /// # Errors
+    /// [`Error::RecorderRunning`] when the store has one already; I/O errors when no thread can be made.
+    pub fn start(store: &Store, health: Arc<Health>, on_commit: OnCommit) -> Result<Self, Error> {
+        let (queue, inbox) = sync_channel(QUEUE);
+        let stop = Shutdown::new();
+        let writer = Writer::new(Arc::clone(&store.0))?;
+        let worker = Worker { store: store.clone(), writer, inbox, health, on_commit, stop: stop.clone(), lost: 0 };
+        let thread = std::thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || worker.run())
+            .map_err(Error::io("start the thread of", &store.0.dir))?;
+        Ok(Self { handle: RecorderHandle { queue }, stop, thread: Some(thread) })
+    }
+
+    /// A handle for a thread that sends.
+    #[must_use]
+    pub fn handle(&self) -> RecorderHandle {
+        self.handle.clone()
+    }
+
+    /// Commits what was sent before and ends; returns how many entries could not be stored (0 unless the disk failed).
+    #[must_use]
+    pub fn stop(mut self) -> usize {
+        self.finish()
+    }
+
+    fn finish(&mut self) -> usize {
+        let Some(thread) = self.thread.take() else { return 0 };
+        self.stop.trigger();
+        // Waits while the queue is full; the thread empties it, or gives up and closes it.
+        let _ = self.handle.queue.send(Message::Stop);
+        thread.join().unwrap_or_else(|_| {
+            tracing::error!("recorder thread panicked");
+            0
+        })
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+struct Worker {
+    store: Store,
+    writer: Writer,
+    inbox: Receiver<Message>,
+    health: Arc<Health>,
+    on_commit: OnCommit,
+    stop: Shutdown,
+    lost: usize,
+}
+
+/// How a commit that is tried again and again came out.
+enum Tried {
+    Done(Commit),
+    /// There was nothing to write.
+    Nothing,
+    /// The end came before the disk recovered.
+    GaveUp,
+}
+
+/// What was gathered for one commit.
+#[derive(Default)]
+struct Group {
+    entries: Vec<Entry>,
+    flushes: Vec<SyncSender<()>>,
+    destroy: Option<Destroy>,
+    stop: bool,
+}
+
+impl Worker {
+    fn run(mut self) -> usize {
+        loop {
+            let group = self.gather();
+            if !group.entries.is_empty() || self.writer.has_acked() {
+                self.commit(&group.entries);
+                self.shed();
+            }
+            for flush in group.flushes.iter().filter(|_| self.lost == 0) {
+                // Whoever asked may have stopped waiting.
+                let _ = flush.send(());
+            }
+            if let Some(Destroy { day, class, done }) = group.destroy {
+                let _ = done.send(self.writer.destroy(day, class));
+            }
+            self.writer.repair_index();
+            self.writer.checkpoint_if_due();
+            if group.stop || self.lost > 0 {
+                break;
+            }
+        }
+        self.writer.close();
+        self.lost
+    }
+
+    /// Waits for a first message, then gathers for the commit interval or until the group is full.
+    fn gather(&self) -> Group {
+        let settings = &self.store.0.settings;
+        let mut group = Group::default();
+        let mut wait = TICK;
+        let mut deadline = None;
+        while group.entries.len() < settings.commit_rows {
+            match self.inbox.recv_timeout(wait) {
+                Ok(Message::Entry(entry)) => group.entries.push(*entry),
+                Ok(Message::Flush(done)) => group.flushes.push(done),
+                Ok(Message::Destroy(destroy)) => group.destroy = Some(destroy),
+                Ok(Message::Stop) => group.stop = true,
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => {
+                    group.stop = true;
+                    break;
+                }
+            }
+            if group.stop {
+                // Other threads may have sent behind the stop.
+                self.inbox.try_iter().for_each(|message| match message {
+                    Message::Entry(entry) => group.entries.push(*entry),
+                    Message::Flush(done) => group.flushes.push(done),
+                    Message::Destroy(_) | Message::Stop => {}
+                });
+            }
+            if group.stop || group.destroy.is_some() || !group.flushes.is_empty() {
+                break;
+            }
+            let until =
+                *deadline.get_or_insert_with(|| Instant::now() + Duration::from_millis(settings.commit_interval_ms));
+            wait = until.saturating_duration_since(Instant::now());
+        }
+        group
+    }
+
+    fn commit(&mut self, entries: &[Entry]) {
+        let done = self.retry("commit", |writer| writer.prepare(entries));
+        match done {
+            Tried::Done(commit) => (self.on_commit)(&commit),
+            // Entries that leave no trace, as reads do where none are kept: done as well.
+            Tried::Nothing => (self.on_commit)(&Commit { entries: entries.len(), ..Commit::default() }),
+            Tried::GaveUp => {
+                self.lost += entries.len();
+                tracing::error!(entries = entries.len(), "entries lost: the disk did not recover before the end");
+            }
+        }
+    }
+
+    fn shed(&mut self) {
+        let mut copies = 0;
+        let done = self.retry("shed", |writer| {
+            let Some((prepared, alerts)) = writer.prepare_shed()? else { return Ok(None) };
+            copies = alerts;
+            Ok(Some(prepared))
+        });
+        if let Tried::Done(commit) = done {
+            self.health.shed.add(copies);
+            tracing::warn!(copies, "outbox full: copies shed, hits kept");
+            let details = [("copies", copies.to_string()), ("last_seq", commit.last_seq.to_string())];
+            self.store.0.say(Event::Shed, &details);
+            (self.on_commit)(&commit);
+        }
+    }
+
+    /// Prepares and commits until it is done; `None` when the end came first.
+    fn retry(
+        &mut self,
+        what: &str,
+        mut prepare: impl FnMut(&Writer) -> Result<Option<super::writer::Prepared>, Error>,
+    ) -> Tried {
+        let mut pause = FIRST_RETRY;
+        let mut failing = false;
+        let mut ready = None;
+        let mut give_up_at = None;
+        loop {
+            let tried = match ready.as_mut() {
+                Some(prepared) => self.writer.commit(prepared).map(Some),
+                None => match prepare(&self.writer) {
+                    Ok(None) => Ok(None),
+                    Ok(Some(prepared)) => self.writer.commit(ready.insert(prepared)).map(Some),
+                    Err(error) => Err(error),
+                },
+            };
+            match tried {
+                Ok(commit) => {
+                    if failing {
+                        tracing::info!(what, "store works again");
+                    }
+                    return commit.map_or(Tried::Nothing, Tried::Done);
+                }
+                Err(error) => {
+                    self.health.store_faults.inc();
+                    if !failing {
+                        tracing::error!(what, %error, "store failed, trying again; nothing is acknowledged meanwhile");
+                        failing = true;
+                    }
+                }
+            }
+            let stopping = self.stop.wait(pause);
+            let now = Instant::now();
+            if stopping {
+                if now >= *give_up_at.get_or_insert(now + GIVE_UP_AFTER) {
+                    return Tried::GaveUp;
+                }
+                // The stop flag ends every wait at once; without this the last tries would spin.
+                std::thread::sleep(FIRST_RETRY);
+            } else {
+                pause = (pause * 2).min(LAST_RETRY);
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What is sealed inside sighting and hit records: CBOR maps with integer keys, written down once, here.
+//!
+//! A row carries its version under key 0; a field that is absent is left out. The character lattice is not kept: texts
+//! with their probabilities are what a person or a query can use later. A golden file pins the bytes.
+
+use minicbor::{Decode, Encode};
+
+use super::error::Error;
+use crate::domain::alert::CandidateMark;
+use crate::domain::{
+    Alert, CameraId, Candidate, Class, ClockState, EventId, Lattice, ListId, PlateRead, PlateText, RuleId, Sighting,
+    TimeMs,
+};
+
+const ROW_VERSION: u8 = 1;
+
+/// A sighting as it lies in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct SightingRow {
+    #[n(0)]
+    version: u8,
+    #[n(1)]
+    id: EventId,
+    #[n(2)]
+    camera: CameraId,
+    #[n(3)]
+    camera_number: u16,
+    #[n(4)]
+    track: u32,
+    #[n(5)]
+    begin: TimeMs,
+    #[n(6)]
+    end: TimeMs,
+    #[n(7)]
+    clock: ClockState,
+    #[n(8)]
+    class: Class,
+    #[n(9)]
+    read: Option<ReadRow>,
+    #[n(10)]
+    rect: [u16; 4],
+    #[n(11)]
+    direction: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+struct ReadRow {
+    #[n(0)]
+    text: PlateText,
+    #[n(1)]
+    permille: u16,
+    #[n(2)]
+    characters: Vec<u16>,
+    #[n(3)]
+    candidates: Vec<CandidateMark>,
+    #[n(4)]
+    region: Option<String>,
+    #[n(5)]
+    frames: u16,
+}
+
+/// A hit as it lies in the store: the newest alert of it, and what alerts leave out.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct HitRow {
+    #[n(0)]
+    pub(super) version: u8,
+    #[n(1)]
+    pub(super) alert: Alert,
+    #[n(2)]
+    pub(super) list: Option<ListId>,
+    #[n(3)]
+    pub(super) rule: Option<RuleId>,
+    /// Probability that the plate is the entry's, ‰.
+    #[n(4)]
+    pub(super) match_permille: Option<u16>,
+    /// The list was past its freshness.
+    #[n(5)]
+    pub(super) stale: Option<bool>,
+    /// When it was stored first.
+    #[n(6)]
+    pub(super) first_at: TimeMs,
+    /// When it was stored last.
+    #[n(7)]
+    pub(super) stored_at: TimeMs,
+}
+
+/// A share of 0..1 in ‰.
+pub(super) fn permille(share: f32) -> u16 {
+    scaled(share, 1000.0)
+}
+
+/// A share of 0..1 in 65535ths.
+pub(super) fn share16(share: f32) -> u16 {
+    scaled(share, 65535.0)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=65535 before; NaN gives 0")]
+fn scaled(share: f32, full: f32) -> u16 {
+    (share.clamp(0.0, 1.0) * full).round() as u16
+}
+
+impl SightingRow {
+    pub(super) fn of(sighting: &Sighting) -> Self {
+        Self {
+            version: ROW_VERSION,
+            id: sighting.id,
+            camera: sighting.camera.clone(),
+            camera_number: sighting.camera_number,
+            track: sighting.track,
+            begin: sighting.begin,
+            end: sighting.end,
+            clock: sighting.clock,
+            class: sighting.class,
+            read: sighting.read.as_ref().map(ReadRow::of),
+            rect: sighting.rect.map(share16),
+            direction: sighting.direction,
+        }
+    }
+
+    fn into_sighting(self) -> Sighting {
+        Sighting {
+            id: self.id,
+            camera: self.camera,
+            camera_number: self.camera_number,
+            track: self.track,
+            begin: self.begin,
+            end: self.end,
+            clock: self.clock,
+            class: self.class,
+            read: self.read.map(ReadRow::into_read),
+            rect: self.rect.map(|v| f32::from(v) / 65535.0),
+            direction: self.direction,
+        }
+    }
+}
+
+impl ReadRow {
+    fn of(read: &PlateRead) -> Self {
+        let mark = |c: &Candidate| CandidateMark { text: c.text.clone(), permille: permille(c.confidence) };
+        Self {
+            text: read.text.clone(),
+            permille: permille(read.confidence),
+            characters: read.char_confidences.iter().map(|c| permille(*c)).collect(),
+            candidates: read.candidates.iter().take(10).map(mark).collect(),
+            region: read.region.clone(),
+            frames: read.frames,
+        }
+    }
+
+    fn into_read(self) -> PlateRead {
+        let share = |permille: u16| f32::from(permille) / 1000.0;
+        PlateRead {
+            text: self.text,
+            confidence: share(self.permille),
+            char_confidences: self.characters.into_iter().map(share).collect(),
+            candidates: self
+                .candidates
+                .into_iter()
+                .map(|c| Candidate { text: c.text, confidence: share(c.permille) })
+                .collect(),
+            lattice: Lattice::default(),
+            region: self.region,
+            frames: self.frames,
+        }
+    }
+}
+
+impl HitRow {
+    pub(super) const VERSION: u8 = ROW_VERSION;
+}
+
+/// The CBOR of a row.
+pub(super) fn encode(row: &impl Encode<()>) -> Vec<u8> {
+    let mut out = Vec::new();
+    // Writing to a vector has no way to fail.
+    let _ = minicbor::encode(row, &mut out);
+    out
+}
+
+/// A row from its CBOR.
+pub(super) fn decode<'b, T: Decode<'b, ()>>(what: &str, plain: &'b [u8]) -> Result<T, Error> {
+    minicbor::decode(plain).map_err(|source| Error::Decode { what: what.to_owned(), source })
+}
+
+/// The sighting in an opened record.
+pub(super) fn sighting(plain: &[u8]) -> Result<Sighting, Error> {
+    decode::<SightingRow>("sighting row", plain).map(SightingRow::into_sighting)
+}
+
+/// The plate in an opened sighting record.
+pub(super) fn plate_of(plain: &[u8]) -> Result<Option<PlateText>, Error> {
+    Ok(decode::<SightingRow>("sighting row", plain)?.read.map(|read| read.text))
+}

@@ -1,0 +1,222 @@
+//! Bytes that changed on the disk: found, said, and what is intact comes back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::domain::Severity;
+use crate::store::testkit::{hit_entry, id, open};
+use crate::store::writer::Writer;
+use crate::store::{Store, audit};
+
+const HITS: u64 = 12;
+
+/// A closed store with `HITS` hits, two a batch.
+fn filled(dir: &Path) {
+    let store = open(dir);
+    let mut writer = Writer::new(Arc::clone(&store.0)).unwrap();
+    for n in (1..=HITS).step_by(2) {
+        let entries = [hit_entry(n, Severity::Minor), hit_entry(n + 1, Severity::Info)];
+        let mut prepared = writer.prepare(&entries).unwrap().unwrap();
+        writer.commit(&mut prepared).unwrap();
+    }
+    writer.close();
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+}
+
+fn present(store: &Store) -> Vec<u64> {
+    (1..=HITS).filter(|n| !store.hits_of(id(*n)).unwrap().is_empty()).collect()
+}
+
+fn said(dir: &Path, event: &str) -> bool {
+    audit::read(dir).unwrap().iter().any(|record| record.event == event)
+}
+
+fn segment(dir: &Path) -> PathBuf {
+    dir.join("ledger/0000000001.seg")
+}
+
+#[test]
+fn a_flipped_byte_in_the_ledger_is_found_and_costs_nothing_while_the_index_stands() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, work) = (dir.path().join("whole"), dir.path().join("work"));
+    filled(&whole);
+    let epoch = open(&whole).epoch();
+    let len = fs::read(segment(&whole)).unwrap().len();
+    for at in (0..len).step_by(len / 37) {
+        copy(&whole, &work);
+        flip(&segment(&work), at);
+        let store = open(&work);
+        assert_eq!(present(&store).len() as u64, HITS, "byte {at}");
+        assert!(said(&work, "store.salvaged"), "byte {at}");
+        assert_ne!(store.epoch(), epoch, "byte {at}");
+        assert_eq!(store.outbox().depth().entries, HITS, "byte {at}: undelivered alerts go over");
+        let items = store.outbox().next(&std::collections::BTreeSet::new(), 99).unwrap();
+        assert!(items.iter().all(|item| item.seq <= HITS), "byte {at}");
+        drop(store);
+        assert!(work.join("aside").exists());
+        fs::remove_dir_all(&work).unwrap();
+    }
+}
+
+#[test]
+fn a_flipped_byte_in_the_ledger_without_an_index_costs_one_batch_at_most() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, work) = (dir.path().join("whole"), dir.path().join("work"));
+    filled(&whole);
+    let len = fs::read(segment(&whole)).unwrap().len();
+    for at in (0..len).step_by(len / 37) {
+        copy(&whole, &work);
+        fs::remove_dir_all(work.join("index")).unwrap();
+        flip(&segment(&work), at);
+        let store = open(&work);
+        let found = present(&store).len() as u64;
+        assert!((HITS - 2..=HITS).contains(&found), "byte {at}: {found} hits");
+        assert!(said(&work, "store.salvaged") || said(&work, "ledger.torn-end"), "byte {at}");
+        drop(store);
+        fs::remove_dir_all(&work).unwrap();
+    }
+}
+
+#[test]
+fn a_torn_end_is_cut_wherever_it_is_torn() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, work) = (dir.path().join("whole"), dir.path().join("work"));
+    filled(&whole);
+    let bytes = fs::read(segment(&whole)).unwrap();
+    let last = (116..bytes.len()).rfind(|at| bytes[*at..].starts_with(b"WPB1")).unwrap();
+    for len in (last..bytes.len()).step_by(97).chain([0, 1, 115, 116]) {
+        copy(&whole, &work);
+        fs::remove_dir_all(work.join("index")).unwrap();
+        fs::write(segment(&work), &bytes[..len]).unwrap();
+        let store = open(&work);
+        let wanted = if len >= last { HITS - 2 } else { 0 };
+        assert_eq!(present(&store).len() as u64, wanted, "cut at {len}");
+        assert!(!said(&work, "store.salvaged"), "cut at {len}");
+        drop(store);
+        assert_eq!(present(&open(&work)).len() as u64, wanted);
+        fs::remove_dir_all(&work).unwrap();
+    }
+}
+
+#[test]
+fn a_ledger_that_lost_what_the_index_has_is_no_torn_end() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    let bytes = fs::read(segment(dir.path())).unwrap();
+    fs::write(segment(dir.path()), &bytes[..bytes.len() - 9]).unwrap();
+    let store = open(dir.path());
+    assert_eq!(present(&store).len() as u64, HITS);
+    assert!(said(dir.path(), "store.salvaged"));
+}
+
+#[test]
+fn a_missing_ledger_is_salvaged_from_the_index() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    fs::remove_dir_all(dir.path().join("ledger")).unwrap();
+    assert_eq!(present(&open(dir.path())).len() as u64, HITS);
+    assert!(said(dir.path(), "store.salvaged"));
+    assert_eq!(present(&open(dir.path())).len() as u64, HITS);
+}
+
+#[test]
+fn a_flipped_byte_in_the_index_never_costs_a_hit() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, work) = (dir.path().join("whole"), dir.path().join("work"));
+    filled(&whole);
+    let db = fs::read(whole.join("index/db")).unwrap();
+    let used = db.iter().rposition(|b| *b != 0).unwrap();
+    let mut rebuilt = 0;
+    for at in (0..used).step_by((used / 60).max(1)) {
+        copy(&whole, &work);
+        flip(&work.join("index/db"), at);
+        let store = open(&work);
+        assert_eq!(present(&store).len() as u64, HITS, "byte {at}");
+        assert_eq!((store.counts().hits, store.outbox().depth().entries), (HITS, HITS), "byte {at}");
+        assert!(!said(&work, "store.salvaged"), "byte {at}: the ledger is sound");
+        rebuilt += u32::from(said(&work, "index.rebuilt"));
+        drop(store);
+        fs::remove_dir_all(&work).unwrap();
+    }
+    assert!(rebuilt > 0, "no flip was ever noticed");
+}
+
+#[test]
+fn an_index_that_killed_the_process_is_not_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    fs::write(dir.path().join("index.opening"), []).unwrap();
+    assert_eq!(present(&open(dir.path())).len() as u64, HITS);
+    assert!(said(dir.path(), "index.rebuilt"));
+    assert!(!dir.path().join("index.opening").exists());
+}
+
+#[test]
+fn an_index_that_fails_while_running_is_rebuilt_by_the_recorder() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    let store = open(dir.path());
+    store.0.distrust_index();
+    let mut writer = Writer::new(Arc::clone(&store.0)).unwrap();
+    writer.repair_index();
+    assert_eq!(present(&store).len() as u64, HITS);
+    assert!(said(dir.path(), "index.rebuilt"));
+    writer.close();
+}
+
+#[test]
+fn a_salvage_that_was_interrupted_is_finished_or_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    // Broken off while the new ledger was written: the old one still counts.
+    fs::create_dir(dir.path().join("ledger.new")).unwrap();
+    assert_eq!(present(&open(dir.path())).len() as u64, HITS);
+    assert!(!dir.path().join("ledger.new").exists());
+    // Broken off between the two renames: the new one counts.
+    fs::rename(dir.path().join("ledger"), dir.path().join("ledger.new")).unwrap();
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    assert_eq!(present(&open(dir.path())).len() as u64, HITS);
+    assert!(!said(dir.path(), "store.salvaged"));
+}
+
+#[test]
+fn a_damaged_key_file_costs_what_it_sealed_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    let day = crate::store::testkit::START.day();
+    flip(&dir.path().join(format!("keys/{day}-2.key")), 30);
+    let store = open(dir.path());
+    let mut writer = Writer::new(Arc::clone(&store.0)).unwrap();
+    let mut prepared = writer.prepare(&[hit_entry(50, Severity::Minor)]).unwrap().unwrap();
+    writer.commit(&mut prepared).unwrap();
+    assert_eq!(store.hits_of(id(50)).unwrap().len(), 1);
+    assert_eq!(store.hits_of(id(2)).unwrap().len(), 1);
+    assert!(store.hits_of(id(1)).is_err());
+    // Copies that do not open do not hold up the others: they are told as shed.
+    let items = store.outbox().next(&std::collections::BTreeSet::new(), 99).unwrap();
+    assert_eq!(items.len() as u64, HITS / 2 + 1);
+    let (mut shed, alerts) = writer.prepare_shed().unwrap().unwrap();
+    assert_eq!(alerts, HITS / 2);
+    writer.commit(&mut shed).unwrap();
+    assert!(writer.prepare_shed().unwrap().is_none());
+    writer.close();
+}

@@ -1,0 +1,151 @@
+//! A disk that fails: no false acknowledgement, no panic, nothing lost that was acknowledged.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::domain::Severity;
+use crate::health::Health;
+use crate::store::disk::faulty::{Fault, FaultyDisk};
+use crate::store::testkit::{hit_entry, id, open, open_on, settings, with_pictures};
+use crate::store::writer::Writer;
+use crate::store::{Error, Recorder, Settings, Store};
+
+/// Commits hits 1..=3, one a batch, trying each up to three times; returns those that were acknowledged.
+fn commit_three(store: &Store) -> Result<Vec<u64>, Error> {
+    let mut writer = Writer::new(Arc::clone(&store.0))?;
+    let mut done = Vec::new();
+    for n in 1..=3 {
+        let entry = [with_pictures(hit_entry(n, Severity::Serious), 100)];
+        let mut ready = None;
+        for _ in 0..3 {
+            if ready.is_none() {
+                ready = writer.prepare(&entry).unwrap_or(None);
+            }
+            if ready.as_mut().is_some_and(|prepared| writer.commit(prepared).is_ok()) {
+                done.push(n);
+                break;
+            }
+        }
+    }
+    writer.close();
+    Ok(done)
+}
+
+fn check(dir: &std::path::Path, acked: &[u64], what: &str) {
+    let store = open(dir);
+    let mut seqs = BTreeSet::new();
+    for n in acked {
+        let hits = store.hits_of(id(*n)).unwrap();
+        assert_eq!(hits.len(), 1, "{what}: hit {n} was acknowledged");
+        assert!(seqs.insert(hits[0].alert.seq), "{what}: a seq came twice");
+        let pictures = store.pictures(id(*n)).unwrap().unwrap();
+        assert_eq!((pictures.crop.len(), pictures.scene.len()), (100, 400), "{what}: pictures of hit {n}");
+    }
+    assert!(store.outbox().depth().entries >= acked.len() as u64, "{what}");
+    // And it works on, with numbers that were never used.
+    let mut writer = Writer::new(Arc::clone(&store.0)).unwrap();
+    let mut prepared = writer.prepare(&[hit_entry(77, Severity::Info)]).unwrap().unwrap();
+    let commit = writer.commit(&mut prepared).unwrap();
+    assert!(seqs.iter().all(|seq| *seq < commit.last_seq), "{what}");
+}
+
+#[test]
+fn every_single_fault_is_survived() {
+    for fault in [Fault::Full, Fault::Io, Fault::Short, Fault::Late] {
+        for n in 1..=60 {
+            let dir = tempfile::tempdir().unwrap();
+            let disk = FaultyDisk::default();
+            disk.plan(n, 1, fault);
+            let what = format!("{fault:?} at call {n}");
+            let opened = open_on(Arc::new(disk.clone()), dir.path(), settings());
+            let acked = match opened {
+                Ok(store) => commit_three(&store).unwrap(),
+                Err(error) => {
+                    assert!(matches!(error, Error::Io { .. }), "{what}: {error}");
+                    Vec::new()
+                }
+            };
+            disk.heal();
+            disk.power_cut();
+            check(dir.path(), &acked, &what);
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_stays_broken_acknowledges_nothing_and_loses_nothing_before() {
+    for fault in [Fault::Full, Fault::Io, Fault::Short, Fault::Late] {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::default();
+        let store = open_on(Arc::new(disk.clone()), dir.path(), settings()).unwrap();
+        let acked = commit_three(&store).unwrap();
+        assert_eq!(acked, [1, 2, 3]);
+        let mut writer = Writer::new(Arc::clone(&store.0)).unwrap();
+        disk.plan(1, u64::MAX, fault);
+        let mut prepared = writer.prepare(&[hit_entry(9, Severity::Info)]).unwrap_or(None);
+        for _ in 0..5 {
+            assert!(prepared.as_mut().is_none_or(|prepared| writer.commit(prepared).is_err()));
+        }
+        drop((writer, store));
+        disk.heal();
+        disk.power_cut();
+        check(dir.path(), &acked, "broken for good");
+    }
+}
+
+#[test]
+fn the_recorder_waits_for_the_disk_and_then_commits_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let store = open_on(Arc::new(disk.clone()), dir.path(), settings()).unwrap();
+    let health = Health::new();
+    let done = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&done);
+    let on_commit = Box::new(move |commit: &crate::store::Commit| {
+        counter.fetch_add(commit.entries, Ordering::SeqCst);
+    });
+    let recorder = Recorder::start(&store, Arc::clone(&health), on_commit).unwrap();
+    disk.plan(1, u64::MAX, Fault::Full);
+    recorder.handle().send(hit_entry(1, Severity::Info)).unwrap();
+    assert!(matches!(recorder.handle().flush(Duration::from_millis(300)), Err(Error::FlushTimeout { .. })));
+    assert_eq!(done.load(Ordering::SeqCst), 0);
+    assert!(health.store_faults.get() > 0);
+    disk.heal();
+    recorder.handle().flush(Duration::from_secs(60)).unwrap();
+    assert_eq!(done.load(Ordering::SeqCst), 1);
+    assert_eq!(recorder.stop(), 0);
+    assert_eq!(store.counts().hits, 1);
+}
+
+#[test]
+fn a_recorder_that_cannot_store_says_how_many_went_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let store = open_on(Arc::new(disk.clone()), dir.path(), settings()).unwrap();
+    let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+    disk.plan(1, u64::MAX, Fault::Io);
+    recorder.handle().send(hit_entry(1, Severity::Info)).unwrap();
+    assert_eq!(recorder.stop(), 1);
+}
+
+#[test]
+fn below_the_reserve_nothing_is_appended() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let roomy = Settings { reserve_bytes: 1 << 20, ..settings() };
+    let store = open_on(Arc::new(disk.clone()), dir.path(), roomy.clone()).unwrap();
+    let mut writer = Writer::new(Arc::clone(&store.0)).unwrap();
+    let mut prepared = writer.prepare(&[hit_entry(1, Severity::Info)]).unwrap().unwrap();
+    disk.set_free(Some(1 << 20));
+    let error = writer.commit(&mut prepared).unwrap_err();
+    assert!(error.is_full() && error.to_string().starts_with("no space: 1048576 bytes free on"), "{error}");
+    disk.set_free(None);
+    writer.commit(&mut prepared).unwrap();
+    drop((writer, store));
+
+    disk.set_free(Some(4096));
+    let error = open_on(Arc::new(disk), dir.path(), roomy).unwrap_err().to_string();
+    assert!(error.contains("4096 bytes free") && error.contains("need 8388608"), "{error}");
+}

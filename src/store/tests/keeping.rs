@@ -1,0 +1,190 @@
+//! What is committed is there again; what is deleted is gone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::domain::{EventId, Pictures, PlateText, RetentionClass, Severity, Stage, TimeMs};
+use crate::health::Health;
+use crate::store::disk::RealDisk;
+use crate::store::testkit::{START, clock, event, hit_entry, id, list_hit, open, open_on, settings, with_pictures};
+use crate::store::{Entry, Recorder, Settings, Store, StoreKey, audit};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn record(store: &Store, entries: impl IntoIterator<Item = Entry>) {
+    let recorder = Recorder::start(store, Health::new(), Box::new(|_| ())).unwrap();
+    entries.into_iter().for_each(|entry| recorder.handle().send(entry).unwrap());
+    assert_eq!(recorder.stop(), 0);
+}
+
+fn events(store: &Store) -> Vec<String> {
+    audit::read(store.dir()).unwrap().into_iter().map(|r| r.event).collect()
+}
+
+#[test]
+fn a_committed_hit_is_found_again_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let entry = with_pictures(hit_entry(5, Severity::Serious), 900);
+    record(&open(dir.path()), [entry.clone()]);
+
+    let store = open(dir.path());
+    let sighting = store.sighting(id(5)).unwrap().unwrap();
+    assert_eq!(sighting.camera, entry.event.sighting.camera);
+    assert_eq!(sighting.read.as_ref().unwrap().candidates.len(), 5);
+    let hits = store.recent_hits(10).unwrap();
+    assert_eq!(hits.len(), 1);
+    assert_eq!((hits[0].alert.seq, hits[0].alert.epoch), (1, store.epoch()));
+    assert_eq!(hits[0].list.as_ref().unwrap().as_str(), "wanted");
+    assert!(store.pictures(id(5)).unwrap() == entry.event.pictures);
+    assert_eq!(store.outbox().depth().entries, 1);
+    assert_eq!((store.counts().hits, store.counts().sightings), (1, 1));
+    assert_eq!(events(&store), ["store.started", "store.committed", "store.stopped", "store.started"]);
+}
+
+#[test]
+fn the_newest_of_a_sighting_replaces_what_was_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let end = Entry { event: event(5, Stage::End, Some("XY99ZZ")), hits: Vec::new() };
+    record(&store, [hit_entry(5, Severity::Minor), end]);
+    assert_eq!(store.counts().sightings, 1);
+    let plate =
+        |text: &str| store.by_plate(&PlateText::from_raw(text).unwrap(), START, TimeMs(START.0 + 1), 9).unwrap();
+    assert_eq!(plate("XY99ZZ").len(), 1);
+    assert_eq!(plate("AB123CD").len(), 0);
+    let hits = store.hits_of(id(5)).unwrap();
+    assert_eq!((hits.len(), hits[0].alert.stage), (1, Stage::End));
+    // New and End both go to the centre.
+    assert_eq!(store.outbox().depth().entries, 2);
+}
+
+#[test]
+fn reads_without_a_hit_are_kept_only_where_they_may_be() {
+    for (hours, kept) in [(24, 1), (0, 0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let store =
+            open_on(Arc::new(RealDisk), dir.path(), Settings { reads_kept_hours: hours, ..settings() }).unwrap();
+        let entry = |stage| with_pictures(Entry { event: event(7, stage, Some("AB123CD")), hits: Vec::new() }, 50);
+        record(&store, [entry(Stage::New), entry(Stage::End), hit_entry(8, Severity::Info)]);
+        assert_eq!(store.counts().sightings, kept + 1);
+        let scene = store.pictures(id(7)).unwrap().map(|p| (p.crop.len(), p.scene.len()));
+        assert_eq!(scene, (kept == 1).then_some((50, 0)), "a mere read keeps its crop, not the street around it");
+    }
+}
+
+#[test]
+fn pictures_that_came_before_the_hit_are_kept_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let first = with_pictures(Entry { event: event(5, Stage::New, Some("AB123CD")), hits: Vec::new() }, 30);
+    let mut matched = Entry { event: event(5, Stage::Update, Some("AB123CD")), hits: Vec::new() };
+    matched.hits = vec![list_hit(&matched.event, 1, Severity::Info)];
+    let mut risen = Entry { event: event(5, Stage::Update, Some("AB123CD")), hits: Vec::new() };
+    risen.hits = vec![list_hit(&risen.event, 2, Severity::Critical)];
+    let pictures = first.event.pictures.clone();
+    record(&store, [first, matched, risen]);
+    assert!(store.pictures(id(5)).unwrap() == pictures);
+    let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+    // They were sealed anew under the higher class, so they outlive the lower one.
+    recorder.handle().destroy(START.day(), RetentionClass::Info, MINUTE).unwrap();
+    assert!(store.pictures(id(5)).unwrap() == pictures);
+    assert_eq!(store.hits_of(id(5)).unwrap().len(), 1);
+}
+
+#[test]
+fn a_commit_is_announced_after_it_is_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let seen = Arc::new(AtomicUsize::new(0));
+    let (counter, reader) = (Arc::clone(&seen), store.clone());
+    let on_commit = Box::new(move |commit: &crate::store::Commit| {
+        let before = counter.fetch_add(commit.entries, Ordering::SeqCst);
+        assert_eq!(reader.counts().hits, (before + commit.entries) as u64);
+    });
+    let recorder = Recorder::start(&store, Health::new(), on_commit).unwrap();
+    for n in 1..=200 {
+        recorder.handle().send(hit_entry(n, Severity::Info)).unwrap();
+    }
+    recorder.handle().flush(MINUTE).unwrap();
+    assert_eq!(seen.load(Ordering::SeqCst), 200);
+    assert!(matches!(
+        Recorder::start(&store, Health::new(), Box::new(|_| ())),
+        Err(crate::store::Error::RecorderRunning)
+    ));
+    drop(recorder);
+    Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+}
+
+#[test]
+fn recent_hits_come_newest_first_and_plates_are_found_by_day() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    record(&store, (1..=30).map(|n| hit_entry(n, Severity::Info)));
+    let ids: Vec<EventId> = store.recent_hits(3).unwrap().into_iter().map(|hit| hit.alert.id).collect();
+    assert_eq!(ids, [id(30), id(29), id(28)]);
+    let plate = PlateText::from_raw("AB123CD").unwrap();
+    assert_eq!(store.by_plate(&plate, START, START, 5).unwrap().len(), 5);
+    assert_eq!(store.by_plate(&plate, TimeMs(0), TimeMs(START.0 - 86_400_000), 5).unwrap().len(), 0);
+    assert_eq!(store.recent_sightings(100).unwrap().len(), 30);
+}
+
+#[test]
+fn destroying_a_key_deletes_what_it_sealed_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    record(
+        &store,
+        [with_pictures(hit_entry(1, Severity::Info), 40), with_pictures(hit_entry(2, Severity::Serious), 40)],
+    );
+    let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+    let rows = recorder.handle().destroy(START.day(), RetentionClass::Info, MINUTE).unwrap();
+    assert!(rows >= 3, "sighting, hit and plate index, not {rows}");
+    let check = |store: &Store| {
+        assert!(store.sighting(id(1)).unwrap().is_none());
+        assert!(store.pictures(id(1)).unwrap().is_none());
+        assert_eq!(store.hits_of(id(1)).unwrap().len(), 0);
+        assert!(store.pictures(id(2)).unwrap().unwrap() != Pictures::default());
+        assert_eq!((store.counts().hits, store.counts().sightings), (1, 1));
+    };
+    check(&store);
+    assert_eq!(recorder.stop(), 0);
+    assert!(events(&store).contains(&"key.destroyed".to_owned()));
+    drop(store);
+    // Not even a rebuild from the ledger brings it back.
+    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+    check(&open(dir.path()));
+    let raw = std::fs::read_dir(dir.path().join("evidence").join(START.day().to_string())).unwrap().count();
+    assert_eq!(raw, 2);
+}
+
+#[test]
+fn nothing_on_disk_shows_a_plate() {
+    fn files(dir: &std::path::Path, out: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { files(&path, out) } else { out.push(path) }
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    record(&open(dir.path()), [hit_entry(1, Severity::Info)]);
+    let mut found = Vec::new();
+    files(dir.path(), &mut found);
+    assert!(found.len() > 6);
+    for path in found {
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!bytes.windows(7).any(|w| w == b"AB123CD"), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_store_refuses_another_key_and_a_second_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let again = Store::open(dir.path(), StoreKey::from_bytes([9; 32]), settings(), clock().1);
+    assert!(matches!(again, Err(crate::store::Error::Locked { .. })));
+    drop(store);
+    let wrong = Store::open(dir.path(), StoreKey::from_bytes([8; 32]), settings(), clock().1);
+    assert!(matches!(wrong, Err(crate::store::Error::WrongKey { .. })));
+    open(dir.path());
+}

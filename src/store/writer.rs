@@ -1,0 +1,381 @@
+//! One commit: from entries to a ledger batch, its pictures, index rows and outbox entries.
+//!
+//! [`Writer::prepare`] draws up everything and changes nothing; [`Writer::commit`] makes it durable in this order:
+//! pictures (one sync), ledger (one sync), then the index and the outbox, which follow from the ledger. When it returns
+//! `Ok`, the batch survives a power cut; when it returns an error, nothing of it counts and the same `Prepared` may be
+//! tried again, with the same numbers. Only the recorder's thread owns a writer.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::alerting::{self, OpenTrack, OpenTracks, Stamp};
+use super::audit::Event;
+use super::error::Error;
+use super::evidence::{self, Sealed};
+use super::ledger::Ledger;
+use super::outbox::ShedPlan;
+use super::record::{Kind, OutboxName, Reason, Record, hit_name, rank, severity_of};
+use super::row::{self, HitRow, SightingRow};
+use super::segment::Batch;
+use super::{Entry, Inner};
+use crate::domain::alert::SHED_VERSION;
+use crate::domain::{Alert, EventId, HitCause, Pictures, RetentionClass, Shed, Stage, TimeMs};
+
+/// The index is made durable after this much ledger, or after this much time, whichever comes first.
+const CHECKPOINT_BYTES: u64 = 4 << 20;
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+
+/// What a durable commit was, for whoever listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Commit {
+    /// Entries handed to the recorder that this commit made durable.
+    pub entries: usize,
+    /// Alerts among what was written (shed notices included).
+    pub alerts: u64,
+    /// Newest seq given out so far.
+    pub last_seq: u64,
+}
+
+/// The writing half of a store.
+pub(super) struct Writer {
+    store: Arc<Inner>,
+    ledger: Ledger,
+    open: OpenTracks,
+    alerts_since: u64,
+    bytes_since: u64,
+    checkpoint_at: Duration,
+    dirty: bool,
+}
+
+/// A commit that is drawn up and not done.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) batch: Batch,
+    files: Vec<Sealed>,
+    open: HashMap<EventId, Option<OpenTrack>>,
+    commit: Commit,
+    now: TimeMs,
+}
+
+/// A batch while it is drawn up.
+struct Draft<'a> {
+    writer: &'a Writer,
+    now: TimeMs,
+    seq: u64,
+    records: Vec<Record>,
+    files: Vec<Sealed>,
+    open: HashMap<EventId, Option<OpenTrack>>,
+}
+
+impl Writer {
+    /// Takes the ledger out of the store: there is one writer.
+    pub(super) fn new(store: Arc<Inner>) -> Result<Self, Error> {
+        let ledger = store.ledger.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let ledger = ledger.ok_or(Error::RecorderRunning)?;
+        let checkpoint_at = store.clock.monotonic() + CHECKPOINT_EVERY;
+        Ok(Self {
+            store,
+            ledger,
+            open: OpenTracks::default(),
+            alerts_since: 0,
+            bytes_since: 0,
+            checkpoint_at,
+            dirty: false,
+        })
+    }
+
+    fn draft(&self) -> Draft<'_> {
+        Draft {
+            writer: self,
+            now: self.store.clock.utc(),
+            seq: self.ledger.end().last_seq,
+            records: Vec::new(),
+            files: Vec::new(),
+            open: HashMap::new(),
+        }
+    }
+
+    /// Draws up the commit of `entries`, with whatever acks wait to be written; `None` when there is nothing to write.
+    ///
+    /// # Errors
+    /// When a key file cannot be made or a picture cannot be read back; nothing has changed then.
+    pub(super) fn prepare(&self, entries: &[Entry]) -> Result<Option<Prepared>, Error> {
+        let mut draft = self.draft();
+        for entry in entries {
+            draft.entry(entry)?;
+        }
+        let acked = self.store.order().take_acked();
+        if !acked.is_empty() {
+            draft.records.push(Record::gone(Reason::Acked, &acked));
+        }
+        Ok(draft.finish(entries.len()))
+    }
+
+    /// Draws up what keeps the outbox within its bounds.
+    ///
+    /// # Errors
+    /// As [`Writer::prepare`].
+    pub(super) fn prepare_shed(&self) -> Result<Option<(Prepared, u64)>, Error> {
+        let settings = &self.store.settings;
+        let plan = self.store.order().plan_shed(settings.outbox_max_entries, settings.outbox_max_bytes);
+        let Some(plan) = plan else { return Ok(None) };
+        let mut draft = self.draft();
+        draft.shed(&plan)?;
+        Ok(draft.finish(0).map(|prepared| (prepared, plan.alerts)))
+    }
+
+    /// Makes a prepared batch durable.
+    ///
+    /// # Errors
+    /// I/O errors and a full disk: nothing of the batch counts, and it may be tried again.
+    pub(super) fn commit(&mut self, prepared: &mut Prepared) -> Result<Commit, Error> {
+        let store = Arc::clone(&self.store);
+        evidence::write(&*store.disk, &store.evidence_dir(), &prepared.files)?;
+        let written = self.ledger.append(&prepared.batch, prepared.now)?;
+        // From here on the batch is committed: nothing below may make it look as if it were not.
+        self.dirty = true;
+        self.bytes_since += written;
+        self.alerts_since += prepared.commit.alerts;
+        self.open.update(std::mem::take(&mut prepared.open));
+        let applied = store.index().apply(&prepared.batch);
+        store.order().follow(&prepared.batch);
+        if let Err(error) = applied {
+            tracing::error!(%error, "index failed after a commit");
+            store.distrust_index();
+        }
+        self.repair_index();
+        Ok(prepared.commit)
+    }
+
+    /// Rebuilds the index when it is not trusted any more; a failure is told and tried again later.
+    pub(super) fn repair_index(&mut self) {
+        if self.store.index_is_distrusted()
+            && let Err(error) = self.store.rebuild_index("it failed while running")
+        {
+            tracing::error!(%error, "index cannot be rebuilt yet");
+        }
+    }
+
+    /// Whether acks wait to be written.
+    pub(super) fn has_acked(&self) -> bool {
+        self.store.order().has_acked()
+    }
+
+    /// Makes the index durable when it is time; a failure costs a longer replay and nothing else.
+    pub(super) fn checkpoint_if_due(&mut self) {
+        let now = self.store.clock.monotonic();
+        if self.dirty && (self.bytes_since >= CHECKPOINT_BYTES || now >= self.checkpoint_at) {
+            self.checkpoint();
+        }
+    }
+
+    /// Makes the index durable, and says in the audit log what was committed since the last time.
+    pub(super) fn checkpoint(&mut self) {
+        self.checkpoint_at = self.store.clock.monotonic() + CHECKPOINT_EVERY;
+        self.bytes_since = 0;
+        self.dirty = false;
+        if let Err(error) = self.store.index().checkpoint() {
+            tracing::error!(%error, "index cannot be made durable");
+            self.store.distrust_index();
+        }
+        if self.alerts_since > 0 {
+            let details =
+                [("alerts", self.alerts_since.to_string()), ("last_seq", self.ledger.end().last_seq.to_string())];
+            self.store.say(Event::Committed, &details);
+            self.alerts_since = 0;
+        }
+    }
+
+    /// Deletes what the key of (day, class) sealed, by destroying the key; returns how many index rows went.
+    ///
+    /// Copies that the centre does not have yet are shed first, so that it is told.
+    ///
+    /// # Errors
+    /// I/O errors; do it again then.
+    pub(super) fn destroy(&mut self, day: u32, class: RetentionClass) -> Result<u64, Error> {
+        let store = Arc::clone(&self.store);
+        store.index().each(&mut |record| {
+            if record.kind == Kind::Alert && (record.day, record.class) == (day, class) {
+                store.order().condemn_name(&record.name);
+            }
+            Ok(())
+        })?;
+        if let Some((mut prepared, _)) = self.prepare_shed()? {
+            self.commit(&mut prepared)?;
+        }
+        store.keys.destroy(day, class)?;
+        let rows = store.index().forget(day, class).inspect_err(|error| store.judge_index(error))?;
+        let files = evidence::remove(&*store.disk, &store.evidence_dir(), (day, class))?;
+        self.dirty = true;
+        self.checkpoint();
+        let details = [
+            ("day", day.to_string()),
+            ("class", format!("{class:?}").to_lowercase()),
+            ("rows", rows.to_string()),
+            ("files", files.to_string()),
+        ];
+        store.say(Event::KeyDestroyed, &details);
+        Ok(rows)
+    }
+
+    /// Gives the ledger back, in good order.
+    pub(super) fn close(mut self) {
+        self.checkpoint();
+        self.store.say(Event::Stopped, &[]);
+        let Self { store, ledger, .. } = self;
+        *store.ledger.lock().unwrap_or_else(PoisonError::into_inner) = Some(ledger);
+    }
+}
+
+impl Draft<'_> {
+    fn finish(self, entries: usize) -> Option<Prepared> {
+        if self.records.is_empty() {
+            return None;
+        }
+        let end = self.writer.ledger.end();
+        Some(Prepared {
+            commit: Commit { entries, alerts: self.seq - end.last_seq, last_seq: self.seq },
+            batch: Batch { number: end.batch + 1, last_seq: self.seq, records: self.records },
+            files: self.files,
+            open: self.open,
+            now: self.now,
+        })
+    }
+
+    fn track(&self, id: EventId) -> OpenTrack {
+        match self.open.get(&id) {
+            Some(track) => track.clone().unwrap_or_default(),
+            None => self.writer.open.get(id).cloned().unwrap_or_default(),
+        }
+    }
+
+    fn entry(&mut self, entry: &Entry) -> Result<(), Error> {
+        let event = &entry.event;
+        let sighting = &event.sighting;
+        let mut track = self.track(sighting.id);
+        track.crop = alerting::crop_digest(event, &track);
+        let drafts = alerting::drafts(event, &entry.hits, &mut track);
+        let over = event.stage == Stage::End;
+        let hit = !track.causes.is_empty();
+        let kept = hit || (over && self.writer.store.settings.reads_kept_hours > 0);
+        let pictures = event.pictures.clone().map(Arc::new).or_else(|| track.pending.take());
+        if kept {
+            let class = track.class();
+            let key = self.key_for(sighting.begin.day(), class)?;
+            self.pictures(sighting.id, key, pictures, &mut track)?;
+            let plain = row::encode(&SightingRow::of(sighting));
+            self.seal(Kind::Sighting, key, sighting.id.0.to_vec(), &plain)?;
+        } else {
+            track.pending = pictures;
+        }
+        for draft in &drafts {
+            let first_at = *track.first_at.get_or_insert(self.now);
+            self.alert(entry, draft, track.crop, first_at)?;
+        }
+        self.open.insert(sighting.id, (!over).then_some(track));
+        Ok(())
+    }
+
+    /// Day and class to seal with: the day of the sighting, or today when that day has been deleted already (as a day
+    /// told by a clock that was not set may have been).
+    fn key_for(&self, day: u32, class: RetentionClass) -> Result<(u32, RetentionClass), Error> {
+        match self.writer.store.keys.for_writing(day, class) {
+            Ok(_) => Ok((day, class)),
+            Err(Error::KeyDestroyed { .. }) => Ok((self.now.day(), class)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Pictures of a sighting that is stored; a hit keeps the scene too, a mere read its crop alone.
+    fn pictures(
+        &mut self,
+        id: EventId,
+        key: (u32, RetentionClass),
+        pictures: Option<Arc<Pictures>>,
+        track: &mut OpenTrack,
+    ) -> Result<(), Error> {
+        let store = &self.writer.store;
+        let risen = track.pictures_class.is_some_and(|class| class != key.1);
+        let mut pictures = match pictures {
+            Some(pictures) => pictures.as_ref().clone(),
+            // They lie under the key of a class that is deleted earlier: seal them anew.
+            None if risen => evidence::read(&store.evidence_dir(), &store.keys, id, key.0)?,
+            None => return Ok(()),
+        };
+        if key.1 == RetentionClass::Read {
+            pictures.scene.clear();
+        }
+        self.files.extend(evidence::seal(&store.evidence_dir(), &store.keys, id, key.0, key, &pictures)?);
+        track.pictures_class = Some(key.1);
+        Ok(())
+    }
+
+    fn alert(
+        &mut self,
+        entry: &Entry,
+        draft: &alerting::Draft,
+        crop: Option<[u8; 16]>,
+        first_at: TimeMs,
+    ) -> Result<(), Error> {
+        let store = &self.writer.store;
+        let sighting = &entry.event.sighting;
+        let severity = draft.cause.severity();
+        let key = self.key_for(sighting.begin.day(), severity.into())?;
+        self.seq += 1;
+        let stamp = Stamp { epoch: store.epoch, state: store.settings.state };
+        let alert = alerting::alert(stamp, self.seq, draft, sighting, entry.event.cause_at, crop);
+        let name = OutboxName { rank: rank(severity), seq: self.seq, stored_at: self.now }.bytes();
+        self.seal(Kind::Alert, key, name, &row::encode(&alert))?;
+        let plain = row::encode(&self.hit_row(draft, alert, first_at));
+        self.seal(Kind::Hit, key, hit_name(sighting.id, draft.cause.key()), &plain)
+    }
+
+    fn hit_row(&self, draft: &alerting::Draft, alert: Alert, first_at: TimeMs) -> HitRow {
+        let mut row = HitRow {
+            version: HitRow::VERSION,
+            alert,
+            list: None,
+            rule: None,
+            match_permille: None,
+            stale: None,
+            first_at,
+            stored_at: self.now,
+        };
+        match &draft.cause {
+            HitCause::List(m) => {
+                row.list = Some(m.list.clone());
+                row.match_permille = Some(row::permille(m.confidence));
+                row.stale = Some(m.stale);
+            }
+            HitCause::Rule { rule, .. } => row.rule = Some(rule.clone()),
+        }
+        row
+    }
+
+    fn shed(&mut self, plan: &ShedPlan) -> Result<(), Error> {
+        self.records.push(Record::gone(Reason::Shed, &plan.gone));
+        for (first, last, rank) in &plan.runs {
+            let severity = severity_of(*rank);
+            self.seq += 1;
+            let shed = Shed {
+                version: SHED_VERSION,
+                epoch: self.writer.store.epoch,
+                seq: self.seq,
+                first: *first,
+                last: *last,
+                severity,
+                time: self.now,
+            };
+            let key = self.key_for(self.now.day(), severity.into())?;
+            let name = OutboxName { rank: *rank, seq: self.seq, stored_at: self.now }.bytes();
+            self.seal(Kind::Shed, key, name, &row::encode(&shed))?;
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self, kind: Kind, key: (u32, RetentionClass), name: Vec<u8>, plain: &[u8]) -> Result<(), Error> {
+        self.records.push(Record::seal(&self.writer.store.keys, kind, key, name, plain)?);
+        Ok(())
+    }
+}
