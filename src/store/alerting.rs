@@ -1,9 +1,8 @@
-//! From a sighting event and its hits to alerts: stages, severity, what goes to which retention class.
+//! From a hit to its alert, and what must be remembered of a track until it is over.
 //!
-//! For each cause (list entry or rule) of a sighting the centre hears exactly one `New`, then `Update`s, then exactly
-//! one `End`. A cause that matches for the first time when the track ends gets both. `End` is sent for every cause that
-//! was alerted, also when the last read no longer matches it. What is known of tracks under way is held in memory for at
-//! most [`MAX_OPEN`] tracks; after a restart tracks begin anew anyway.
+//! Stages come with the hits: who matches knows what was told. What is remembered of at most [`MAX_OPEN`] tracks under
+//! way: how severe they became, the digest of their newest crop, and pictures of those that are not stored yet. After a
+//! restart tracks begin anew anyway.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,9 +21,9 @@ pub(super) const MAX_OPEN: usize = 1024;
 /// A track under way.
 #[derive(Debug, Clone, Default)]
 pub(super) struct OpenTrack {
-    /// Causes that were alerted, with their newest match.
-    pub(super) causes: Vec<HitCause>,
-    /// When the first of them was stored.
+    /// The most severe class that a hit of it had.
+    pub(super) hit_class: Option<RetentionClass>,
+    /// When its first hit was stored.
     pub(super) first_at: Option<TimeMs>,
     /// Digest of the newest crop.
     pub(super) crop: Option<[u8; 16]>,
@@ -35,9 +34,15 @@ pub(super) struct OpenTrack {
 }
 
 impl OpenTrack {
-    /// Class of the sighting: that of its most severe cause.
+    /// Remembers how severe `hits` are.
+    pub(super) fn note(&mut self, hits: &[Hit]) {
+        let most = hits.iter().map(|hit| RetentionClass::from(hit.cause.severity())).max();
+        self.hit_class = self.hit_class.max(most);
+    }
+
+    /// Class of the sighting: that of its most severe hit, also of one that was withdrawn.
     pub(super) fn class(&self) -> RetentionClass {
-        self.causes.iter().map(|cause| RetentionClass::from(cause.severity())).max().unwrap_or(RetentionClass::Read)
+        self.hit_class.unwrap_or(RetentionClass::Read)
     }
 }
 
@@ -66,36 +71,6 @@ impl OpenTracks {
     }
 }
 
-/// An alert that has no seq yet, and its cause.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Draft {
-    pub(super) stage: Stage,
-    pub(super) cause: HitCause,
-}
-
-/// Which alerts `event` with `hits` brings, in order; moves `track` on.
-pub(super) fn drafts(event: &SightingEvent, hits: &[Hit], track: &mut OpenTrack) -> Vec<Draft> {
-    let mut out = Vec::new();
-    let over = event.stage == Stage::End;
-    for hit in hits {
-        let known = track.causes.iter_mut().find(|cause| cause.key() == hit.cause.key());
-        let stage = match &known {
-            Some(_) if over => None,
-            Some(_) => Some(Stage::Update),
-            None => Some(Stage::New),
-        };
-        match known {
-            Some(cause) => *cause = hit.cause.clone(),
-            None => track.causes.push(hit.cause.clone()),
-        }
-        out.extend(stage.map(|stage| Draft { stage, cause: hit.cause.clone() }));
-    }
-    if over {
-        out.extend(track.causes.iter().map(|cause| Draft { stage: Stage::End, cause: cause.clone() }));
-    }
-    out
-}
-
 /// What every alert of a store shares.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stamp {
@@ -103,18 +78,19 @@ pub(super) struct Stamp {
     pub(super) state: [u8; 4],
 }
 
-/// The alert of a draft. Candidates are the other texts, best first; the confidence that the vehicle's class is right
-/// is not known to the store and is 0.
+/// The alert of a hit; one that is withdrawn carries no match. Candidates are the other texts, best first; the confidence
+/// that the vehicle's class is right is not known to the store and is 0.
 pub(super) fn alert(
     stamp: Stamp,
     seq: u64,
-    draft: &Draft,
+    hit: &Hit,
     sighting: &Sighting,
     cause_at: TimeMs,
     crop: Option<[u8; 16]>,
 ) -> Alert {
     let read = sighting.read.as_ref();
-    let (matched, rule) = match &draft.cause {
+    let (matched, rule) = match &hit.cause {
+        _ if hit.withdrawn => (None, None),
         HitCause::List(m) => (
             Some(MatchMark {
                 list: m.list_number,
@@ -139,8 +115,8 @@ pub(super) fn alert(
         id: sighting.id,
         epoch: stamp.epoch,
         seq,
-        stage: draft.stage,
-        severity: draft.cause.severity(),
+        stage: hit.stage,
+        severity: hit.cause.severity(),
         time: cause_at,
         clock: sighting.clock,
         camera: sighting.camera_number,
@@ -175,29 +151,27 @@ pub(super) fn crop_digest(event: &SightingEvent, track: &OpenTrack) -> Option<[u
 mod tests {
     use super::super::testkit::{event, list_hit};
     use super::*;
-    use crate::domain::Severity;
+    use crate::domain::{Severity, Stage};
 
-    fn stages(track: &mut OpenTrack, stage: Stage, entries: &[u32]) -> Vec<(Stage, u32)> {
-        let event = event(1, stage, Some("AB123CD"));
-        let hits: Vec<Hit> = entries.iter().map(|entry| list_hit(&event, *entry, Severity::Minor)).collect();
-        let entry = |cause: &HitCause| match cause {
-            HitCause::List(m) => m.entry,
-            HitCause::Rule { .. } => 0,
-        };
-        drafts(&event, &hits, track).iter().map(|d| (d.stage, entry(&d.cause))).collect()
+    #[test]
+    fn a_sighting_keeps_the_class_of_its_most_severe_hit() {
+        let event = event(1, Stage::New, Some("AB123CD"));
+        let mut track = OpenTrack::default();
+        assert_eq!(track.class(), RetentionClass::Read);
+        track.note(&[list_hit(&event, 1, Severity::Minor), list_hit(&event, 2, Severity::Serious)]);
+        track.note(&[list_hit(&event, 1, Severity::Info)]);
+        track.note(&[]);
+        assert_eq!(track.class(), RetentionClass::Serious);
     }
 
     #[test]
-    fn each_cause_gets_one_new_and_one_end() {
-        let mut track = OpenTrack::default();
-        assert_eq!(stages(&mut track, Stage::New, &[1]), [(Stage::New, 1)]);
-        assert_eq!(stages(&mut track, Stage::Update, &[1, 2]), [(Stage::Update, 1), (Stage::New, 2)]);
-        assert_eq!(stages(&mut track, Stage::Update, &[]), []);
-        assert_eq!(
-            stages(&mut track, Stage::End, &[2, 3]),
-            [(Stage::New, 3), (Stage::End, 1), (Stage::End, 2), (Stage::End, 3)]
-        );
-        assert_eq!(stages(&mut OpenTrack::default(), Stage::End, &[]), []);
+    fn a_withdrawn_hit_is_told_without_its_match() {
+        let event = event(1, Stage::Update, Some("AB123CD"));
+        let mut hit = list_hit(&event, 4, Severity::Serious);
+        hit.withdrawn = true;
+        let stamp = Stamp { epoch: Epoch([1; 8]), state: [2; 4] };
+        let alert = alert(stamp, 9, &hit, &event.sighting, event.cause_at, None);
+        assert_eq!((alert.matched, alert.rule, alert.stage), (None, None, Stage::Update));
     }
 
     #[test]
@@ -206,13 +180,12 @@ mod tests {
         event.pictures = Some(Pictures { crop: b"jpeg".to_vec(), scene: Vec::new() });
         let hit = list_hit(&event, 4, Severity::Serious);
         let stamp = Stamp { epoch: Epoch([1; 8]), state: [2; 4] };
-        let draft = Draft { stage: Stage::New, cause: hit.cause };
         let crop = crop_digest(&event, &OpenTrack::default());
-        let alert = alert(stamp, 9, &draft, &event.sighting, event.cause_at, crop);
+        let alert = alert(stamp, 9, &hit, &event.sighting, event.cause_at, crop);
         assert_eq!((alert.seq, alert.severity, alert.confidence), (9, Severity::Serious, Some(910)));
         let texts: Vec<_> = alert.candidates.unwrap().into_iter().map(|c| c.text.as_str().to_owned()).collect();
         assert_eq!(texts, ["A8123CD", "AB1Z3CD", "AB123C0"]);
-        assert_eq!(alert.crop.unwrap()[..4], [0x58, 0x18, 0xa0, 0xbe]);
+        assert_eq!(alert.crop.unwrap()[..4], [0x41, 0xe5, 0x78, 0x7e]);
         assert_eq!(alert.rect, Some([6554, 13107, 19661, 26214]));
         assert_eq!(alert.vehicle.map(|v| v.class), Some(Class::Car));
     }

@@ -241,7 +241,7 @@ pub(super) mod faulty {
             let mut state = self.0.lock().unwrap();
             state.calls += 1;
             let (from, count, fault) = state.plan?;
-            if (from..from + count).contains(&state.calls) {
+            if (from..from.saturating_add(count)).contains(&state.calls) {
                 state.hit += 1;
                 Some(fault)
             } else {

@@ -222,8 +222,13 @@ mod tests {
             let mut bad = files[0].bytes.clone();
             bad[i] ^= 0x40;
             fs::write(&files[0].path, bad).unwrap();
-            // A flipped class byte may name a key that is not there: then there is no picture, and never a wrong one.
-            assert!(read(dir.path(), &keys, id, 20_000).is_err_and(|e| matches!(e, Error::Unsealed { .. })) || i == 8);
+            let got = read(dir.path(), &keys, id, 20_000);
+            if (5..9).contains(&i) {
+                // Another day: one without a key, so no picture, and never a wrong one.
+                assert!(got.unwrap().crop.is_empty());
+            } else {
+                assert!(matches!(got, Err(Error::Unsealed { .. })), "byte {i}");
+            }
         }
         fs::rename(&files[1].path, path_of(dir.path(), 20_000, EventId([8; 16]), What::Scene)).unwrap();
         assert!(read(dir.path(), &keys, EventId([8; 16]), 20_000).is_err());

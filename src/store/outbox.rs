@@ -77,6 +77,12 @@ impl Outbox {
         self.0.epoch
     }
 
+    /// The newest number that was given out; 0 when there was none yet.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        self.order().last_seq
+    }
+
     /// Up to `limit` entries in sending order, without those in `in_flight`.
     ///
     /// # Errors

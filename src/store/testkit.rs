@@ -69,7 +69,7 @@ pub fn list_hit(event: &SightingEvent, entry: u32, severity: Severity) -> Hit {
         stale: false,
         severity,
     };
-    Hit { sighting: event.sighting.clone(), cause: HitCause::List(cause) }
+    Hit { sighting: event.sighting.clone(), cause: HitCause::List(cause), stage: event.stage, withdrawn: false }
 }
 
 /// A first read with one hit on list entry `n`.
@@ -82,6 +82,11 @@ pub fn hit_entry(n: u64, severity: Severity) -> Entry {
 pub fn with_pictures(mut entry: Entry, bytes: usize) -> Entry {
     entry.event.pictures = Some(Pictures { crop: vec![0xC0; bytes], scene: vec![0x5C; bytes * 4] });
     entry
+}
+
+/// A temporary folder, in memory where the system has such a place: these tests sync a great deal.
+pub fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 pub fn settings() -> Settings {

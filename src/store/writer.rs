@@ -20,7 +20,7 @@ use super::row::{self, HitRow, SightingRow};
 use super::segment::Batch;
 use super::{Entry, Inner};
 use crate::domain::alert::SHED_VERSION;
-use crate::domain::{Alert, EventId, HitCause, Pictures, RetentionClass, Shed, Stage, TimeMs};
+use crate::domain::{Alert, EventId, Hit, HitCause, Pictures, RetentionClass, Shed, Stage, TimeMs};
 
 /// The index is made durable after this much ledger, or after this much time, whichever comes first.
 const CHECKPOINT_BYTES: u64 = 4 << 20;
@@ -66,6 +66,8 @@ struct Draft<'a> {
     records: Vec<Record>,
     files: Vec<Sealed>,
     open: HashMap<EventId, Option<OpenTrack>>,
+    /// Pictures among `files`, in the clear, by sighting.
+    fresh: HashMap<EventId, Arc<Pictures>>,
 }
 
 impl Writer {
@@ -93,6 +95,7 @@ impl Writer {
             records: Vec::new(),
             files: Vec::new(),
             open: HashMap::new(),
+            fresh: HashMap::new(),
         }
     }
 
@@ -255,10 +258,9 @@ impl Draft<'_> {
         let sighting = &event.sighting;
         let mut track = self.track(sighting.id);
         track.crop = alerting::crop_digest(event, &track);
-        let drafts = alerting::drafts(event, &entry.hits, &mut track);
+        track.note(&entry.hits);
         let over = event.stage == Stage::End;
-        let hit = !track.causes.is_empty();
-        let kept = hit || (over && self.writer.store.settings.reads_kept_hours > 0);
+        let kept = track.hit_class.is_some() || (over && self.writer.store.settings.reads_kept_hours > 0);
         let pictures = event.pictures.clone().map(Arc::new).or_else(|| track.pending.take());
         if kept {
             let class = track.class();
@@ -269,9 +271,9 @@ impl Draft<'_> {
         } else {
             track.pending = pictures;
         }
-        for draft in &drafts {
+        for hit in &entry.hits {
             let first_at = *track.first_at.get_or_insert(self.now);
-            self.alert(entry, draft, track.crop, first_at)?;
+            self.alert(entry, hit, track.crop, first_at)?;
         }
         self.open.insert(sighting.id, (!over).then_some(track));
         Ok(())
@@ -297,12 +299,15 @@ impl Draft<'_> {
     ) -> Result<(), Error> {
         let store = &self.writer.store;
         let risen = track.pictures_class.is_some_and(|class| class != key.1);
-        let mut pictures = match pictures {
-            Some(pictures) => pictures.as_ref().clone(),
+        let pictures = match (pictures, self.fresh.get(&id)) {
+            (Some(pictures), _) => pictures,
             // They lie under the key of a class that is deleted earlier: seal them anew.
-            None if risen => evidence::read(&store.evidence_dir(), &store.keys, id, key.0)?,
-            None => return Ok(()),
+            (None, Some(fresh)) if risen => Arc::clone(fresh),
+            (None, None) if risen => Arc::new(evidence::read(&store.evidence_dir(), &store.keys, id, key.0)?),
+            (None, _) => return Ok(()),
         };
+        self.fresh.insert(id, Arc::clone(&pictures));
+        let mut pictures = pictures.as_ref().clone();
         if key.1 == RetentionClass::Read {
             pictures.scene.clear();
         }
@@ -311,27 +316,21 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn alert(
-        &mut self,
-        entry: &Entry,
-        draft: &alerting::Draft,
-        crop: Option<[u8; 16]>,
-        first_at: TimeMs,
-    ) -> Result<(), Error> {
+    fn alert(&mut self, entry: &Entry, hit: &Hit, crop: Option<[u8; 16]>, first_at: TimeMs) -> Result<(), Error> {
         let store = &self.writer.store;
         let sighting = &entry.event.sighting;
-        let severity = draft.cause.severity();
+        let severity = hit.cause.severity();
         let key = self.key_for(sighting.begin.day(), severity.into())?;
         self.seq += 1;
         let stamp = Stamp { epoch: store.epoch, state: store.settings.state };
-        let alert = alerting::alert(stamp, self.seq, draft, sighting, entry.event.cause_at, crop);
+        let alert = alerting::alert(stamp, self.seq, hit, sighting, entry.event.cause_at, crop);
         let name = OutboxName { rank: rank(severity), seq: self.seq, stored_at: self.now }.bytes();
         self.seal(Kind::Alert, key, name, &row::encode(&alert))?;
-        let plain = row::encode(&self.hit_row(draft, alert, first_at));
-        self.seal(Kind::Hit, key, hit_name(sighting.id, draft.cause.key()), &plain)
+        let plain = row::encode(&self.hit_row(hit, alert, first_at));
+        self.seal(Kind::Hit, key, hit_name(sighting.id, hit.cause.key()), &plain)
     }
 
-    fn hit_row(&self, draft: &alerting::Draft, alert: Alert, first_at: TimeMs) -> HitRow {
+    fn hit_row(&self, hit: &Hit, alert: Alert, first_at: TimeMs) -> HitRow {
         let mut row = HitRow {
             version: HitRow::VERSION,
             alert,
@@ -342,7 +341,7 @@ impl Draft<'_> {
             first_at,
             stored_at: self.now,
         };
-        match &draft.cause {
+        match &hit.cause {
             HitCause::List(m) => {
                 row.list = Some(m.list.clone());
                 row.match_permille = Some(row::permille(m.confidence));

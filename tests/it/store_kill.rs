@@ -70,7 +70,7 @@ fn entry(n: u64) -> Entry {
         stale: false,
         severity: Severity::Minor,
     });
-    let hits = vec![Hit { sighting: sighting.clone(), cause }];
+    let hits = vec![Hit { sighting: sighting.clone(), cause, stage: Stage::New, withdrawn: false }];
     let pictures = n.is_multiple_of(16).then(|| Pictures { crop: vec![1; 600], scene: vec![2; 2_000] });
     Entry { event: SightingEvent { stage: Stage::New, cause_at: sighting.end, sighting, pictures }, hits }
 }

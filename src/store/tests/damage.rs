@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::domain::Severity;
-use crate::store::testkit::{hit_entry, id, open};
+use crate::store::testkit::{folder, hit_entry, id, open};
 use crate::store::writer::Writer;
 use crate::store::{Store, audit};
 
@@ -56,7 +56,7 @@ fn segment(dir: &Path) -> PathBuf {
 
 #[test]
 fn a_flipped_byte_in_the_ledger_is_found_and_costs_nothing_while_the_index_stands() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder().unwrap();
     let (whole, work) = (dir.path().join("whole"), dir.path().join("work"));
     filled(&whole);
     let epoch = open(&whole).epoch();
@@ -79,7 +79,7 @@ fn a_flipped_byte_in_the_ledger_is_found_and_costs_nothing_while_the_index_stand
 
 #[test]
 fn a_flipped_byte_in_the_ledger_without_an_index_costs_one_batch_at_most() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder().unwrap();
     let (whole, work) = (dir.path().join("whole"), dir.path().join("work"));
     filled(&whole);
     let len = fs::read(segment(&whole)).unwrap().len();
@@ -98,7 +98,7 @@ fn a_flipped_byte_in_the_ledger_without_an_index_costs_one_batch_at_most() {
 
 #[test]
 fn a_torn_end_is_cut_wherever_it_is_torn() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder().unwrap();
     let (whole, work) = (dir.path().join("whole"), dir.path().join("work"));
     filled(&whole);
     let bytes = fs::read(segment(&whole)).unwrap();
@@ -119,7 +119,7 @@ fn a_torn_end_is_cut_wherever_it_is_torn() {
 
 #[test]
 fn a_ledger_that_lost_what_the_index_has_is_no_torn_end() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder().unwrap();
     filled(dir.path());
     let bytes = fs::read(segment(dir.path())).unwrap();
     fs::write(segment(dir.path()), &bytes[..bytes.len() - 9]).unwrap();
@@ -130,7 +130,7 @@ fn a_ledger_that_lost_what_the_index_has_is_no_torn_end() {
 
 #[test]
 fn a_missing_ledger_is_salvaged_from_the_index() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder().unwrap();
     filled(dir.path());
     fs::remove_dir_all(dir.path().join("ledger")).unwrap();
     assert_eq!(present(&open(dir.path())).len() as u64, HITS);
@@ -140,18 +140,29 @@ fn a_missing_ledger_is_salvaged_from_the_index() {
 
 #[test]
 fn a_flipped_byte_in_the_index_never_costs_a_hit() {
-    let dir = tempfile::tempdir().unwrap();
+    // More than sled's segment of 512 KiB: only then does it meet damage that is no torn end.
+    const MANY: u64 = 1_300;
+    let dir = folder().unwrap();
     let (whole, work) = (dir.path().join("whole"), dir.path().join("work"));
-    filled(&whole);
+    let store = open(&whole);
+    let mut writer = Writer::new(Arc::clone(&store.0)).unwrap();
+    for first in (1..=MANY).step_by(50) {
+        let entries: Vec<_> = (first..first + 50).map(|n| hit_entry(n, Severity::Info)).collect();
+        let mut prepared = writer.prepare(&entries).unwrap().unwrap();
+        writer.commit(&mut prepared).unwrap();
+    }
+    writer.close();
+    drop(store);
     let db = fs::read(whole.join("index/db")).unwrap();
-    let used = db.iter().rposition(|b| *b != 0).unwrap();
+    assert!(db.len() > 1 << 20, "{} bytes", db.len());
     let mut rebuilt = 0;
-    for at in (0..used).step_by((used / 60).max(1)) {
+    for at in (0..db.len()).step_by(db.len() / 23).chain([7, 700]) {
         copy(&whole, &work);
         flip(&work.join("index/db"), at);
         let store = open(&work);
-        assert_eq!(present(&store).len() as u64, HITS, "byte {at}");
-        assert_eq!((store.counts().hits, store.outbox().depth().entries), (HITS, HITS), "byte {at}");
+        let counts = store.counts();
+        assert_eq!((counts.hits, counts.sightings, store.outbox().depth().entries), (MANY, MANY, MANY), "byte {at}");
+        assert_eq!(store.recent_hits(usize::MAX).unwrap().len() as u64, MANY, "byte {at}");
         assert!(!said(&work, "store.salvaged"), "byte {at}: the ledger is sound");
         rebuilt += u32::from(said(&work, "index.rebuilt"));
         drop(store);
@@ -162,7 +173,7 @@ fn a_flipped_byte_in_the_index_never_costs_a_hit() {
 
 #[test]
 fn an_index_that_killed_the_process_is_not_opened_again() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder().unwrap();
     filled(dir.path());
     fs::write(dir.path().join("index.opening"), []).unwrap();
     assert_eq!(present(&open(dir.path())).len() as u64, HITS);
@@ -172,7 +183,7 @@ fn an_index_that_killed_the_process_is_not_opened_again() {
 
 #[test]
 fn an_index_that_fails_while_running_is_rebuilt_by_the_recorder() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder().unwrap();
     filled(dir.path());
     let store = open(dir.path());
     store.0.distrust_index();
@@ -185,7 +196,7 @@ fn an_index_that_fails_while_running_is_rebuilt_by_the_recorder() {
 
 #[test]
 fn a_salvage_that_was_interrupted_is_finished_or_begun_anew() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder().unwrap();
     filled(dir.path());
     // Broken off while the new ledger was written: the old one still counts.
     fs::create_dir(dir.path().join("ledger.new")).unwrap();
@@ -200,7 +211,7 @@ fn a_salvage_that_was_interrupted_is_finished_or_begun_anew() {
 
 #[test]
 fn a_damaged_key_file_costs_what_it_sealed_and_no_more() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder().unwrap();
     filled(dir.path());
     let day = crate::store::testkit::START.day();
     flip(&dir.path().join(format!("keys/{day}-2.key")), 30);

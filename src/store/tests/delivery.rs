@@ -10,7 +10,7 @@ use crate::domain::{Ack, Epoch, Severity, TimeMs};
 use crate::store::disk::RealDisk;
 use crate::store::outbox::{Body, Order};
 use crate::store::record::{Kind, OutboxName, rank};
-use crate::store::testkit::{START, clock, hit_entry, open, open_on, settings};
+use crate::store::testkit::{START, clock, folder, hit_entry, open, open_on, settings};
 use crate::store::writer::Writer;
 use crate::store::{Error, OutboxItem, Settings, Store, StoreKey};
 
@@ -30,7 +30,7 @@ fn all(store: &Store) -> Vec<OutboxItem> {
 
 #[test]
 fn fresh_alerts_go_before_the_backlog_and_severe_ones_first() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder().unwrap();
     let (sim, clock) = clock();
     let store =
         Store::open_on(Arc::new(RealDisk), dir.path(), &StoreKey::from_bytes([9; 32]), settings(), clock).unwrap();
@@ -47,7 +47,7 @@ fn fresh_alerts_go_before_the_backlog_and_severe_ones_first() {
 
 #[test]
 fn an_unacked_alert_is_there_again_after_a_restart_and_an_acked_one_is_not() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder().unwrap();
     let store = open(dir.path());
     let mut writer = Writer::new(Arc::clone(&store.0)).unwrap();
     commit(&mut writer, &[Severity::Info; 6], 1);
@@ -72,7 +72,7 @@ fn an_unacked_alert_is_there_again_after_a_restart_and_an_acked_one_is_not() {
 
 #[test]
 fn a_full_outbox_sheds_the_least_severe_and_tells_what_it_shed() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder().unwrap();
     let small = Settings { outbox_max_entries: 8, ..settings() };
     let store = open_on(Arc::new(RealDisk), dir.path(), small).unwrap();
     let mut writer = Writer::new(Arc::clone(&store.0)).unwrap();
@@ -95,7 +95,7 @@ fn a_full_outbox_sheds_the_least_severe_and_tells_what_it_shed() {
 
 #[test]
 fn critical_alerts_are_never_shed() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder().unwrap();
     let small = Settings { outbox_max_entries: 3, ..settings() };
     let store = open_on(Arc::new(RealDisk), dir.path(), small).unwrap();
     let mut writer = Writer::new(Arc::clone(&store.0)).unwrap();
@@ -154,7 +154,7 @@ proptest! {
                     if let Ok(removed) = result {
                         let gone: Vec<u64> = model.held.keys().copied().filter(|s| ack.covers(*s)).collect();
                         prop_assert_eq!(removed, gone.len());
-                        gone.iter().for_each(|s| drop(model.held.remove(s)));
+                        model.held.retain(|s, _| !gone.contains(s));
                         model.acked.extend((1..=model.last).filter(|s| ack.covers(*s)));
                     }
                 }
@@ -170,7 +170,7 @@ proptest! {
                     let alerts: Vec<_> = shed.iter().filter(|(s, _)| !model.notices.contains_key(s)).collect();
                     prop_assert_eq!(alerts.len() as u64, plan.alerts);
                     prop_assert!(alerts.iter().all(|(_, rank)| *rank != rank_of(Severity::Critical)), "critical shed");
-                    shed.iter().for_each(|(s, _)| drop(model.held.remove(s)));
+                    model.held.retain(|s, _| shed.iter().all(|(gone, _)| gone != s));
                     for (from, to, rank) in plan.runs {
                         model.last += 1;
                         model.held.insert(model.last, (rank, 90, now));
