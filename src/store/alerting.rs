@@ -11,8 +11,7 @@ use super::evidence;
 use super::row::{permille, share16};
 use crate::domain::alert::{ALERT_VERSION, CandidateMark, VehicleMark};
 use crate::domain::{
-    Alert, Class, Epoch, EventId, Hit, HitCause, MatchMark, Pictures, RetentionClass, Sighting, SightingEvent, Stage,
-    TimeMs,
+    Alert, Class, Epoch, EventId, Hit, HitCause, MatchMark, Pictures, RetentionClass, Sighting, SightingEvent, TimeMs,
 };
 
 /// Tracks that are remembered while they are under way; beyond it the oldest is forgotten.
