@@ -72,12 +72,16 @@ pub(super) struct Followed {
     pub read: Option<PlateRead>,
     /// Where it was seen last, pixels.
     pub rect: Rect,
+    hits: u32,
+    best_score: f32,
     best_rect: [f32; 4],
     best_quality: f32,
     picture_quality: f32,
     read_quality: f32,
     first: Rect,
     reads: u32,
+    /// Reads that gave little: counts reads, and falls with the square of what the plate grows in quality.
+    effort: f32,
     last_read: Option<TimeMs>,
     /// Reads that are wanted although it is certain: it came back, and may be someone else.
     verify: u32,
@@ -112,12 +116,15 @@ impl Followed {
             fusion: Fusion::new(),
             read: None,
             rect: detection.rect,
+            hits: 0,
+            best_score: 0.0,
             best_rect: [0.0; 4],
             best_quality: -1.0,
             picture_quality: 0.0,
             read_quality: 0.0,
             first: detection.rect,
             reads: 0,
+            effort: 0.0,
             last_read: None,
             verify: 0,
             came_back: false,
@@ -129,6 +136,8 @@ impl Followed {
     /// Takes in that it was seen, in a frame of this size.
     pub(super) fn seen(&mut self, at: TimeMs, detection: &Detection, size: (f32, f32)) {
         self.last = self.last.max(at);
+        self.hits = self.hits.saturating_add(1);
+        self.best_score = self.best_score.max(detection.score);
         self.rect = detection.rect;
         let centre = detection.rect.centre();
         let (dx, dy) = (centre.x - self.stand.0.x, centre.y - self.stand.0.y);
@@ -204,7 +213,7 @@ impl Followed {
             // Now and then, lest another vehicle has taken its place unnoticed.
             return (better || waited >= Duration::from_secs(10)).then_some(quality);
         }
-        if self.reads >= settings.reads_per_track {
+        if self.effort >= settings.reads_per_track {
             return (better || waited >= Duration::from_secs(2)).then_some(0.5 + quality);
         }
         let adds = quality >= 0.6 * self.read_quality || waited >= Duration::from_millis(400);
@@ -238,7 +247,12 @@ impl Followed {
         let quality = quality(detection);
         self.reads = self.reads.saturating_add(1);
         self.last_read = Some(at);
-        self.read_quality = self.read_quality.max(quality);
+        if quality > self.read_quality {
+            // Tries at a plate that was too small to read do not count against it when it has grown.
+            self.effort *= (self.read_quality / quality).powi(2);
+            self.read_quality = quality;
+        }
+        self.effort += 1.0;
         self.verify = self.verify.saturating_sub(1);
         let Some(read) = read else { return Taken::Added };
         let sureness = if read.confidence.is_finite() { read.confidence.clamp(0.0, 1.0) } else { 0.0 };
@@ -306,8 +320,6 @@ impl Followed {
 
     /// The sighting as it stands, with the read where it is good enough.
     pub(super) fn sighting(&self, camera: &CameraId, number: u16, clock: ClockState, settings: &Settings) -> Sighting {
-        let long_enough = |r: &&PlateRead| r.text.as_str().len() >= settings.min_characters;
-        let good = |r: &&PlateRead| self.told.is_some() || r.confidence >= settings.keep_confidence;
         Sighting {
             id: self.id,
             camera: camera.clone(),
@@ -317,10 +329,22 @@ impl Followed {
             end: self.last,
             clock,
             class: self.class,
-            read: self.read.as_ref().filter(long_enough).filter(good).cloned(),
+            read: self.keepable(settings).cloned(),
             rect: self.best_rect,
             direction: self.direction(),
         }
+    }
+
+    /// Whether its end is worth telling: it was told before, or there is a read, or it surely was a plate.
+    pub(super) fn is_worth_an_end(&self, settings: &Settings) -> bool {
+        let seen = self.hits >= settings.unread_hits && self.best_score >= settings.unread_score;
+        self.told.is_some() || seen || self.keepable(settings).is_some()
+    }
+
+    /// The read, when it may go with the sighting.
+    fn keepable(&self, settings: &Settings) -> Option<&PlateRead> {
+        let read = self.read.as_ref().filter(|r| r.text.as_str().len() >= settings.min_characters)?;
+        (self.told.is_some() || read.confidence >= settings.keep_confidence).then_some(read)
     }
 
     /// Degrees clockwise from up, once it has moved by the width it had at first.

@@ -90,7 +90,9 @@ impl Memory {
             };
             if f.life == Life::Lost && u128::from(at.since(f.last)) >= wait.as_millis() {
                 f.life = Life::Ended;
-                end(f);
+                if f.is_worth_an_end(settings) {
+                    end(f);
+                }
             }
         }
         while self.all.len() > MOST {
@@ -99,7 +101,7 @@ impl Memory {
                 .min_by_key(|i| self.all.get(*i).map(|f| f.last));
             let Some(index) = oldest else { break };
             let mut gone = self.all.remove(index);
-            if gone.life == Life::Lost {
+            if gone.life == Life::Lost && gone.is_worth_an_end(settings) {
                 end(&mut gone);
             }
         }
@@ -108,12 +110,12 @@ impl Memory {
     }
 
     /// Ends everything: `end` is called for each that has not ended, oldest first.
-    pub(super) fn end_all(&mut self, mut end: impl FnMut(&mut Followed)) {
+    pub(super) fn end_all(&mut self, settings: &Settings, mut end: impl FnMut(&mut Followed)) {
         let mut all = std::mem::take(&mut self.all);
         all.sort_by_key(|f| f.begin);
         for f in &mut all {
             let silent = f.life == Life::Ended || f.reopened || f.duplicate || !f.confirmed;
-            if !silent {
+            if !silent && f.is_worth_an_end(settings) {
                 end(f);
             }
         }

@@ -127,9 +127,9 @@ impl Analyser {
                 self.follow(update, detection, at, frame.size());
             }
         }
-        let read = self.read(frame, &step.seen, &found, at, &mut events)?;
-        for track in read {
-            events.extend(self.tell(track, at));
+        self.read(frame, &step.seen, &found, at, &mut events)?;
+        for update in &step.seen {
+            events.extend(self.tell(update.track, at));
         }
         self.end_due(at, &mut events);
         Ok(events)
@@ -141,7 +141,7 @@ impl Analyser {
         let at = self.now.max(at);
         let (camera, number, clock, settings) = (&self.camera, self.camera_number, self.clock, &self.settings);
         let mut events = Vec::new();
-        self.memory.end_all(|f| {
+        self.memory.end_all(settings, |f| {
             let sighting = f.sighting(camera, number, clock, settings);
             events.push(SightingEvent { stage: Stage::End, sighting, pictures: f.pictures.take(), cause_at: at });
         });
@@ -162,7 +162,7 @@ impl Analyser {
         }
     }
 
-    /// Reads the plates that want it most; the tracks that were read.
+    /// Reads the plates that want it most.
     fn read(
         &mut self,
         frame: &Frame,
@@ -170,7 +170,7 @@ impl Analyser {
         found: &[Detection],
         at: TimeMs,
         events: &mut Vec<SightingEvent>,
-    ) -> Result<Vec<u32>, Error> {
+    ) -> Result<(), Error> {
         let mut wanted: Vec<(f32, u32, &Detection)> = Vec::new();
         for update in seen {
             let (Some(detection), Some(f)) = (found.get(update.detection), self.memory.of_track(update.track)) else {
@@ -183,7 +183,7 @@ impl Analyser {
         wanted.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         wanted.truncate(self.settings.reads_per_frame);
         if wanted.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let plates: Vec<Detection> = wanted.iter().map(|w| w.2.clone()).collect();
         let reads = self.reader.read(frame, &plates)?;
@@ -198,7 +198,7 @@ impl Analyser {
                 f.pictures = pictures::take(frame, &detection.rect);
             }
         }
-        Ok(wanted.iter().map(|w| w.1).collect())
+        Ok(())
     }
 
     /// Ends the sighting that `track` carries and begins another with the reads that contradicted it.
@@ -227,7 +227,7 @@ impl Analyser {
         self.memory.push(new);
     }
 
-    /// What is to be said of the sighting of `track` after it was read.
+    /// What is to be said of the sighting of `track` now.
     fn tell(&mut self, track: u32, at: TimeMs) -> Option<SightingEvent> {
         let f = self.memory.of_track(track)?;
         let read = f.trusted(&self.settings)?;

@@ -15,14 +15,18 @@ pub struct Settings {
     pub min_characters: usize,
     /// Most plates read in one frame; the others wait for the next.
     pub reads_per_frame: usize,
-    /// Reads of one track after which it is read only now and then, unless its plate has grown.
-    pub reads_per_track: u32,
+    /// Reads of one track, at about the same size of its plate, after which it is read only now and then.
+    pub reads_per_track: f32,
     /// Confidence from which a read is told as soon as two frames agree on it.
     pub tell_confidence: f32,
     /// Confidence from which one frame is enough.
     pub tell_at_once: f32,
     /// Confidence from which a read goes with the end of its track although it was never told.
     pub keep_confidence: f32,
+    /// Frames that a track must have been seen in to be told without a read.
+    pub unread_hits: u32,
+    /// Detection score that it must have reached.
+    pub unread_score: f32,
     /// Confidence from which a track that three frames agree on is not read any more.
     pub rest_confidence: f32,
     /// Shortest time between two updates of one sighting.
@@ -44,10 +48,12 @@ impl Default for Settings {
             min_plate_width: 24.0,
             min_characters: 4,
             reads_per_frame: 4,
-            reads_per_track: 24,
+            reads_per_track: 24.0,
             tell_confidence: 0.7,
             tell_at_once: 0.95,
             keep_confidence: 0.25,
+            unread_hits: 5,
+            unread_score: 0.5,
             rest_confidence: 0.97,
             update_every: Duration::from_millis(500),
             rejoin_within: Duration::from_secs(3),
