@@ -122,7 +122,7 @@ fn killed_child(dir: &Path, round: u64) -> (u64, u64) {
         last
     });
     if !round.is_multiple_of(5) {
-        first_commit.recv_timeout(Duration::from_secs(120)).expect("the child commits");
+        first_commit.recv_timeout(Duration::from_mins(2)).expect("the child commits");
     }
     // What the test is about: any moment will do.
     std::thread::sleep(Duration::from_millis(RandomState::new().hash_one(round) % 300));

@@ -56,7 +56,7 @@ fn segment(dir: &Path) -> PathBuf {
 
 #[test]
 fn a_flipped_byte_in_the_ledger_is_found_and_costs_nothing_while_the_index_stands() {
-    let dir = folder().unwrap();
+    let dir = folder();
     let (whole, work) = (dir.path().join("whole"), dir.path().join("work"));
     filled(&whole);
     let epoch = open(&whole).epoch();
@@ -79,7 +79,7 @@ fn a_flipped_byte_in_the_ledger_is_found_and_costs_nothing_while_the_index_stand
 
 #[test]
 fn a_flipped_byte_in_the_ledger_without_an_index_costs_one_batch_at_most() {
-    let dir = folder().unwrap();
+    let dir = folder();
     let (whole, work) = (dir.path().join("whole"), dir.path().join("work"));
     filled(&whole);
     let len = fs::read(segment(&whole)).unwrap().len();
@@ -98,7 +98,7 @@ fn a_flipped_byte_in_the_ledger_without_an_index_costs_one_batch_at_most() {
 
 #[test]
 fn a_torn_end_is_cut_wherever_it_is_torn() {
-    let dir = folder().unwrap();
+    let dir = folder();
     let (whole, work) = (dir.path().join("whole"), dir.path().join("work"));
     filled(&whole);
     let bytes = fs::read(segment(&whole)).unwrap();
@@ -119,7 +119,7 @@ fn a_torn_end_is_cut_wherever_it_is_torn() {
 
 #[test]
 fn a_ledger_that_lost_what_the_index_has_is_no_torn_end() {
-    let dir = folder().unwrap();
+    let dir = folder();
     filled(dir.path());
     let bytes = fs::read(segment(dir.path())).unwrap();
     fs::write(segment(dir.path()), &bytes[..bytes.len() - 9]).unwrap();
@@ -130,7 +130,7 @@ fn a_ledger_that_lost_what_the_index_has_is_no_torn_end() {
 
 #[test]
 fn a_missing_ledger_is_salvaged_from_the_index() {
-    let dir = folder().unwrap();
+    let dir = folder();
     filled(dir.path());
     fs::remove_dir_all(dir.path().join("ledger")).unwrap();
     assert_eq!(present(&open(dir.path())).len() as u64, HITS);
@@ -142,7 +142,7 @@ fn a_missing_ledger_is_salvaged_from_the_index() {
 fn a_flipped_byte_in_the_index_never_costs_a_hit() {
     // More than sled's segment of 512 KiB: only then does it meet damage that is no torn end.
     const MANY: u64 = 1_300;
-    let dir = folder().unwrap();
+    let dir = folder();
     let (whole, work) = (dir.path().join("whole"), dir.path().join("work"));
     let store = open(&whole);
     let mut writer = Writer::new(Arc::clone(&store.0)).unwrap();
@@ -173,7 +173,7 @@ fn a_flipped_byte_in_the_index_never_costs_a_hit() {
 
 #[test]
 fn an_index_that_killed_the_process_is_not_opened_again() {
-    let dir = folder().unwrap();
+    let dir = folder();
     filled(dir.path());
     fs::write(dir.path().join("index.opening"), []).unwrap();
     assert_eq!(present(&open(dir.path())).len() as u64, HITS);
@@ -183,7 +183,7 @@ fn an_index_that_killed_the_process_is_not_opened_again() {
 
 #[test]
 fn an_index_that_fails_while_running_is_rebuilt_by_the_recorder() {
-    let dir = folder().unwrap();
+    let dir = folder();
     filled(dir.path());
     let store = open(dir.path());
     store.0.distrust_index();
@@ -196,7 +196,7 @@ fn an_index_that_fails_while_running_is_rebuilt_by_the_recorder() {
 
 #[test]
 fn a_salvage_that_was_interrupted_is_finished_or_begun_anew() {
-    let dir = folder().unwrap();
+    let dir = folder();
     filled(dir.path());
     // Broken off while the new ledger was written: the old one still counts.
     fs::create_dir(dir.path().join("ledger.new")).unwrap();
@@ -211,7 +211,7 @@ fn a_salvage_that_was_interrupted_is_finished_or_begun_anew() {
 
 #[test]
 fn a_damaged_key_file_costs_what_it_sealed_and_no_more() {
-    let dir = folder().unwrap();
+    let dir = folder();
     filled(dir.path());
     let day = crate::store::testkit::START.day();
     flip(&dir.path().join(format!("keys/{day}-2.key")), 30);

@@ -30,7 +30,7 @@ fn all(store: &Store) -> Vec<OutboxItem> {
 
 #[test]
 fn fresh_alerts_go_before_the_backlog_and_severe_ones_first() {
-    let dir = folder().unwrap();
+    let dir = folder();
     let (sim, clock) = clock();
     let store =
         Store::open_on(Arc::new(RealDisk), dir.path(), &StoreKey::from_bytes([9; 32]), settings(), clock).unwrap();
@@ -47,7 +47,7 @@ fn fresh_alerts_go_before_the_backlog_and_severe_ones_first() {
 
 #[test]
 fn an_unacked_alert_is_there_again_after_a_restart_and_an_acked_one_is_not() {
-    let dir = folder().unwrap();
+    let dir = folder();
     let store = open(dir.path());
     let mut writer = Writer::new(Arc::clone(&store.0)).unwrap();
     commit(&mut writer, &[Severity::Info; 6], 1);
@@ -72,7 +72,7 @@ fn an_unacked_alert_is_there_again_after_a_restart_and_an_acked_one_is_not() {
 
 #[test]
 fn a_full_outbox_sheds_the_least_severe_and_tells_what_it_shed() {
-    let dir = folder().unwrap();
+    let dir = folder();
     let small = Settings { outbox_max_entries: 8, ..settings() };
     let store = open_on(Arc::new(RealDisk), dir.path(), small).unwrap();
     let mut writer = Writer::new(Arc::clone(&store.0)).unwrap();
@@ -95,7 +95,7 @@ fn a_full_outbox_sheds_the_least_severe_and_tells_what_it_shed() {
 
 #[test]
 fn critical_alerts_are_never_shed() {
-    let dir = folder().unwrap();
+    let dir = folder();
     let small = Settings { outbox_max_entries: 3, ..settings() };
     let store = open_on(Arc::new(RealDisk), dir.path(), small).unwrap();
     let mut writer = Writer::new(Arc::clone(&store.0)).unwrap();

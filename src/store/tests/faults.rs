@@ -55,7 +55,7 @@ fn check(dir: &std::path::Path, acked: &[u64], what: &str) {
 fn every_single_fault_is_survived() {
     for fault in [Fault::Full, Fault::Io, Fault::Short, Fault::Late] {
         for n in 1..=40 {
-            let dir = folder().unwrap();
+            let dir = folder();
             let disk = FaultyDisk::default();
             disk.plan(n, 1, fault);
             let what = format!("{fault:?} at call {n}");
@@ -77,7 +77,7 @@ fn every_single_fault_is_survived() {
 #[test]
 fn a_disk_that_stays_broken_acknowledges_nothing_and_loses_nothing_before() {
     for fault in [Fault::Full, Fault::Io, Fault::Short, Fault::Late] {
-        let dir = folder().unwrap();
+        let dir = folder();
         let disk = FaultyDisk::default();
         let store = open_on(Arc::new(disk.clone()), dir.path(), settings()).unwrap();
         let acked = commit_three(&store).unwrap();
@@ -97,7 +97,7 @@ fn a_disk_that_stays_broken_acknowledges_nothing_and_loses_nothing_before() {
 
 #[test]
 fn the_recorder_waits_for_the_disk_and_then_commits_everything() {
-    let dir = folder().unwrap();
+    let dir = folder();
     let disk = FaultyDisk::default();
     let store = open_on(Arc::new(disk.clone()), dir.path(), settings()).unwrap();
     let health = Health::new();
@@ -121,7 +121,7 @@ fn the_recorder_waits_for_the_disk_and_then_commits_everything() {
 
 #[test]
 fn a_recorder_that_cannot_store_says_how_many_went_with_it() {
-    let dir = folder().unwrap();
+    let dir = folder();
     let disk = FaultyDisk::default();
     let store = open_on(Arc::new(disk.clone()), dir.path(), settings()).unwrap();
     let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
@@ -132,7 +132,7 @@ fn a_recorder_that_cannot_store_says_how_many_went_with_it() {
 
 #[test]
 fn below_the_reserve_nothing_is_appended() {
-    let dir = folder().unwrap();
+    let dir = folder();
     let disk = FaultyDisk::default();
     let roomy = Settings { reserve_bytes: 1 << 20, ..settings() };
     let store = open_on(Arc::new(disk.clone()), dir.path(), roomy.clone()).unwrap();

@@ -26,7 +26,7 @@ fn events(store: &Store) -> Vec<String> {
 
 #[test]
 fn a_committed_hit_is_found_again_after_reopening() {
-    let dir = folder().unwrap();
+    let dir = folder();
     let entry = with_pictures(hit_entry(5, Severity::Serious), 900);
     record(&open(dir.path()), [entry.clone()]);
 
@@ -46,7 +46,7 @@ fn a_committed_hit_is_found_again_after_reopening() {
 
 #[test]
 fn the_newest_of_a_sighting_replaces_what_was_there() {
-    let dir = folder().unwrap();
+    let dir = folder();
     let store = open(dir.path());
     let mut end = Entry { event: event(5, Stage::End, Some("XY99ZZ")), hits: Vec::new() };
     end.hits = vec![list_hit(&end.event, 5, Severity::Minor)];
@@ -65,7 +65,7 @@ fn the_newest_of_a_sighting_replaces_what_was_there() {
 #[test]
 fn reads_without_a_hit_are_kept_only_where_they_may_be() {
     for (hours, kept) in [(24, 1), (0, 0)] {
-        let dir = folder().unwrap();
+        let dir = folder();
         let store =
             open_on(Arc::new(RealDisk), dir.path(), Settings { reads_kept_hours: hours, ..settings() }).unwrap();
         let entry = |stage| with_pictures(Entry { event: event(7, stage, Some("AB123CD")), hits: Vec::new() }, 50);
@@ -78,7 +78,7 @@ fn reads_without_a_hit_are_kept_only_where_they_may_be() {
 
 #[test]
 fn pictures_that_came_before_the_hit_are_kept_with_it() {
-    let dir = folder().unwrap();
+    let dir = folder();
     let store = open(dir.path());
     let first = with_pictures(Entry { event: event(5, Stage::New, Some("AB123CD")), hits: Vec::new() }, 30);
     let mut matched = Entry { event: event(5, Stage::Update, Some("AB123CD")), hits: Vec::new() };
@@ -97,7 +97,7 @@ fn pictures_that_came_before_the_hit_are_kept_with_it() {
 
 #[test]
 fn a_commit_is_announced_after_it_is_durable() {
-    let dir = folder().unwrap();
+    let dir = folder();
     let store = open(dir.path());
     let seen = Arc::new(AtomicUsize::new(0));
     let (counter, reader) = (Arc::clone(&seen), store.clone());
@@ -121,7 +121,7 @@ fn a_commit_is_announced_after_it_is_durable() {
 
 #[test]
 fn recent_hits_come_newest_first_and_plates_are_found_by_day() {
-    let dir = folder().unwrap();
+    let dir = folder();
     let store = open(dir.path());
     record(&store, (1..=30).map(|n| hit_entry(n, Severity::Info)));
     let ids: Vec<EventId> = store.recent_hits(3).unwrap().into_iter().map(|hit| hit.alert.id).collect();
@@ -134,7 +134,7 @@ fn recent_hits_come_newest_first_and_plates_are_found_by_day() {
 
 #[test]
 fn destroying_a_key_deletes_what_it_sealed_and_nothing_else() {
-    let dir = folder().unwrap();
+    let dir = folder();
     let store = open(dir.path());
     record(
         &store,
@@ -169,7 +169,7 @@ fn nothing_on_disk_shows_a_plate() {
             if path.is_dir() { files(&path, out) } else { out.push(path) }
         }
     }
-    let dir = folder().unwrap();
+    let dir = folder();
     record(&open(dir.path()), [hit_entry(1, Severity::Info)]);
     let mut found = Vec::new();
     files(dir.path(), &mut found);
@@ -182,7 +182,7 @@ fn nothing_on_disk_shows_a_plate() {
 
 #[test]
 fn a_store_refuses_another_key_and_a_second_process() {
-    let dir = folder().unwrap();
+    let dir = folder();
     let store = open(dir.path());
     let again = Store::open(dir.path(), StoreKey::from_bytes([9; 32]), settings(), clock().1);
     assert!(matches!(again, Err(crate::store::Error::Locked { .. })));
