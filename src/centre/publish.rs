@@ -16,27 +16,19 @@ use super::keys::Keys;
 use super::link::{Sender, Taken, Token};
 use super::session::Identity;
 use super::topics;
-use super::window::{Entry, Window};
+use super::window::{Entry, EntryKind, Window};
 use super::{cose, wire};
 use crate::clock::Clock;
-use crate::domain::{Ack, Epoch, TimeMs};
+use crate::domain::{Ack, Epoch};
 use crate::health::Health;
+use crate::store::outbox::{Body, Outbox, OutboxItem};
+
+pub use crate::store::outbox::Depth;
 
 /// Most entries that are sent and not yet acknowledged.
 pub const WINDOW: usize = 64;
 /// Refused acks are said in the log at most so often; all are counted.
 const SAY_REFUSED_EVERY: Duration = Duration::from_secs(10);
-
-/// What waits in the outbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Depth {
-    /// How many entries.
-    pub entries: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// When the oldest was stored.
-    pub oldest: Option<TimeMs>,
-}
 
 /// The store's outbox as delivery sees it. Calls may read the disk and are made off the runtime's threads.
 pub trait OutboxSource: Send + Sync + 'static {
@@ -57,6 +49,36 @@ pub trait OutboxSource: Send + Sync + 'static {
     fn ack(&self, ack: &Ack) -> Result<usize, String>;
     /// What waits.
     fn depth(&self) -> Depth;
+}
+
+impl OutboxSource for Outbox {
+    fn epoch(&self) -> Epoch {
+        self.epoch()
+    }
+
+    fn newest(&self) -> u64 {
+        self.newest()
+    }
+
+    fn next(&self, staged: &BTreeSet<u64>, most: usize) -> Result<Vec<Entry>, String> {
+        let entry = |item: OutboxItem| Entry {
+            seq: item.seq,
+            kind: match item.body {
+                Body::Alert(_) => EntryKind::Alert(item.severity),
+                Body::Shed(_) => EntryKind::Shed,
+            },
+            payload: item.payload(),
+        };
+        Ok(self.next(staged, most).map_err(|e| e.to_string())?.into_iter().map(entry).collect())
+    }
+
+    fn ack(&self, ack: &Ack) -> Result<usize, String> {
+        self.ack(ack).map_err(|e| e.to_string())
+    }
+
+    fn depth(&self) -> Depth {
+        self.depth()
+    }
 }
 
 /// Tells the publisher that the outbox has news. Cheap to clone, never blocks: made for the recorder's commit listener.

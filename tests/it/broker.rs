@@ -20,7 +20,7 @@ use crate::kit::broker::{Mosquitto, free_port};
 use crate::kit::outbox::MemoryOutbox;
 use crate::kit::site::{Authority, Running, Site, TestBox};
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(90);
 
 async fn cause(running: &Running) -> Cause {
     assert!(running.session.failed(LONG).await, "no fault in time");

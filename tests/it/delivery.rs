@@ -15,7 +15,7 @@ use crate::kit::outbox::MemoryOutbox;
 use crate::kit::site::{Site, TestBox};
 
 const EPOCH: [u8; 8] = [7; 8];
-const LONG: Duration = Duration::from_secs(40);
+const LONG: Duration = Duration::from_secs(90);
 
 fn outbox(test_box: &TestBox) -> Arc<MemoryOutbox> {
     Arc::new(MemoryOutbox::new(EPOCH, test_box.news.clone()))
@@ -232,7 +232,9 @@ async fn a_box_cannot_speak_for_another() {
     let outbox = outbox(&forger);
     put_all(&outbox, 3, Severity::Critical);
     let running = forger.start(outbox.clone());
-    assert!(!running.session.drained(Duration::from_secs(3)).await);
+    let refused = || running.health.centre.fault().is_some_and(|fault| fault.contains("refuses our alerts"));
+    assert!(running.session.until(LONG, refused).await, "{:?}", running.health.centre.fault());
+    assert_eq!(outbox.waiting(), 3);
     assert!(centre.look(|log| log.alerts.is_empty() && log.statuses.is_empty()));
     running.die();
     centre.stop().await;

@@ -20,6 +20,7 @@ mod kit;
 #[cfg(feature = "onnx")]
 mod models;
 mod store_kill;
+mod stored_delivery;
 mod tail;
 mod tidy;
 mod wire;

@@ -11,7 +11,7 @@ use watchpost::domain::Severity;
 use crate::kit::outbox::MemoryOutbox;
 use crate::kit::site::Site;
 
-const LONG: Duration = Duration::from_secs(40);
+const LONG: Duration = Duration::from_secs(90);
 
 fn tail(centre: &Path, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_watchpostctl"));

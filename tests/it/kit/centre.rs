@@ -93,7 +93,7 @@ fn note(log: &mut Log, heard: Heard) {
 }
 
 impl Centre {
-    /// Waits until what was heard satisfies `reached`; fails after 40 s with what was heard instead.
+    /// Waits until what was heard satisfies `reached`; fails after 90 s with what was heard instead.
     pub async fn until(&self, what: &str, reached: impl Fn(&Log) -> bool) {
         let waiting = async {
             loop {
@@ -105,7 +105,7 @@ impl Centre {
                 changed.await;
             }
         };
-        let in_time = tokio::time::timeout(Duration::from_secs(40), waiting).await.is_ok();
+        let in_time = tokio::time::timeout(Duration::from_secs(90), waiting).await.is_ok();
         assert!(in_time, "the centre never heard {what}: {:?}", self.shared.log.lock().unwrap());
     }
 

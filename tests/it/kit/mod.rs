@@ -4,3 +4,4 @@ pub mod broker;
 pub mod centre;
 pub mod outbox;
 pub mod site;
+pub mod stored;
