@@ -36,6 +36,7 @@ class Strokes:
     i: str = "bar"          # bar | serif
     apex: float = 0.0       # width of A's flat top
     middle: float = 0.48    # height of the middle bars
+    valley: float = 0.66    # how far down the middle of M reaches; W's reaches up as far
     zero: str = "plain"     # plain | slash | dot | cut
     fixed: bool = False     # M and W as wide as the others
 
@@ -98,7 +99,7 @@ def skeleton(char: str, f: Strokes) -> list[tuple[list, bool]]:
         "J": [([(1, 0, 0), (1, 1, r), (0, 1, r), (0, 0.72, 0)], False)],
         "K": [([(0, 0, 0), (0, 1, 0)], False), ([(1, 0, 0), (0, 0.62, 0)], False), ([(0.33, 0.42, 0), (1, 1, 0)], False)],
         "L": [([(0, 0, 0), (0, 1, 0), (1, 1, 0)], False)],
-        "M": [([(0, 1, 0), (0, 0, 0), (0.5, 0.66, 0), (1, 0, 0), (1, 1, 0)], False)],
+        "M": [([(0, 1, 0), (0, 0, 0), (0.5, f.valley, 0), (1, 0, 0), (1, 1, 0)], False)],
         "N": [([(0, 1, 0), (0, 0, 0), (1, 1, 0), (1, 0, 0)], False)],
         "P": [([(0, 1, 0), (0, 0, 0), (1, 0, r), (1, m + 0.06, r), (0, m + 0.06, 0)], False)],
         "Q": [(loop, True), ([(0.58, 0.7, 0), (1.03, 1.03, 0)], False)],
@@ -107,7 +108,7 @@ def skeleton(char: str, f: Strokes) -> list[tuple[list, bool]]:
         "T": [([(0, 0, 0), (1, 0, 0)], False), ([(0.5, 0, 0), (0.5, 1, 0)], False)],
         "U": [([(0, 0, 0), (0, 1, r), (1, 1, r), (1, 0, 0)], False)],
         "V": [([(0, 0, 0), (0.5, 1, 0), (1, 0, 0)], False)],
-        "W": [([(0, 0, 0), (0.22, 1, 0), (0.5, 0.3, 0), (0.78, 1, 0), (1, 0, 0)], False)],
+        "W": [([(0, 0, 0), (0.22, 1, 0), (0.5, 1 - f.valley, 0), (0.78, 1, 0), (1, 0, 0)], False)],
         "X": [([(0, 0, 0), (1, 1, 0)], False), ([(1, 0, 0), (0, 1, 0)], False)],
         "Y": [([(0, 0, 0), (0.5, 0.52, 0), (1, 0, 0)], False), ([(0.5, 0.52, 0), (0.5, 1, 0)], False)],
         "Z": [([(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0)], False)],
@@ -220,23 +221,23 @@ def random_strokes(rng: np.random.Generator, like: str = "any") -> Strokes:
         one, i = pick(("flag", "serif"), ("serif", "serif"), ("serif", "bar"), ("bar", "serif"), ("flag", "bar"))
         return Strokes(quantum(.42, .54, .03), quantum(.10, .145, .015), quantum(.14, .24, .02), pick("flat", "round"), one,
                        pick("round", "flat", "round"), "closed", pick("bowl", "bowl", "straight"), pick("straight", "kinked"), i,
-                       pick(0.0, 0.15, 0.3), quantum(.44, .5, .02), pick("plain", "plain", "plain", "plain", "slash"), bool(rng.random() < .6))
+                       pick(0.0, 0.15, 0.3), quantum(.44, .5, .02), pick(.45, .55, .66, .8, .95), pick("plain", "plain", "plain", "plain", "slash"), bool(rng.random() < .6))
     if like == "din":
         return Strokes(quantum(.48, .6, .03), quantum(.1, .145, .015), quantum(.2, .3, .02), "flat", pick("flag", "flag", "flag", "serif"),
                        pick("round", "round", "flat"), pick("closed", "steep"), pick("bowl", "straight", "straight"), pick("straight", "straight", "kinked"),
-                       pick("bar", "bar", "serif"), pick(0.0, 0.0, 0.12), quantum(.44, .5, .02), "plain", bool(rng.random() < .3))
+                       pick("bar", "bar", "serif"), pick(0.0, 0.0, 0.12), quantum(.44, .5, .02), pick(.55, .66, .8, .95), "plain", bool(rng.random() < .3))
     if like == "mandatory":
-        return Strokes(quantum(.6, .78, .03), quantum(.125, .17, .015), quantum(.22, .36, .02), pick("flat", "flat", "round"), pick("bar", "bar", "flag"),
-                       "round", pick("closed", "steep"), pick("bowl", "straight"), "straight", "bar", pick(0.0, 0.0, 0.12), quantum(.46, .5, .02))
+        return Strokes(quantum(.55, .76, .03), quantum(.125, .19, .015), quantum(.1, .3, .02), pick("flat", "flat", "round"), pick("bar", "bar", "flag"),
+                       "round", pick("closed", "steep"), pick("bowl", "straight"), "straight", "bar", pick(0.0, 0.0, 0.12), quantum(.46, .5, .02), pick(.55, .66, .8))
     if like == "gb":
         return Strokes(quantum(.58, .66, .02), quantum(.16, .19, .015), quantum(.16, .26, .02), "flat", pick("bar", "flag", "flag"), "round", "closed", "bowl",
                        "straight", "bar", pick(0.1, 0.2), quantum(.46, .5, .02), fixed=bool(rng.random() < .5))
     if like == "fe":
         return Strokes(quantum(.56, .62, .03), quantum(.12, .15, .015), quantum(.1, .22, .02), "flat", pick("flag", "serif"), "round", pick("closed", "steep"),
-                       pick("straight", "bowl"), pick("kinked", "straight"), pick("bar", "serif"), 0.12, quantum(.42, .5, .02), pick("plain", "cut"), True)
+                       pick("straight", "bowl"), pick("kinked", "straight"), pick("bar", "serif"), 0.12, quantum(.42, .5, .02), .66, pick("plain", "cut"), True)
     return Strokes(quantum(.4, .75, .05), quantum(.08, .2, .02), quantum(.06, .36, .03), pick("flat", "round"), pick("bar", "flag", "serif"),
                    pick("round", "flat"), pick("closed", "steep"), pick("bowl", "straight"), pick("straight", "kinked"), pick("bar", "serif"),
-                   pick(0.0, 0.1, 0.25), quantum(.42, .5, .02), pick("plain", "plain", "slash", "dot"), bool(rng.random() < .4))
+                   pick(0.0, 0.1, 0.25), quantum(.42, .5, .02), pick(.45, .66, .95), pick("plain", "plain", "slash", "dot"), bool(rng.random() < .4))
 
 
 class Alphabet:

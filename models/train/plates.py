@@ -14,7 +14,7 @@ import fonts
 import glyphs
 import series
 
-REGIONS = [("us", 33), ("eu", 28), ("br", 14), ("br-mercosul", 3), ("gb", 4), ("tr", 4), ("in", 2), ("mx", 2), ("pk", 2), ("ar", 1), ("free", 7)]
+REGIONS = [("us", 33), ("eu", 24), ("br", 18), ("br-mercosul", 3), ("gb", 4), ("tr", 4), ("in", 2), ("mx", 2), ("pk", 2), ("ar", 1), ("free", 7)]
 
 
 @dataclass
@@ -110,15 +110,16 @@ def seals(rng, canvas, x, y, w, h):
         emblem(rng, canvas, x + (w - d) / 2, cy - d / 2, d, d, kinds)
 
 
-def write(rng, canvas, marked, alphabet, box, colour, spacing=0.12, gap=0.35, emblem_as="any", fit=1.0, anchor=0.5):
+def write(rng, canvas, marked, alphabet, box, colour, spacing=0.12, gap=0.35, emblem_as="any", fit=1.0, anchor=0.5, pitched=0.5):
     """Draws `marked` (see series.py) into box (x0, y0, x1, y1); returns the plate's `chars`."""
     x0, y0, x1, y1 = box
     h = y1 - y0
     masks = [alphabet.mask(c) if c.isalnum() else None for c in marked]
+    slot = alphabet.mask("H").shape[1] if rng.random() < pitched else 0  # all characters take the same room
     widths = []
     for c, mask in zip(marked, masks):
         if mask is not None:
-            widths.append(mask.shape[1] / glyphs.CAP * h)
+            widths.append(max(mask.shape[1], slot) / glyphs.CAP * h)
         else:
             widths.append({" ": gap, "-": max(gap, 0.28), ".": max(gap * 0.7, 0.2), "*": max(gap, 0.32)}[c] * h)
     space = spacing * h
@@ -129,9 +130,10 @@ def write(rng, canvas, marked, alphabet, box, colour, spacing=0.12, gap=0.35, em
     chars = []
     for c, mask, w in zip(marked, masks, widths):
         if mask is not None:
-            size = (max(1, round(w)), max(1, round(h)))
-            blend(canvas, cv2.resize(mask, size, interpolation=cv2.INTER_AREA), x, y0, colour)
-            chars.append((c, round(x), round(y0), round(x + w), round(y1)))
+            ink = mask.shape[1] / glyphs.CAP * h * squeeze
+            left = x + (w - ink) / 2
+            blend(canvas, cv2.resize(mask, (max(1, round(ink)), max(1, round(h))), interpolation=cv2.INTER_AREA), left, y0, colour)
+            chars.append((c, round(left), round(y0), round(left + ink), round(y1)))
         elif c == "-":
             cv2.rectangle(canvas, (round(x + w * .1), round(y0 + h * .46)), (round(x + w * .9), round(y0 + h * .57)), tuple(map(float, colour)), -1)
         elif c == ".":
@@ -192,7 +194,7 @@ def pale_scene(rng, canvas):
 
 def pick_us(rng, text):
     patterns = [p for p, _ in series.US_PATTERNS]
-    letters = series.LETTERS if rng.random() < 0.6 else series.CLEAR
+    letters = series.LETTERS if rng.random() < 0.3 else series.CLEAR
     return series.marked(rng, text, patterns) if text else series.fill(rng, series.choose(rng, series.US_PATTERNS)[0], letters=letters)
 
 
