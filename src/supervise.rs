@@ -1,6 +1,304 @@
-//! The wiring: every thread, task and channel is made here.
+//! The wiring: every thread, task and channel is made here, and stopped in reverse order.
+//!
+//! | thread | made by | ends |
+//! |---|---|---|
+//! | `cam-<id>`, one a camera | [`run`] | its file is over, or the stop |
+//! | `recorder` | `store::Recorder::start` | after the cameras: what they sent is stored |
+//! | `centre` (tokio, one worker) | `delivery` | last: what is stored is told, as far as the stop allows |
+//!
+//! The caller's thread watches the others, looks at the hotlist files, and restarts a camera's thread that panicked.
+//!
+//! Channels: analysis threads → recorder, bounded at 64 entries, where the sender waits (`store::recorder`); recorder →
+//! session, a notification without content (`centre::publish::News`), which cannot fill up.
 
+mod analysis;
+mod delivery;
 mod lists;
 mod told;
 
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::camera::{self, Credential, SourceUri};
+use crate::centre::publish::News;
+use crate::centre::wire::StateDigests;
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::domain::CameraId;
+use crate::health::Health;
+use crate::hotlist::Hotlists;
+use crate::shutdown::Shutdown;
+use crate::store::{Recorder, RecorderHandle, Store, StoreKey};
+use crate::vision::{self, Models, model};
+
+use analysis::{Analysis, Ending};
+pub use delivery::{box_key_path, store_key_path};
 pub use lists::settings_of as list_settings;
+
+/// How often the watching thread looks around.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long a stop waits for what is stored to become durable.
+const FLUSH_WITHIN: Duration = Duration::from_secs(5);
+/// How long `--until-eos` waits for the centre's last ack.
+const DRAIN_WITHIN: Duration = Duration::from_secs(60);
+
+/// How the daemon is run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Ends when every file camera has ended and everything is stored and delivered.
+    pub until_eos: bool,
+}
+
+/// What a run did.
+#[derive(Debug)]
+pub struct Summary {
+    /// The counters of every camera.
+    pub health: Arc<Health>,
+    /// Alerts that the centre had not acknowledged at the end.
+    pub undelivered: u64,
+    /// File cameras that could not be played, with the reason.
+    pub failed: Vec<(CameraId, String)>,
+    /// Entries that could not be stored.
+    pub lost: usize,
+}
+
+/// Runs the box until `shutdown` is set, or, with [`Options::until_eos`], until its files are over.
+///
+/// # Errors
+/// What cannot be started: store, models, keys, a camera's address. Once everything runs, faults are answered, not
+/// returned.
+pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown) -> anyhow::Result<Summary> {
+    let health = Health::new();
+    let models = Models::load(&model_settings(&config.vision)).context("models")?;
+    let digests = digests(config, &models);
+    let store = open_store(config, digests.state(), clock)?;
+    let news = News::default();
+    let told = news.clone();
+    let recorder = Recorder::start(&store, Arc::clone(&health), Box::new(move |_| told.tell()))?;
+    // The session stops after everybody else: it has a flag of its own.
+    let hang_up = Shutdown::new();
+    let delivery = match &config.centre {
+        None => None,
+        Some(centre) => Some(delivery::Delivery::start(delivery::Parts {
+            config,
+            centre,
+            outbox: store.outbox(),
+            news,
+            digests,
+            health: Arc::clone(&health),
+            clock: clock.clone(),
+            shutdown: hang_up.clone(),
+        })?),
+    };
+    let hotlists = Arc::new(Hotlists::new());
+    let mut watch = lists::Watch::new(&config.hotlists);
+    watch.look(&hotlists, clock.utc());
+    let maker = Maker { config, models, hotlists, recorder: recorder.handle(), health: Arc::clone(&health), clock: clock.clone() };
+    let cameras = Shutdown::new();
+    let mut threads = Vec::new();
+    for settings in config.cameras.iter().filter(|c| c.enabled) {
+        threads.push(maker.start(camera_settings(settings, config)?, &cameras)?);
+    }
+    tracing::info!(cameras = threads.len(), version = env!("CARGO_PKG_VERSION"), "watchpost runs");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let mut crew = Crew { threads, failed: Vec::new(), maker, stop: cameras };
+    crew.watch(options, shutdown, &mut watch);
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    let failed = crew.stop();
+    if let Err(error) = recorder.handle().flush(FLUSH_WITHIN) {
+        tracing::error!(%error, "not everything became durable before the stop");
+    }
+    if let (Some(delivery), true) = (&delivery, options.until_eos)
+        && !delivery.drained(DRAIN_WITHIN)
+    {
+        tracing::warn!(waiting = store.outbox().depth().entries, "the centre has not acknowledged everything");
+    }
+    hang_up.trigger();
+    if let Some(delivery) = delivery {
+        delivery.end();
+    }
+    let lost = recorder.stop();
+    tracing::info!(undelivered = store.outbox().depth().entries, lost, "watchpost stopped");
+    Ok(Summary { health, undelivered: store.outbox().depth().entries, failed, lost })
+}
+
+/// Makes the analysis threads.
+struct Maker<'a> {
+    config: &'a Config,
+    models: Models,
+    hotlists: Arc<Hotlists>,
+    recorder: RecorderHandle,
+    health: Arc<Health>,
+    clock: Clock,
+}
+
+impl Maker<'_> {
+    fn start(&self, camera: camera::Settings, stop: &Shutdown) -> anyhow::Result<CameraThread> {
+        let analysis = Analysis {
+            vision: vision_settings(&self.config.vision),
+            models: self.models.clone(),
+            hotlists: Arc::clone(&self.hotlists),
+            recorder: self.recorder.clone(),
+            counters: self.health.camera(&camera.id),
+            clock: self.clock.clone(),
+            shutdown: stop.clone(),
+            camera: camera.clone(),
+        };
+        let name = format!("cam-{}", camera.id);
+        let handle = std::thread::Builder::new().name(name).spawn(move || analysis.run()).context("cannot start a thread")?;
+        Ok(CameraThread { camera, handle })
+    }
+}
+
+struct CameraThread {
+    camera: camera::Settings,
+    handle: JoinHandle<Ending>,
+}
+
+/// The analysis threads that run.
+struct Crew<'a> {
+    threads: Vec<CameraThread>,
+    failed: Vec<(CameraId, String)>,
+    maker: Maker<'a>,
+    stop: Shutdown,
+}
+
+impl Crew<'_> {
+    /// Looks after the threads until the stop, or until no file is left to play.
+    fn watch(&mut self, options: Options, shutdown: &Shutdown, lists: &mut lists::Watch) {
+        let mut next_look = self.maker.clock.monotonic() + lists::LOOK_EVERY;
+        while !shutdown.wait(LOOK_EVERY) {
+            self.collect(true);
+            if options.until_eos && self.threads.iter().all(|t| t.camera.uri.is_live()) {
+                return;
+            }
+            if self.maker.clock.monotonic() >= next_look {
+                lists.look(&self.maker.hotlists, self.maker.clock.utc());
+                next_look = self.maker.clock.monotonic() + lists::LOOK_EVERY;
+            }
+        }
+    }
+
+    /// Takes the threads that ended; one that panicked is started again when `restart` says so.
+    fn collect(&mut self, restart: bool) {
+        let threads = std::mem::take(&mut self.threads);
+        for thread in threads {
+            if !thread.handle.is_finished() {
+                self.threads.push(thread);
+                continue;
+            }
+            let camera = thread.camera;
+            match thread.handle.join() {
+                Ok(Ending::Done) => {}
+                Ok(Ending::Failed(why)) => self.failed.push((camera.id, why)),
+                Err(_) if restart && camera.uri.is_live() => self.restart(camera),
+                Err(_) => self.failed.push((camera.id, "its analysis thread panicked".into())),
+            }
+        }
+    }
+
+    fn restart(&mut self, camera: camera::Settings) {
+        tracing::error!(camera = %camera.id, "analysis thread panicked, started again");
+        self.maker.health.camera(&camera.id).failed.inc();
+        let id = camera.id.clone();
+        match self.maker.start(camera, &self.stop) {
+            Ok(thread) => self.threads.push(thread),
+            Err(error) => self.failed.push((id, format!("{error:#}"))),
+        }
+    }
+
+    /// Stops all and waits for them.
+    fn stop(mut self) -> Vec<(CameraId, String)> {
+        self.stop.trigger();
+        while !self.threads.is_empty() {
+            self.collect(false);
+            // Short: a thread ends with its frame.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.failed
+    }
+}
+
+fn open_store(config: &Config, state: [u8; 4], clock: &Clock) -> anyhow::Result<Store> {
+    let key = StoreKey::load(&store_key_path(config)).context("the store's key; `watchpost init` makes it")?;
+    let settings = crate::store::Settings {
+        commit_interval_ms: config.store.commit_interval_ms,
+        commit_rows: usize::try_from(config.store.commit_rows).unwrap_or(64),
+        cache_bytes: config.store.cache_mib << 20,
+        outbox_max_bytes: config.store.outbox_mib << 20,
+        outbox_max_entries: config.store.outbox_entries,
+        reads_kept_hours: u32::try_from(config.store.retention.reads_hours).unwrap_or(u32::MAX),
+        state,
+        ..crate::store::Settings::default()
+    };
+    Ok(Store::open(&config.site.data_dir.join("store"), key, settings, clock.clone())?)
+}
+
+/// What the `state` of alerts stands for.
+fn digests(config: &Config, models: &Models) -> StateDigests {
+    let of = |manifest: &model::Manifest| (manifest.name.clone(), manifest.digest());
+    StateDigests::new(config.digest, [of(models.detector.net().manifest()), of(models.reader.net().manifest())])
+}
+
+/// What the model room wants to know.
+pub fn model_settings(vision: &config::Vision) -> model::Settings {
+    let workers = match usize::try_from(vision.workers) {
+        Ok(n) if n > 0 => n,
+        _ => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    };
+    model::Settings {
+        folder: vision.models.clone().unwrap_or_else(model::default_folder),
+        detector: vision.detector.clone(),
+        reader: vision.reader.clone(),
+        library: vision.onnxruntime.clone(),
+        workers,
+    }
+}
+
+fn vision_settings(vision: &config::Vision) -> vision::Settings {
+    let mut settings = vision::Settings::default();
+    if let Some(confidence) = vision.read_threshold {
+        #[expect(clippy::cast_possible_truncation, reason = "0 to 1")]
+        let confidence = confidence as f32;
+        settings.tell_confidence = confidence;
+    }
+    settings
+}
+
+/// What the camera room wants to know, with the credential read.
+///
+/// # Errors
+/// An address that is none, a credential that is not there.
+pub fn camera_settings(camera: &config::Camera, config: &Config) -> anyhow::Result<camera::Settings> {
+    let context = || format!("camera {}", camera.id);
+    let uri: SourceUri = camera.uri.parse().with_context(context)?;
+    let mut settings = camera::Settings::new(camera.id.clone(), camera.number, uri);
+    settings.pipeline.clone_from(&camera.pipeline);
+    #[expect(clippy::cast_possible_truncation, reason = "frames a second, at most 120")]
+    let fps = camera.fps.map(|f| f as f32);
+    settings.fps = fps;
+    settings.realtime = camera.realtime;
+    settings.stall_after = Duration::from_secs(camera.stall_s);
+    if let Some(name) = &camera.credential {
+        settings.credential = Some(credential(name, config).with_context(context)?);
+    }
+    Ok(settings)
+}
+
+/// Reads `user:password` from systemd's credentials directory or from `data_dir/credentials`.
+fn credential(name: &str, config: &Config) -> anyhow::Result<Credential> {
+    anyhow::ensure!(!name.contains('/') && !name.starts_with('.'), "credential {name:?} is no plain name");
+    let own = config.site.data_dir.join("credentials").join(name);
+    let systemd = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| std::path::PathBuf::from(dir).join(name));
+    let path = systemd.filter(|p| p.exists()).unwrap_or(own);
+    let text = zeroize::Zeroizing::new(
+        std::fs::read_to_string(&path).with_context(|| format!("credential {name:?}: cannot read {}", path.display()))?,
+    );
+    let line = text.lines().next().unwrap_or_default();
+    let (user, password) =
+        line.split_once(':').with_context(|| format!("credential {name:?}: {} holds no user:password", path.display()))?;
+    Ok(Credential::new(user, password))
+}

@@ -1,0 +1,113 @@
+//! One camera's analysis thread: frames in, entries for the recorder out.
+//!
+//! Plain calls, one after the other. It waits at three places: for a frame, for a free inference session, and for the
+//! recorder when its queue is full; meanwhile the camera's slot keeps the newest frame and counts what it replaces.
+
+use std::sync::Arc;
+
+use crate::camera::{self, Camera, CameraEvent};
+use crate::clock::Clock;
+use crate::domain::{Frame, SightingEvent, Stage};
+use crate::health::{CameraCounters, CameraState};
+use crate::hotlist::Hotlists;
+use crate::shutdown::Shutdown;
+use crate::store::{Entry, RecorderHandle};
+use crate::vision::{self, Analyser, Models};
+
+use super::told::Told;
+
+/// What a camera's thread works with.
+pub(super) struct Analysis {
+    pub camera: camera::Settings,
+    pub vision: vision::Settings,
+    pub models: Models,
+    pub hotlists: Arc<Hotlists>,
+    pub recorder: RecorderHandle,
+    pub counters: Arc<CameraCounters>,
+    pub clock: Clock,
+    pub shutdown: Shutdown,
+}
+
+/// How a camera's thread ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The file is over, or the stop was asked for.
+    Done,
+    /// A file could not be played; the reason.
+    Failed(String),
+}
+
+impl Analysis {
+    /// Runs until the file is over or the stop is asked for.
+    pub(super) fn run(self) -> Ending {
+        let camera = Camera::new(self.camera.clone(), self.clock.clone(), Arc::clone(&self.counters));
+        let mut work = Work { told: Told::default(), analyser: self.analyser(), faulty: false };
+        let result = camera.run(&self.shutdown, &mut |event| match event {
+            CameraEvent::Frame(frame) => self.analyse(&mut work, &frame),
+            // Times begin anew: what was under way is over, and the next tracks start from nothing.
+            CameraEvent::Reopened | CameraEvent::Ended => self.finish(&mut work),
+        });
+        self.finish(&mut work);
+        match result {
+            Ok(()) => Ending::Done,
+            Err(error) => Ending::Failed(error.to_string()),
+        }
+    }
+
+    fn analyser(&self) -> Analyser {
+        Analyser::new(
+            Arc::clone(&self.models.detector) as _,
+            Arc::clone(&self.models.reader) as _,
+            self.vision.clone(),
+            self.camera.id.clone(),
+            self.camera.number,
+        )
+    }
+
+    fn analyse(&self, work: &mut Work, frame: &Frame) {
+        self.counters.analysed.inc();
+        match work.analyser.step(frame, self.clock.state()) {
+            Ok(events) => {
+                if std::mem::take(&mut work.faulty) {
+                    self.counters.set_state(CameraState::Online);
+                }
+                events.into_iter().for_each(|event| self.pass_on(work, event));
+            }
+            Err(error) => {
+                // Said once until a frame is analysed again: a broken model would say it 25 times a second.
+                if !std::mem::replace(&mut work.faulty, true) {
+                    tracing::error!(camera = %self.camera.id, %error, "frame not analysed");
+                    self.counters.set_state(CameraState::Degraded(error.to_string()));
+                }
+            }
+        }
+    }
+
+    fn finish(&self, work: &mut Work) {
+        let events = work.analyser.finish(self.clock.utc());
+        events.into_iter().for_each(|event| self.pass_on(work, event));
+    }
+
+    fn pass_on(&self, work: &mut Work, event: SightingEvent) {
+        if event.stage == Stage::End {
+            if event.sighting.read.is_some() { self.counters.reads.inc() } else { self.counters.unread.inc() }
+        }
+        let matcher = self.hotlists.matcher();
+        let read = event.sighting.read.as_ref();
+        let matches = read.map(|read| matcher.matches(read, self.clock.utc())).unwrap_or_default();
+        let hits = work.told.hits(&event, matches);
+        let new = hits.iter().filter(|h| h.stage == Stage::New).count();
+        self.counters.hits.add(new as u64);
+        if let Err(error) = self.recorder.send(Entry { event, hits }) {
+            tracing::error!(camera = %self.camera.id, %error, "sighting lost: the recorder does not run");
+        }
+    }
+}
+
+/// What changes from frame to frame.
+struct Work {
+    analyser: Analyser,
+    told: Told,
+    /// The last frame could not be analysed.
+    faulty: bool,
+}
