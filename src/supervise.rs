@@ -16,6 +16,7 @@ mod delivery;
 mod lists;
 mod told;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -222,7 +223,16 @@ impl Crew<'_> {
     }
 }
 
-fn open_store(config: &Config, state: [u8; 4], clock: &Clock) -> anyhow::Result<Store> {
+/// Where the store lies.
+pub fn store_dir(config: &Config) -> PathBuf {
+    config.site.data_dir.join("store")
+}
+
+/// Opens the store as configured; `state` is what alerts carry of models and config.
+///
+/// # Errors
+/// No key, no room, a store of another version, or one that another process holds.
+pub fn open_store(config: &Config, state: [u8; 4], clock: &Clock) -> anyhow::Result<Store> {
     let key = StoreKey::load(&store_key_path(config)).context("the store's key; `watchpost init` makes it")?;
     let settings = crate::store::Settings {
         commit_interval_ms: config.store.commit_interval_ms,
@@ -234,7 +244,7 @@ fn open_store(config: &Config, state: [u8; 4], clock: &Clock) -> anyhow::Result<
         state,
         ..crate::store::Settings::default()
     };
-    Ok(Store::open(&config.site.data_dir.join("store"), key, settings, clock.clone())?)
+    Ok(Store::open(&store_dir(config), key, settings, clock.clone())?)
 }
 
 /// What the `state` of alerts stands for.
@@ -254,6 +264,7 @@ pub fn model_settings(vision: &config::Vision) -> model::Settings {
         detector: vision.detector.clone(),
         reader: vision.reader.clone(),
         library: vision.onnxruntime.clone(),
+        score: vision.detect_threshold.map(small),
         workers,
     }
 }
@@ -261,11 +272,15 @@ pub fn model_settings(vision: &config::Vision) -> model::Settings {
 fn vision_settings(vision: &config::Vision) -> vision::Settings {
     let mut settings = vision::Settings::default();
     if let Some(confidence) = vision.read_threshold {
-        #[expect(clippy::cast_possible_truncation, reason = "0 to 1")]
-        let confidence = confidence as f32;
-        settings.tell_confidence = confidence;
+        settings.tell_confidence = small(confidence);
     }
     settings
+}
+
+/// A configured number, bounded when it was read, as the rooms take it.
+#[expect(clippy::cast_possible_truncation, reason = "at most 120")]
+fn small(number: f64) -> f32 {
+    number as f32
 }
 
 /// What the camera room wants to know, with the credential read.
@@ -277,9 +292,7 @@ pub fn camera_settings(camera: &config::Camera, config: &Config) -> anyhow::Resu
     let uri: SourceUri = camera.uri.parse().with_context(context)?;
     let mut settings = camera::Settings::new(camera.id.clone(), camera.number, uri);
     settings.pipeline.clone_from(&camera.pipeline);
-    #[expect(clippy::cast_possible_truncation, reason = "frames a second, at most 120")]
-    let fps = camera.fps.map(|f| f as f32);
-    settings.fps = fps;
+    settings.fps = camera.fps.map(small);
     settings.realtime = camera.realtime;
     settings.stall_after = Duration::from_secs(camera.stall_s);
     if let Some(name) = &camera.credential {
@@ -292,7 +305,7 @@ pub fn camera_settings(camera: &config::Camera, config: &Config) -> anyhow::Resu
 fn credential(name: &str, config: &Config) -> anyhow::Result<Credential> {
     anyhow::ensure!(!name.contains('/') && !name.starts_with('.'), "credential {name:?} is no plain name");
     let own = config.site.data_dir.join("credentials").join(name);
-    let systemd = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| std::path::PathBuf::from(dir).join(name));
+    let systemd = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| PathBuf::from(dir).join(name));
     let path = systemd.filter(|p| p.exists()).unwrap_or(own);
     let text = zeroize::Zeroizing::new(
         std::fs::read_to_string(&path).with_context(|| format!("credential {name:?}: cannot read {}", path.display()))?,

@@ -3,9 +3,13 @@
 //! Prints one finding a line, or JSON; exit 1 when one of them is a failure. It opens what it checks (cameras for one
 //! frame, the broker for a TLS handshake) and changes nothing.
 
+mod cameras;
+mod centre;
 mod disk;
 mod keys;
 mod lists;
+mod models;
+mod store;
 mod time;
 
 use std::io::Write;
@@ -112,7 +116,11 @@ fn all(args: &Args) -> Vec<Finding> {
     findings.extend(time::check(&clock));
     findings.extend(disk::check(&config));
     findings.extend(keys::check(&config));
+    findings.extend(store::check(&config, &clock));
     findings.extend(lists::check(&config, clock.utc()));
+    findings.extend(models::check(&config));
+    findings.extend(centre::check(&config, &clock));
+    findings.extend(cameras::check(&config, &clock));
     findings
 }
 

@@ -1,0 +1,86 @@
+//! `watchpost run`: the daemon.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use crate::clock::Clock;
+use crate::config;
+use crate::shutdown::Shutdown;
+use crate::supervise::{self, Options, Summary};
+
+/// Arguments of `watchpost run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration.
+    #[arg(long, default_value = config::DEFAULT_PATH)]
+    pub config: PathBuf,
+    /// End when every file camera has ended and everything is stored and delivered.
+    #[arg(long)]
+    pub until_eos: bool,
+}
+
+/// Runs the daemon until SIGTERM, SIGINT or the end of the files; with `--until-eos` prints what was done to `out`.
+///
+/// # Errors
+/// A faulty configuration, or what could not be started.
+pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let config = config::load(&args.config)?;
+    let shutdown = Shutdown::new();
+    listen_for_signals(shutdown.clone())?;
+    let summary = supervise::run(&config, Options { until_eos: args.until_eos }, &Clock::system(), &shutdown)?;
+    if args.until_eos {
+        print(&summary, out).context("stdout")?;
+    }
+    let complete = summary.failed.is_empty() && summary.lost == 0 && (!args.until_eos || summary.undelivered == 0);
+    Ok(u8::from(!complete))
+}
+
+fn print(summary: &Summary, out: &mut dyn Write) -> std::io::Result<()> {
+    writeln!(out, "{:<16} {:>8} {:>8} {:>8} {:>6} {:>6} {:>6}", "camera", "frames", "analysed", "dropped", "reads", "unread", "hits")?;
+    for (id, c) in summary.health.cameras() {
+        let (id, frames, analysed, dropped) = (id.as_str(), c.received.get(), c.analysed.get(), c.dropped.get());
+        let (reads, unread, hits) = (c.reads.get(), c.unread.get(), c.hits.get());
+        writeln!(out, "{id:<16} {frames:>8} {analysed:>8} {dropped:>8} {reads:>6} {unread:>6} {hits:>6}")?;
+    }
+    for (id, why) in &summary.failed {
+        writeln!(out, "{id}: {why}")?;
+    }
+    let centre = &summary.health.centre;
+    writeln!(
+        out,
+        "alerts: {} acknowledged by the centre, {} sent again, {} waiting",
+        centre.acked.get(),
+        centre.resent.get(),
+        summary.undelivered
+    )
+}
+
+/// A thread of its own waits for SIGTERM and SIGINT and sets the flag; a second signal ends the process at once.
+fn listen_for_signals(shutdown: Shutdown) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("tokio runtime")?;
+    let (mut terminate, mut interrupt) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
+    let wait = move || {
+        runtime.block_on(async {
+            let mut asked = false;
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                if std::mem::replace(&mut asked, true) {
+                    std::process::exit(1);
+                }
+                tracing::info!("asked to stop");
+                shutdown.trigger();
+            }
+        });
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(wait).context("cannot start a thread")?;
+    Ok(())
+}
