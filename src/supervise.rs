@@ -41,8 +41,10 @@ pub use lists::settings_of as list_settings;
 
 /// How often the watching thread looks around.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long a stop waits for the analysis threads.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
 /// How long a stop waits for what is stored to become durable.
-const FLUSH_WITHIN: Duration = Duration::from_secs(5);
+const FLUSH_WITHIN: Duration = Duration::from_secs(3);
 /// How long `--until-eos` waits for the centre's last ack.
 const DRAIN_WITHIN: Duration = Duration::from_secs(60);
 
@@ -211,13 +213,18 @@ impl Crew<'_> {
         }
     }
 
-    /// Stops all and waits for them.
+    /// Stops all and waits for them, but not for ever: with a full disk a thread can be stuck at the recorder's queue.
     fn stop(mut self) -> Vec<(CameraId, String)> {
         self.stop.trigger();
-        while !self.threads.is_empty() {
+        let patience = self.maker.clock.monotonic() + STOP_WITHIN;
+        while !self.threads.is_empty() && self.maker.clock.monotonic() < patience {
             self.collect(false);
-            // Short: a thread ends with its frame.
+            // Short: a thread ends with its frame. `JoinHandle` has no join with a bound.
             std::thread::sleep(Duration::from_millis(5));
+        }
+        for thread in self.threads {
+            tracing::error!(camera = %thread.camera.id, "analysis thread did not stop, left behind");
+            self.failed.push((thread.camera.id, "its analysis thread did not stop".into()));
         }
         self.failed
     }
