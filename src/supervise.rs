@@ -75,7 +75,7 @@ pub struct Summary {
 /// returned.
 pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown) -> anyhow::Result<Summary> {
     let health = Health::new();
-    let models = Models::load(&model_settings(&config.vision)).context("models")?;
+    let models = Models::load(&model_settings(&config.vision)?)?;
     let digests = digests(config, &models);
     let store = open_store(config, digests.state(), clock)?;
     let news = News::default();
@@ -99,7 +99,14 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
     let hotlists = Arc::new(Hotlists::new());
     let mut watch = lists::Watch::new(&config.hotlists);
     watch.look(&hotlists, clock.utc());
-    let maker = Maker { config, models, hotlists, recorder: recorder.handle(), health: Arc::clone(&health), clock: clock.clone() };
+    let maker = Maker {
+        config,
+        models,
+        hotlists,
+        recorder: recorder.handle(),
+        health: Arc::clone(&health),
+        clock: clock.clone(),
+    };
     let cameras = Shutdown::new();
     let mut threads = Vec::new();
     for settings in config.cameras.iter().filter(|c| c.enabled) {
@@ -151,7 +158,8 @@ impl Maker<'_> {
             camera: camera.clone(),
         };
         let name = format!("cam-{}", camera.id);
-        let handle = std::thread::Builder::new().name(name).spawn(move || analysis.run()).context("cannot start a thread")?;
+        let handle =
+            std::thread::Builder::new().name(name).spawn(move || analysis.run()).context("cannot start a thread")?;
         Ok(CameraThread { camera, handle })
     }
 }
@@ -261,19 +269,26 @@ fn digests(config: &Config, models: &Models) -> StateDigests {
 }
 
 /// What the model room wants to know.
-pub fn model_settings(vision: &config::Vision) -> model::Settings {
+///
+/// # Errors
+/// When no folder is configured and none is where they usually lie.
+pub fn model_settings(vision: &config::Vision) -> Result<model::Settings, vision::Error> {
     let workers = match usize::try_from(vision.workers) {
         Ok(n) if n > 0 => n,
         _ => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     };
-    model::Settings {
-        folder: vision.models.clone().unwrap_or_else(model::default_folder),
+    let folder = match &vision.models {
+        Some(folder) => folder.clone(),
+        None => model::usual_folder()?,
+    };
+    Ok(model::Settings {
+        folder,
         detector: vision.detector.clone(),
         reader: vision.reader.clone(),
         library: vision.onnxruntime.clone(),
         score: vision.detect_threshold.map(small),
         workers,
-    }
+    })
 }
 
 fn vision_settings(vision: &config::Vision) -> vision::Settings {
@@ -315,10 +330,12 @@ fn credential(name: &str, config: &Config) -> anyhow::Result<Credential> {
     let systemd = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| PathBuf::from(dir).join(name));
     let path = systemd.filter(|p| p.exists()).unwrap_or(own);
     let text = zeroize::Zeroizing::new(
-        std::fs::read_to_string(&path).with_context(|| format!("credential {name:?}: cannot read {}", path.display()))?,
+        std::fs::read_to_string(&path)
+            .with_context(|| format!("credential {name:?}: cannot read {}", path.display()))?,
     );
     let line = text.lines().next().unwrap_or_default();
-    let (user, password) =
-        line.split_once(':').with_context(|| format!("credential {name:?}: {} holds no user:password", path.display()))?;
+    let (user, password) = line
+        .split_once(':')
+        .with_context(|| format!("credential {name:?}: {} holds no user:password", path.display()))?;
     Ok(Credential::new(user, password))
 }

@@ -1,11 +1,13 @@
 //! One file a verb of `watchpost`; those of `watchpostctl` are in [`ctl`].
 
+pub mod bench;
 pub mod check;
 pub mod ctl;
 pub mod decode;
 pub mod draw;
 pub mod init;
 pub mod read;
+pub mod run;
 mod strokes;
 
 use std::process::ExitCode;
@@ -33,12 +35,17 @@ enum Verb {
     Decode(decode::Args),
     /// Read the plates of pictures and videos
     Read(read::Args),
+    /// What a frame costs on this machine
+    Bench(bench::Args),
+    /// The daemon: cameras to the centre
+    Run(run::Args),
 }
 
 /// Runs one verb: 0 done, 1 it failed or found something wrong (wrong usage, 2, ends in the parser).
 #[must_use]
 pub fn run(args: Args) -> ExitCode {
-    crate::log::init("warn");
+    // ONNX Runtime tells of devices and versions at INFO; what matters of it comes as an error.
+    crate::log::init(if matches!(args.verb, Verb::Run(_)) { "info,ort=warn" } else { "warn" });
     let clock = Clock::system();
     let mut out = std::io::stdout();
     let done = match args.verb {
@@ -46,6 +53,8 @@ pub fn run(args: Args) -> ExitCode {
         Verb::Check(args) => check::run(&args, &mut out).map(ExitCode::from),
         Verb::Decode(args) => decode::run(&args, &clock, &mut std::io::stdin(), &mut out).map(ExitCode::from),
         Verb::Read(args) => read::run(&args),
+        Verb::Bench(args) => bench::run(&args, &mut out).map(ExitCode::from),
+        Verb::Run(args) => run::run(&args, &mut out).map(ExitCode::from),
     };
     done.unwrap_or_else(|error| {
         use std::io::Write;

@@ -38,7 +38,11 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
 }
 
 fn print(summary: &Summary, out: &mut dyn Write) -> std::io::Result<()> {
-    writeln!(out, "{:<16} {:>8} {:>8} {:>8} {:>6} {:>6} {:>6}", "camera", "frames", "analysed", "dropped", "reads", "unread", "hits")?;
+    writeln!(
+        out,
+        "{:<16} {:>8} {:>8} {:>8} {:>6} {:>6} {:>6}",
+        "camera", "frames", "analysed", "dropped", "reads", "unread", "hits"
+    )?;
     for (id, c) in summary.health.cameras() {
         let (id, frames, analysed, dropped) = (id.as_str(), c.received.get(), c.analysed.get(), c.dropped.get());
         let (reads, unread, hits) = (c.reads.get(), c.unread.get(), c.hits.get());

@@ -55,18 +55,13 @@ impl Analysis {
     }
 
     fn analyser(&self) -> Analyser {
-        Analyser::new(
-            Arc::clone(&self.models.detector) as _,
-            Arc::clone(&self.models.reader) as _,
-            self.vision.clone(),
-            self.camera.id.clone(),
-            self.camera.number,
-        )
+        Analyser::new(&self.models, self.vision.clone(), self.camera.id.clone(), self.camera.number)
     }
 
     fn analyse(&self, work: &mut Work, frame: &Frame) {
         self.counters.analysed.inc();
-        match work.analyser.step(frame, self.clock.state()) {
+        work.analyser.set_clock(self.clock.state());
+        match work.analyser.step(frame) {
             Ok(events) => {
                 if std::mem::take(&mut work.faulty) {
                     self.counters.set_state(CameraState::Online);

@@ -1,6 +1,5 @@
 //! Wires the outbox to the centre: keys, TLS files, topics, the session's task on a tokio runtime of its own.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,22 +9,17 @@ use anyhow::Context as _;
 use crate::centre::keyring::Keyring;
 use crate::centre::keys::{PublicKey, SigningKey};
 use crate::centre::link::{Broker, LinkSettings};
-use crate::centre::publish::{AckMode, Depth, News, OutboxSource};
+use crate::centre::publish::{AckMode, News};
 use crate::centre::session::{self, Identity, SessionHandle, Settings};
 use crate::centre::status::{CameraFacts, Facts, StatusBoard};
 use crate::centre::tls::TlsFiles;
 use crate::centre::topics::Topics;
-use crate::centre::window::{Entry, EntryKind};
 use crate::centre::wire::{Disk, StateDigests};
 use crate::clock::Clock;
 use crate::config::{self, Centre, Config};
-use crate::domain::{Ack, Epoch};
 use crate::health::Health;
 use crate::shutdown::Shutdown;
-use crate::store::outbox::{Body, Outbox, OutboxItem};
-
-/// How often health is told.
-const HEALTH_EVERY: Duration = Duration::from_secs(30);
+use crate::store::outbox::Outbox;
 
 /// What delivery is made of.
 pub(super) struct Parts<'a> {
@@ -53,17 +47,13 @@ impl Delivery {
         broker.check_plaintext(centre.allow_plaintext)?;
         let identity = Identity {
             topics: Topics::new(&centre.topic_root, &config.site.site, &config.site.id)?,
-            key: Arc::new(SigningKey::read(&box_key_path(config)).context("the box's signing key; `watchpost init` makes it")?),
+            key: Arc::new(
+                SigningKey::read(&box_key_path(config)).context("the box's signing key; `watchpost init` makes it")?,
+            ),
             keyring: Arc::new(keyring(centre)?),
         };
-        let link = LinkSettings {
-            tls: broker.tls.then(|| tls_files(centre)).flatten(),
-            broker,
-            client_id: config.site.id.to_string(),
-            keep_alive: Duration::from_secs(15),
-            connect_within: Duration::from_secs(10),
-            session_expiry: Duration::from_hours(1),
-        };
+        let tls = broker.tls.then(|| tls_files(centre)).flatten();
+        let link = LinkSettings::new(broker, tls, config.site.id.to_string());
         let ack = match centre.ack {
             config::AckMode::Centre => AckMode::Centre,
             config::AckMode::Broker => AckMode::Broker,
@@ -75,9 +65,9 @@ impl Delivery {
             .build()
             .context("cannot start the tokio runtime")?;
         let session = session::Parts {
-            settings: Settings { link, topic_root: centre.topic_root.clone(), ack, health_every: HEALTH_EVERY },
+            settings: Settings { link, topic_root: centre.topic_root.clone(), ack, health_every: session::HEALTH_EVERY },
             identity,
-            outbox: Arc::new(Source(parts.outbox)),
+            outbox: Arc::new(parts.outbox),
             news: parts.news,
             board: StatusBoard::new(facts(config, parts.digests), parts.clock.clone()),
             health: parts.health,
@@ -144,39 +134,4 @@ fn facts(config: &Config, digests: StateDigests) -> Facts {
             })
         }),
     }
-}
-
-/// The store's outbox as the publisher wants it.
-struct Source(Outbox);
-
-impl OutboxSource for Source {
-    fn epoch(&self) -> Epoch {
-        self.0.epoch()
-    }
-
-    fn newest(&self) -> u64 {
-        self.0.newest()
-    }
-
-    fn next(&self, staged: &BTreeSet<u64>, most: usize) -> Result<Vec<Entry>, String> {
-        let items = self.0.next(staged, most).map_err(|e| e.to_string())?;
-        Ok(items.iter().map(entry_of).collect())
-    }
-
-    fn ack(&self, ack: &Ack) -> Result<usize, String> {
-        self.0.ack(ack).map_err(|e| e.to_string())
-    }
-
-    fn depth(&self) -> Depth {
-        let depth = self.0.depth();
-        Depth { entries: depth.entries, bytes: depth.bytes, oldest: depth.oldest }
-    }
-}
-
-fn entry_of(item: &OutboxItem) -> Entry {
-    let kind = match item.body {
-        Body::Alert(_) => EntryKind::Alert(item.severity),
-        Body::Shed(_) => EntryKind::Shed,
-    };
-    Entry { seq: item.seq, kind, payload: item.payload() }
 }

@@ -48,7 +48,9 @@ fn pipelines() -> Vec<Finding> {
     let names = camera::pipeline::EMBEDDED.iter().map(|(name, _)| *name);
     let wrong: Vec<Finding> = names
         .filter_map(|name| camera::pipeline::check(name).err().map(|e| (name, e)))
-        .map(|(name, error)| Finding::failure("pipeline", format!("{name}: {error}"), "install the package that it names"))
+        .map(|(name, error)| {
+            Finding::failure("pipeline", format!("{name}: {error}"), "install the package that it names")
+        })
         .collect();
     if wrong.is_empty() { vec![Finding::ok("pipeline", "all elements of the pipelines are installed")] } else { wrong }
 }

@@ -64,7 +64,10 @@ fn handshake(centre: &config::Centre, clock: &Clock) -> Result<String, String> {
     };
     let files = TlsFiles { ca: ca.clone(), certificate: certificate.clone(), private_key: private_key.clone() };
     let tls = tls::client_config(&files, clock).map_err(|e| text(&e))?;
-    stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE))).map_err(|e| text(&e))?;
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
+        .map_err(|e| text(&e))?;
     let name = ServerName::try_from(broker.host.clone()).map_err(|e| text(&e))?;
     let mut session = rustls::ClientConnection::new(tls, name).map_err(|e| text(&e))?;
     while session.is_handshaking() {

@@ -15,7 +15,11 @@ fn store_key(config: &Config) -> Finding {
     let shown = path.display();
     let sealed = !path.starts_with(&config.site.data_dir);
     if let Err(error) = StoreKey::load(&path) {
-        return Finding::failure("keys", error.to_string(), "`watchpost init` makes it; without it nothing can be stored");
+        return Finding::failure(
+            "keys",
+            error.to_string(),
+            "`watchpost init` makes it; without it nothing can be stored",
+        );
     }
     if sealed {
         return Finding::ok("keys", format!("store key {shown}, a systemd credential"));

@@ -6,8 +6,7 @@ use crate::supervise::model_settings;
 use crate::vision::Models;
 
 pub(super) fn check(config: &Config) -> Vec<Finding> {
-    let settings = model_settings(&config.vision);
-    vec![match Models::load(&settings) {
+    vec![match model_settings(&config.vision).and_then(|settings| Models::load(&settings)) {
         Ok(models) => Finding::ok(
             "models",
             format!(
@@ -17,6 +16,8 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
                 models.runtime.library().display()
             ),
         ),
-        Err(error) => Finding::failure("models", error.to_string(), "docs/install.md says where models and library lie"),
+        Err(error) => {
+            Finding::failure("models", error.to_string(), "docs/install.md says where models and library lie")
+        }
     }]
 }

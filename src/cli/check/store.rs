@@ -15,7 +15,10 @@ pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
             let (counts, depth) = (store.counts(), store.outbox().depth());
             Finding::ok(
                 "store",
-                format!("{} sightings, {} hits, {} alerts wait for the centre", counts.sightings, counts.hits, depth.entries),
+                format!(
+                    "{} sightings, {} hits, {} alerts wait for the centre",
+                    counts.sightings, counts.hits, depth.entries
+                ),
             )
         }
         Err(error) => Finding::failure("store", format!("{error:#}"), "docs/store.md, «When it does not open»"),

@@ -262,6 +262,17 @@ impl Manifest {
         self.folder.join(&self.file)
     }
 
+    /// SHA-256 of the model's file, as the manifest gives it and loading has checked it.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        let mut digest = [0; 32];
+        for (byte, pair) in digest.iter_mut().zip(self.sha256.as_bytes().chunks(2)) {
+            let text = std::str::from_utf8(pair).unwrap_or_default();
+            *byte = u8::from_str_radix(text, 16).unwrap_or(0);
+        }
+        digest
+    }
+
     /// Width and height of the input.
     #[must_use]
     pub fn input_size(&self) -> (usize, usize) {
