@@ -19,7 +19,6 @@ pub mod publish;
 pub mod receipts;
 pub mod session;
 pub mod status;
-mod stored;
 pub mod tls;
 pub mod topics;
 pub mod window;

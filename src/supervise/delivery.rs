@@ -65,7 +65,12 @@ impl Delivery {
             .build()
             .context("cannot start the tokio runtime")?;
         let session = session::Parts {
-            settings: Settings { link, topic_root: centre.topic_root.clone(), ack, health_every: session::HEALTH_EVERY },
+            settings: Settings {
+                link,
+                topic_root: centre.topic_root.clone(),
+                ack,
+                health_every: session::HEALTH_EVERY,
+            },
             identity,
             outbox: Arc::new(parts.outbox),
             news: parts.news,
