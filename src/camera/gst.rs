@@ -268,7 +268,6 @@ impl Intake {
     /// Takes pictures from `sink` from now on.
     fn attach(&self, sink: &app::AppSink) {
         sink.set_sync(self.realtime);
-        offer_strides(sink);
         let mut intake = self.clone();
         let mut index = 0;
         let mut first = None;
@@ -316,17 +315,4 @@ fn running_time(sample: &gst::Sample) -> Option<Duration> {
     let pts = sample.buffer()?.pts()?;
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
     Some(Duration::from_nanos(segment.to_running_time(pts)?.nseconds()))
-}
-
-/// Tells the decoder that rows may have any stride; without it libav's pictures are copied into tight ones.
-fn offer_strides(sink: &app::AppSink) {
-    let Some(pad) = sink.static_pad("sink") else { return };
-    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
-        let Some(query) = info.query_mut() else { return gst::PadProbeReturn::Ok };
-        if let gst::QueryViewMut::Allocation(allocation) = query.view_mut() {
-            allocation.add_allocation_meta::<gstreamer_video::VideoMeta>(None);
-            return gst::PadProbeReturn::Handled;
-        }
-        gst::PadProbeReturn::Ok
-    });
 }

@@ -156,6 +156,7 @@ impl Linker {
             self.watch_size(&out);
         }
         let faulty = |why: &str| Error::Pipeline { pipeline: choice.clone(), why: why.to_owned() };
+        forget_limited_range(pad);
         pipeline.add(&bin).map_err(|_| faulty("cannot be added"))?;
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
         if !entry.query_caps(None).can_intersect(&caps) {
@@ -184,6 +185,34 @@ impl Linker {
         });
         debug_assert!(probe.is_some(), "a probe that is not for idle pads is always added");
     }
+}
+
+/// Takes a container's word for limited range out of the caps, so that the stream's own word counts.
+///
+/// QuickTime's colour box cannot say "full range" at all and multiplexers write limited without looking, while the
+/// decoder would believe them rather than the stream (GStreamer 1.22). A container that says full range is believed.
+fn forget_limited_range(pad: &gst::Pad) {
+    let probe = pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+            && let gst::EventView::Caps(caps) = event.view()
+            && let Some(without) = without_limited_range(caps.caps())
+        {
+            *event = gst::event::Caps::builder(&without).seqnum(event.seqnum()).build();
+        }
+        gst::PadProbeReturn::Ok
+    });
+    debug_assert!(probe.is_some(), "a probe that is not for idle pads is always added");
+}
+
+fn without_limited_range(caps: &gst::CapsRef) -> Option<gst::Caps> {
+    let stated = caps.structure(0)?.get::<&str>("colorimetry").ok()?;
+    let range = stated.parse::<gstreamer_video::VideoColorimetry>().ok()?.range();
+    if range == gstreamer_video::VideoColorRange::Range0_255 {
+        return None;
+    }
+    let mut caps = caps.to_owned();
+    caps.make_mut().structure_mut(0)?.remove_field("colorimetry");
+    Some(caps)
 }
 
 /// Whether a coded stream of these caps may be decoded.
