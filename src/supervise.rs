@@ -46,7 +46,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(3);
 /// How long a stop waits for what is stored to become durable.
 const FLUSH_WITHIN: Duration = Duration::from_secs(3);
 /// How long `--until-eos` waits for the centre's last ack.
-const DRAIN_WITHIN: Duration = Duration::from_secs(60);
+const DRAIN_WITHIN: Duration = Duration::from_mins(1);
 
 /// How the daemon is run.
 #[derive(Debug, Clone, Copy, Default)]

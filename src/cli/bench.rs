@@ -96,7 +96,7 @@ fn alone(args: &Args, models: &Models) -> anyhow::Result<Alone> {
     for _ in 1..args.frames {
         frame = player.next()?;
     }
-    let decode = ms(cpu() - begin) / args.frames as f64;
+    let decode = ms_since(begin) / args.frames as f64;
     let (mut scratch, mut input) = (Scratch::default(), Vec::new());
     let manifest = models.detector.net().manifest();
     let tensor_ms = each(|| tensor(&frame, &manifest.input, &mut scratch, &mut input).map(drop))?;
@@ -115,7 +115,7 @@ fn each<E: Into<anyhow::Error>>(mut call: impl FnMut() -> Result<(), E>) -> anyh
     for _ in 0..ALONE {
         call().map_err(Into::into)?;
     }
-    Ok(ms(cpu() - begin) / f64::from(ALONE))
+    Ok(ms_since(begin) / f64::from(ALONE))
 }
 
 /// What it costs with everything on.
@@ -149,9 +149,9 @@ fn whole(args: &Args, models: &Models, cameras: u32) -> anyhow::Result<Whole> {
         Ok(())
     })?;
     let frames = (args.frames * u64::from(cameras)) as f64;
-    let seconds = (clock.monotonic() - wall).as_secs_f64();
+    let seconds = clock.monotonic().saturating_sub(wall).as_secs_f64();
     Ok(Whole {
-        cpu_ms: ms(cpu() - begin) / frames,
+        cpu_ms: ms_since(begin) / frames,
         reads_a_frame: reads.load(Ordering::Relaxed) as f64 / frames,
         fps: frames / seconds,
         pss_mib: memory.0,
@@ -230,8 +230,9 @@ fn cpu() -> Duration {
     Duration::new(seconds, nanos)
 }
 
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1_000.0
+/// CPU milliseconds since [`cpu`] said `begin`.
+fn ms_since(begin: Duration) -> f64 {
+    cpu().saturating_sub(begin).as_secs_f64() * 1_000.0
 }
 
 fn pss_mib() -> f64 {

@@ -66,7 +66,9 @@ impl Analysis {
                 if std::mem::take(&mut work.faulty) {
                     self.counters.set_state(CameraState::Online);
                 }
-                events.into_iter().for_each(|event| self.pass_on(work, event));
+                for event in events {
+                    self.pass_on(work, event);
+                }
             }
             Err(error) => {
                 // Said once until a frame is analysed again: a broken model would say it 25 times a second.
@@ -80,7 +82,9 @@ impl Analysis {
 
     fn finish(&self, work: &mut Work) {
         let events = work.analyser.finish(self.clock.utc());
-        events.into_iter().for_each(|event| self.pass_on(work, event));
+        for event in events {
+            self.pass_on(work, event);
+        }
     }
 
     fn pass_on(&self, work: &mut Work, event: SightingEvent) {
