@@ -5,36 +5,55 @@ use std::collections::BTreeMap;
 use crate::centre::topics::Address;
 use crate::domain::{Alert, BoxId, CameraId, Severity, TimeMs};
 
-/// Titles over the columns.
-pub(super) const HEAD: &str =
-    "TIME (UTC)    BOX       CAMERA            STAGE   SEVERITY  PLATE       CONF     LATENCY  MATCH";
-
 /// Names of cameras, learnt from their status.
 pub(super) type CameraNames = BTreeMap<(BoxId, u16), CameraId>;
 
-/// One line for `alert`, without colour.
-pub(super) fn line(from: &Address, alert: &Alert, at: TimeMs, names: &CameraNames) -> String {
-    let camera = match names.get(&(from.box_id.clone(), alert.camera)) {
-        Some(name) => format!("{} {name}", alert.camera),
-        None => alert.camera.to_string(),
-    };
-    let plate = alert.plate.as_ref().map_or("–", |p| p.as_str());
-    let confidence = alert.confidence.map_or_else(|| "–".to_owned(), per_mille);
-    let latency = duration(at.since(alert.time));
-    format!(
-        "{:<12}  {:<8}  {:<16}  {:<6}  {:<8}  {:<10}  {:>7}  {:>7}  {}",
-        clock_time(alert.time),
-        from.box_id.as_str(),
-        camera,
-        alert.stage.as_str(),
-        alert.severity.as_str(),
-        plate,
-        confidence,
-        latency,
-        cause(alert),
-    )
-    .trim_end()
-    .to_owned()
+/// Columns as wide as the fleet's box ids need.
+#[derive(Debug)]
+pub(super) struct Table {
+    box_width: usize,
+}
+
+impl Table {
+    /// For these boxes.
+    pub(super) fn new<'a>(boxes: impl Iterator<Item = &'a BoxId>) -> Self {
+        Self { box_width: boxes.map(|id| id.as_str().len()).max().unwrap_or(0).max("BOX".len()) }
+    }
+
+    /// Titles over the columns.
+    pub(super) fn head(&self) -> String {
+        self.row(["TIME (UTC)", "BOX", "CAMERA", "STAGE", "SEVERITY", "PLATE", "CONF", "LATENCY", "MATCH"])
+    }
+
+    /// One line for `alert`, without colour.
+    pub(super) fn line(&self, from: &Address, alert: &Alert, at: TimeMs, names: &CameraNames) -> String {
+        let camera = match names.get(&(from.box_id.clone(), alert.camera)) {
+            Some(name) => format!("{} {name}", alert.camera),
+            None => alert.camera.to_string(),
+        };
+        let confidence = alert.confidence.map_or_else(|| "–".to_owned(), per_mille);
+        self.row([
+            &clock_time(alert.time),
+            from.box_id.as_str(),
+            &camera,
+            alert.stage.as_str(),
+            alert.severity.as_str(),
+            alert.plate.as_ref().map_or("–", |p| p.as_str()),
+            &confidence,
+            &duration(at.since(alert.time)),
+            &cause(alert),
+        ])
+    }
+
+    fn row(&self, [time, box_id, camera, stage, severity, plate, confidence, latency, cause]: [&str; 9]) -> String {
+        let width = self.box_width;
+        format!(
+            "{time:<12}  {box_id:<width$}  {camera:<16}  {stage:<6}  {severity:<8}  {plate:<10}  {confidence:>7}  \
+             {latency:>7}  {cause}"
+        )
+        .trim_end()
+        .to_owned()
+    }
 }
 
 /// The SGR sequence in which a severity is shown on a terminal.
@@ -116,14 +135,15 @@ mod tests {
         let from =
             Address { site: SiteId::new("s").unwrap(), box_id: box_id.clone(), kind: Kind::Alert(Severity::Serious) };
         let names = BTreeMap::from([((box_id, 3), CameraId::new("gate").unwrap())]);
-        let line = line(&from, &alert(), TimeMs(1_767_225_600_208), &names);
+        let table = Table::new(names.keys().map(|(id, _)| id));
+        let (head, line) = (table.head(), table.line(&from, &alert(), TimeMs(1_767_225_600_208), &names));
         assert_eq!(
             line,
-            "00:00:00.123  box-1     3 gate            new     serious   ABC1Z34      97.3 %    85 ms  \
+            "00:00:00.123  box-1  3 gate            new     serious   ABC1Z34      97.3 %    85 ms  \
              possible match: confusable, list 2 entry 17"
         );
         for (title, text) in [("CAMERA", "3 gate"), ("PLATE", "ABC1Z34"), ("MATCH", "possible")] {
-            assert_eq!(HEAD.find(title), line.find(text), "{title}");
+            assert_eq!(head.find(title), line.find(text), "{title}");
         }
     }
 

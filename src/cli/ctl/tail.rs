@@ -14,9 +14,9 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::Centre;
 use super::summary::{Summary, gap_json, gap_text};
-use super::table::{self, CameraNames};
-use super::{Centre, table::HEAD};
+use super::table::{self, CameraNames, Table};
 use crate::centre::client::{Client, Heard, Next, Parts};
 use crate::centre::receipts::Receipts;
 use crate::centre::topics::{Address, Kind};
@@ -53,10 +53,12 @@ pub(super) async fn run(centre: &Centre, options: Options) -> anyhow::Result<Exi
         "--state is not given: it remembers what was received, so that nothing is shown twice (or give --centre DIR)",
     )?;
     let clock = Clock::system();
+    let boxes = centre.boxes()?;
+    let table = Table::new(boxes.iter().map(|(id, _)| id));
     let client = Client::new(Parts {
         link: centre.link.clone(),
         topic_root: centre.topic_root.clone(),
-        boxes: centre.boxes()?,
+        boxes,
         delivery_key: centre.delivery_key()?,
         receipts: Receipts::open(&state)?,
         gap_after: Duration::from_secs(options.gap_after),
@@ -64,7 +66,7 @@ pub(super) async fn run(centre: &Centre, options: Options) -> anyhow::Result<Exi
     });
     let shutdown = Shutdown::new();
     stop_on_signals(&shutdown)?;
-    let mut tail = Tail::new(options, clock);
+    let mut tail = Tail::new(options, table, clock);
     tail.begin();
     let receipts = client.run(&shutdown, &mut |heard| tail.hear(heard)).await?;
     tail.end(&receipts)
@@ -87,6 +89,7 @@ struct Tail {
     options: Options,
     clock: Clock,
     summary: Summary,
+    table: Table,
     names: CameraNames,
     last_alert: Duration,
     lines: u64,
@@ -97,12 +100,13 @@ struct Tail {
 }
 
 impl Tail {
-    fn new(options: Options, clock: Clock) -> Self {
+    fn new(options: Options, table: Table, clock: Clock) -> Self {
         Self {
             options,
             last_alert: clock.monotonic(),
             clock,
             summary: Summary::default(),
+            table,
             names: CameraNames::new(),
             lines: 0,
             connected_once: false,
@@ -113,7 +117,7 @@ impl Tail {
 
     fn begin(&mut self) {
         if !self.options.json {
-            self.write(HEAD);
+            self.write(&self.table.head());
         }
     }
 
@@ -198,9 +202,9 @@ impl Tail {
         }
         self.lines += 1;
         if self.terminal && self.lines.is_multiple_of(HEAD_EVERY) {
-            self.write(HEAD);
+            self.write(&self.table.head());
         }
-        let line = table::line(from, alert, at, &self.names);
+        let line = self.table.line(from, alert, at, &self.names);
         match table::colour(alert.severity) {
             colour if self.terminal && !colour.is_empty() => self.write(&format!("{colour}{line}\x1b[0m")),
             _ => self.write(&line),
