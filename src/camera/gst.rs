@@ -227,6 +227,12 @@ fn explain(message: &gst::message::Error, origin: &str, secrets: &[(String, Stri
         Some("check the camera's credential")
     } else if is(gst::ResourceError::NotFound) {
         Some("check the path in its address")
+    } else if origin.starts_with("rtsps") && is(gst::ResourceError::OpenReadWrite) {
+        // GStreamer does not tell a closed port from a certificate that is refused.
+        Some(
+            "check that it is switched on, its host and port, and that this system trusts its certificate \
+             (update-ca-certificates)",
+        )
     } else if is(gst::ResourceError::OpenRead) || is(gst::ResourceError::OpenReadWrite) {
         Some("check that it is switched on, and its host and port")
     } else if error.matches(gst::CoreError::MissingPlugin) {

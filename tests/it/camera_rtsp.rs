@@ -239,6 +239,9 @@ fn what_a_camera_lacks_is_said_with_its_address_and_without_its_password() {
     assert!(error.contains(&format!("rtsp://127.0.0.1:{free}/x")) && error.contains("switched on"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
 
+    let error = error_of(&settings(&format!("rtsps://127.0.0.1:{free}/x"))).to_string();
+    assert!(error.contains("trusts its certificate"), "{error}");
+
     let dir = tempfile::tempdir().unwrap();
     let credential = Some(("admin".to_owned(), "hunter2".to_owned()));
     let path = clip(&dir, Clip::H264);
