@@ -19,6 +19,8 @@ mod delivery;
 mod kit;
 #[cfg(feature = "onnx")]
 mod models;
+#[cfg(feature = "onnx")]
+mod read;
 mod store_kill;
 mod stored_delivery;
 mod tail;

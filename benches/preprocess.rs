@@ -1,0 +1,59 @@
+//! What does it cost to make a model's input of a frame? Video frames as decoders give them, into the inputs of our
+//! detector and of a colour detector.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use watchpost::domain::{Frame, FrameFormat, PixelFormat, Pixels, TimeMs};
+use watchpost::vision::model::{Colour, Fit, Input, Layout, PerChannel};
+use watchpost::vision::preprocess::{Scratch, tensor};
+
+struct Planes([Vec<u8>; 3]);
+
+impl Pixels for Planes {
+    fn plane(&self, index: usize) -> &[u8] {
+        self.0.get(index).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn frame(width: u32, height: u32) -> Frame {
+    let (w, h) = (width as usize, height as usize);
+    let noise = |n: usize| (0..n).map(|i| u8::try_from(i * 2_654_435_761 % 220 + 16).unwrap_or(16)).collect();
+    let format =
+        FrameFormat { width, height, pixels: PixelFormat::I420, strides: [w, w / 2, w / 2], full_range: false };
+    let planes = Planes([noise(w * h), noise(w * h / 4), noise(w * h / 4)]);
+    Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(planes))
+}
+
+fn input(size: [u32; 2], colour: Colour) -> Input {
+    Input {
+        name: "image".into(),
+        size,
+        channels: if colour == Colour::Grey { 1 } else { 3 },
+        layout: Layout::Nchw,
+        colour,
+        scale: 1.0 / 255.0,
+        mean: PerChannel::All(0.0),
+        std: PerChannel::All(1.0),
+        fit: Fit::Letterbox,
+        pad: 0.5,
+    }
+}
+
+fn preprocess(c: &mut Criterion) {
+    for (name, width, height) in [("720p", 1280, 720), ("1080p", 1920, 1080), ("2160p", 3840, 2160)] {
+        let frame = frame(width, height);
+        for (model, input) in
+            [("grey 640x384", input([640, 384], Colour::Grey)), ("bgr 416x416", input([416, 416], Colour::Bgr))]
+        {
+            let (mut scratch, mut out) = (Scratch::default(), Vec::new());
+            c.bench_function(&format!("{name} to {model}"), |b| {
+                b.iter(|| tensor(black_box(&frame), &input, &mut scratch, &mut out).map(|_| out.len()));
+            });
+        }
+    }
+}
+
+criterion_group!(benches, preprocess);
+criterion_main!(benches);

@@ -1,0 +1,193 @@
+//! `watchpost read` as a program: what it prints, what it does with what it can't read, its exit codes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder with the tiny models under the names that the program looks for, and pictures.
+struct Bench {
+    dir: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for (from, to) in [("spot", "plates-1"), ("scribe", "reader-1")] {
+            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(from);
+            let target = dir.path().join("models").join(to);
+            std::fs::create_dir_all(&target).unwrap();
+            for entry in std::fs::read_dir(source).unwrap().map(Result::unwrap) {
+                std::fs::copy(entry.path(), target.join(entry.file_name())).unwrap();
+            }
+        }
+        Self { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A picture of 64x32 whose plate at 6,8 to 22,16 says ABC to the tiny models, two pixels a stroke.
+    fn plate(&self, name: &str) -> PathBuf {
+        let columns = [1, 1, 0, 2, 0, 3, 3, 0];
+        let picture = image::RgbImage::from_fn(64, 32, |x, y| {
+            let inside = (6..22).contains(&x) && (8..16).contains(&y);
+            let lit = inside && columns[(x as usize - 6) / 2] == (y as usize - 8) / 2;
+            image::Rgb([if lit { 255 } else { 0 }; 3])
+        });
+        self.save(name, &picture)
+    }
+
+    fn save(&self, name: &str, picture: &image::RgbImage) -> PathBuf {
+        let path = self.path(name);
+        picture.save(&path).unwrap();
+        path
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
+        command.arg("read").arg("--models").arg(self.path("models"));
+        command
+    }
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    String::from_utf8_lossy(&output.stdout).lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_picture_is_one_json_line_with_relative_boxes() {
+    let bench = Bench::new();
+    let black = bench.save("black.png", &image::RgbImage::new(40, 40));
+    let output = bench.command().arg("--json").arg(bench.plate("a.png")).arg(&black).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let [plate, nothing] = &lines(&output)[..] else { panic!("{output:?}") };
+    assert_eq!((plate["width"].as_u64(), plate["height"].as_u64()), (Some(64), Some(32)));
+    let read = &plate["reads"][0];
+    assert_eq!(read["plate"], "ABC");
+    let rect: Vec<f64> = read["box"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+    for (got, want) in rect.iter().zip([6.0 / 64.0, 8.0 / 32.0, 22.0 / 64.0, 16.0 / 32.0]) {
+        assert!((got - want).abs() < 1e-4, "{rect:?}");
+    }
+    assert_eq!(read["candidates"][0][0], "ABC");
+    assert_eq!(read["char_confidences"].as_array().unwrap().len(), 3);
+    assert_eq!(nothing["file"].as_str(), black.to_str());
+    assert_eq!(nothing["reads"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn files_that_cannot_be_read_are_told_and_the_others_are_still_read() {
+    let bench = Bench::new();
+    let good = bench.plate("good.png");
+    let cut = bench.path("cut.png");
+    let bytes = std::fs::read(&good).unwrap();
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    let text = bench.path("text.jpg");
+    std::fs::write(&text, "no picture, whatever its name says").unwrap();
+    let missing = bench.path("missing.jpg");
+    let output = bench.command().arg("--json").args([&missing, &cut, &text, &good]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(lines(&output).len(), 1);
+    assert_eq!(lines(&output)[0]["reads"][0]["plate"], "ABC");
+    let told = stderr(&output);
+    assert_eq!(told.lines().count(), 3, "{told}");
+    for name in ["missing.jpg", "cut.png", "text.jpg"] {
+        assert!(told.lines().any(|l| l.contains(name)), "{name} is missing in {told}");
+    }
+}
+
+#[test]
+fn the_table_is_for_people_and_draw_leaves_marked_pictures() {
+    let bench = Bench::new();
+    let plate = bench.plate("a.png");
+    let drawn = bench.path("drawn");
+    // Two pictures of one name do not overwrite each other.
+    let output = bench.command().arg("--draw").arg(&drawn).args([&plate, &plate]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(table.starts_with("PLATE") && table.lines().count() == 3, "{table}");
+    assert!(table.lines().nth(1).unwrap().starts_with("ABC"), "{table}");
+    for name in ["a.jpg", "a-2.jpg"] {
+        let picture = image::open(drawn.join(name)).unwrap().to_rgb8();
+        assert_eq!(picture.dimensions(), (64, 32));
+        let coloured = |p: &image::Rgb<u8>| p.0.iter().max().unwrap() - p.0.iter().min().unwrap() > 60;
+        assert!(picture.pixels().any(coloured), "{name} has no coloured outline");
+    }
+}
+
+#[test]
+fn with_crops_the_whole_picture_is_the_plate() {
+    let bench = Bench::new();
+    let columns = [1, 1, 0, 2, 2, 0, 3, 0];
+    let crop = image::RgbImage::from_fn(160, 80, |x, y| {
+        image::Rgb([if columns[x as usize / 20] == y as usize / 20 { 255 } else { 0 }; 3])
+    });
+    let crop = bench.save("crop.png", &crop);
+    let output = bench.command().args(["--json", "--crops"]).arg(&crop).output().unwrap();
+    assert_eq!(lines(&output)[0]["reads"][0]["plate"], "ABC", "{output:?}");
+    assert_eq!(lines(&output)[0]["reads"][0]["box"], serde_json::json!([0.0, 0.0, 1.0, 1.0]));
+}
+
+#[test]
+fn faults_of_library_and_models_are_one_line_that_says_what_to_do() {
+    let bench = Bench::new();
+    let plate = bench.plate("a.png");
+    let told = |command: &mut Command| {
+        let output = command.arg(&plate).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        assert!(output.stdout.is_empty());
+        stderr(&output)
+    };
+    let missing = told(bench.command().env("ORT_DYLIB_PATH", bench.path("nowhere.so")));
+    assert!(missing.contains("nowhere.so") && missing.contains("make setup"), "{missing}");
+    let garbage = bench.path("garbage.so");
+    std::fs::write(&garbage, "no library").unwrap();
+    let unfit = told(bench.command().env("ORT_DYLIB_PATH", &garbage));
+    assert!(unfit.contains("garbage.so") && unfit.contains("can't be used as ONNX Runtime"), "{unfit}");
+    let manifest = bench.path("models/reader-1/manifest.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(
+        &manifest,
+        text.replace("alphabet = \"ABC\"", "alphabet = \"A\"").replace("\"1\"", "\"1\"\nodd = 1"),
+    )
+    .unwrap();
+    let faulty = told(&mut bench.command());
+    assert!(faulty.contains("reader-1") && faulty.contains("odd"), "{faulty}");
+    let none = told(Command::new(env!("CARGO_BIN_EXE_watchpost")).args(["read", "--models"]).arg(bench.path("none")));
+    assert!(none.contains("none/plates-1"), "{none}");
+}
+
+#[test]
+fn wrong_usage_is_exit_2() {
+    let bench = Bench::new();
+    for args in [&[][..], &["--threshold", "7", "a.png"], &["--no-such-option", "a.png"]] {
+        let output = bench.command().args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
+    }
+}
+
+#[cfg(feature = "gst")]
+#[test]
+fn a_video_is_a_line_a_finished_track_or_a_line_a_frame() {
+    let bench = Bench::new();
+    let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/street-b.mp4");
+    let frames = bench.command().args(["--json", "--frames"]).arg(&clip).output().unwrap();
+    assert_eq!(frames.status.code(), Some(0), "{}", stderr(&frames));
+    let frames = lines(&frames);
+    let labels = std::fs::read_to_string(clip.with_file_name("labels.jsonl")).unwrap();
+    let label: Value =
+        labels.lines().map(|l| serde_json::from_str(l).unwrap()).find(|l: &Value| l["file"] == "street-b.mp4").unwrap();
+    assert_eq!(frames.len() as u64, label["frames"].as_u64().unwrap());
+    assert!(frames.windows(2).all(|w| w[0]["at_ms"].as_u64() < w[1]["at_ms"].as_u64()));
+    let tracks = bench.command().arg("--json").arg(&clip).output().unwrap();
+    assert_eq!(tracks.status.code(), Some(0), "{}", stderr(&tracks));
+    let tracks = lines(&tracks);
+    assert!(!tracks.is_empty() && tracks.len() < frames.len());
+    assert!(tracks.iter().all(|t| t["file"].as_str().is_some_and(|f| f.ends_with("street-b.mp4"))));
+}
