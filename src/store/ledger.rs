@@ -172,3 +172,91 @@ impl Ledger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::disk::faulty::{Fault, FaultyDisk};
+    use super::super::record::{Reason, Record};
+    use super::super::seal::StoreKey;
+    use super::super::walk;
+    use super::*;
+
+    const NOW: TimeMs = TimeMs(1_767_225_600_000);
+
+    fn mac() -> hmac::Key {
+        StoreKey::from_bytes([4; 32]).ledger_mac().unwrap()
+    }
+
+    fn ledger(disk: &FaultyDisk, dir: &Path) -> Ledger {
+        let ledger = Ledger::create(Arc::new(disk.clone()), dir, mac(), Epoch([1; 8]), NOW).unwrap();
+        ledger.with_segment_bytes(300)
+    }
+
+    fn append(ledger: &mut Ledger, seq: u64) -> Result<u64, Error> {
+        let records = vec![Record::gone(Reason::Acked, &[(seq, seq)])];
+        ledger.append(&Batch { number: ledger.end().batch + 1, last_seq: seq, records }, NOW)
+    }
+
+    fn walked(dir: &Path, from: u64) -> Result<(Vec<u64>, End), Error> {
+        let mut seen = Vec::new();
+        let found = walk::walk(dir, &mac(), from, &mut |batch| {
+            seen.push(batch.last_seq);
+            Ok(())
+        })?;
+        Ok((seen, found.unwrap().end))
+    }
+
+    #[test]
+    fn batches_come_back_in_order_over_many_segments() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = ledger(&FaultyDisk::default(), dir.path());
+        for seq in 1..=40 {
+            append(&mut ledger, seq).unwrap();
+        }
+        assert!(walk::segments(dir.path()).unwrap().len() > 10);
+        let (seen, end) = walked(dir.path(), 1).unwrap();
+        assert_eq!(seen, (1..=40).collect::<Vec<u64>>());
+        assert_eq!(end, *ledger.end());
+        assert_eq!(walked(dir.path(), 31).unwrap().0, (31..=40).collect::<Vec<u64>>());
+
+        let mut again = Ledger::resume(Arc::new(FaultyDisk::default()), dir.path(), mac(), end, 0);
+        append(&mut again, 41).unwrap();
+        assert_eq!(walked(dir.path(), 41).unwrap().0, [41]);
+    }
+
+    #[test]
+    fn what_a_failed_write_left_is_never_read_though_it_is_whole() {
+        for fault in [Fault::Full, Fault::Io, Fault::Short, Fault::Late] {
+            for call in 1..=8 {
+                let dir = tempfile::tempdir().unwrap();
+                let disk = FaultyDisk::default();
+                let mut ledger = ledger(&disk, dir.path());
+                append(&mut ledger, 1).unwrap();
+                disk.plan(call, 1, fault);
+                let mut acked = vec![1];
+                for seq in [2, 7, 8, 9] {
+                    acked.extend(append(&mut ledger, seq).is_ok().then_some(seq));
+                }
+                assert_eq!(walked(dir.path(), 1).unwrap().0, acked, "{fault:?} at call {call}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_or_exchanged_segment_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = ledger(&FaultyDisk::default(), dir.path());
+        for seq in 1..=9 {
+            append(&mut ledger, seq).unwrap();
+        }
+        let (second, third) = (segment_path(dir.path(), 2), segment_path(dir.path(), 3));
+        let bytes = std::fs::read(&second).unwrap();
+        std::fs::copy(&third, &second).unwrap();
+        assert!(matches!(walked(dir.path(), 1), Err(Error::Damaged { segment: 2, .. })));
+        std::fs::remove_file(&second).unwrap();
+        assert!(matches!(walked(dir.path(), 1), Err(Error::Damaged { segment: 1, .. })));
+        std::fs::write(&second, bytes).unwrap();
+        std::fs::remove_file(segment_path(dir.path(), 1)).unwrap();
+        assert!(matches!(walked(dir.path(), 1), Err(Error::Damaged { segment: 2, .. })));
+    }
+}

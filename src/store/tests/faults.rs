@@ -67,9 +67,11 @@ fn every_single_fault_is_survived() {
                     Vec::new()
                 }
             };
+            let reached = disk.hit();
             disk.heal();
             disk.power_cut();
             check(dir.path(), &acked, &what);
+            assert_eq!(reached, 1, "{what}: the sweep is longer than the path");
         }
     }
 }
@@ -113,7 +115,7 @@ fn the_recorder_waits_for_the_disk_and_then_commits_everything() {
     assert_eq!(done.load(Ordering::SeqCst), 0);
     assert!(health.store_faults.get() > 0);
     disk.heal();
-    recorder.handle().flush(Duration::from_secs(60)).unwrap();
+    recorder.handle().flush(Duration::from_mins(1)).unwrap();
     assert_eq!(done.load(Ordering::SeqCst), 1);
     assert_eq!(recorder.stop(), 0);
     assert_eq!(store.counts().hits, 1);

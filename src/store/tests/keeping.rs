@@ -12,7 +12,7 @@ use crate::store::testkit::{
 };
 use crate::store::{Entry, Recorder, Settings, Store, StoreKey, audit};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn record(store: &Store, entries: impl IntoIterator<Item = Entry>) {
     let recorder = Recorder::start(store, Health::new(), Box::new(|_| ())).unwrap();
