@@ -13,14 +13,15 @@
 //! Ids are UUIDv7, so `s` and `h` are the time index as well. `rows` and `sum` (wrapping sum of each row's CRC-32)
 //! are checked against the whole tree at every opening: sled may lose rows without a word when a byte flips.
 //!
-//! sled panics where others return errors, so every call runs under `catch_unwind`, and one that took the whole
-//! process down is known by a mark left beside the folder. Whatever goes wrong makes the index *untrusted*; the store
+//! sled panics where others return errors, so every call runs under `catch_unwind`, and an opening that took the whole
+//! process down twice is known by a mark left beside the folder. Whatever goes wrong makes the index *untrusted*; the store
 //! then sets it aside and rebuilds it. sled's `flush` does not sync: [`Index::checkpoint`] does.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::daykeys::DayKeys;
@@ -50,15 +51,18 @@ pub(super) struct Meta {
 pub(super) struct Index {
     dir: PathBuf,
     db: Option<sled::Db>,
+    /// sled has panicked: it may hold locks for ever, so it is not called again.
+    broken: AtomicBool,
     meta: Mutex<Meta>,
     keys: Arc<DayKeys>,
 }
 
 type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// Runs `op`, turning a panic of sled into an error.
-fn guard<T>(op: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+/// Runs `op`, turning a panic of sled into an error and a mark in `broken`.
+fn guard<T>(broken: &AtomicBool, op: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(op)).unwrap_or_else(|panic| {
+        broken.store(true, Ordering::SeqCst);
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
         Err(Error::Index { what: format!("panic: {}", text.unwrap_or("without words")) })
     })
@@ -74,28 +78,35 @@ impl Index {
     /// # Errors
     /// [`Error::Index`] when it can't be trusted: set it aside and open anew.
     pub(super) fn open(dir: &Path, cache_bytes: u64, epoch: Option<Epoch>, keys: Arc<DayKeys>) -> Result<Self, Error> {
+        // Twice, because the first death may have been a kill or a power cut at that moment.
         let mark = dir.with_extension("opening");
-        if mark.exists() {
-            let _ = fs::remove_file(&mark);
-            if dir.exists() {
-                return Err(Error::Index { what: "the process died while opening it".to_owned() });
-            }
+        let deaths = fs::metadata(&mark).map_or(0, |found| 1 + found.len());
+        if deaths >= 2 && dir.exists() {
+            fs::remove_file(&mark).map_err(Error::io("remove", &mark))?;
+            return Err(Error::Index { what: "the process died twice while opening it".to_owned() });
         }
-        fs::write(&mark, []).map_err(Error::io("write", &mark))?;
-        let opened = guard(|| {
-            let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
-            let db = config.open().map_err(|e| failed(&e))?;
-            let index = Self { dir: dir.to_owned(), db: Some(db), meta: Mutex::default(), keys };
-            let meta = index.verify(epoch)?;
-            *index.meta.lock().unwrap_or_else(PoisonError::into_inner) = meta;
-            Ok(index)
-        });
+        let tally = if deaths == 0 { "" } else { "x" };
+        fs::write(&mark, tally).map_err(Error::io("write", &mark))?;
+        let opened = Self::open_checked(dir, cache_bytes, epoch, keys);
         fs::remove_file(&mark).map_err(Error::io("remove", &mark))?;
         opened
     }
 
+    fn open_checked(dir: &Path, cache_bytes: u64, epoch: Option<Epoch>, keys: Arc<DayKeys>) -> Result<Self, Error> {
+        let db = guard(&AtomicBool::new(false), || {
+            let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
+            config.open().map_err(|e| failed(&e))
+        })?;
+        let broken = AtomicBool::new(false);
+        let index = Self { dir: dir.to_owned(), db: Some(db), broken, meta: Mutex::default(), keys };
+        let meta = guard(&index.broken, || index.verify(epoch))?;
+        *index.meta.lock().unwrap_or_else(PoisonError::into_inner) = meta;
+        Ok(index)
+    }
+
     fn db(&self) -> Result<&sled::Db, Error> {
-        self.db.as_ref().ok_or_else(|| Error::Index { what: "it is closed".to_owned() })
+        let usable = self.db.as_ref().filter(|_| !self.broken.load(Ordering::SeqCst));
+        usable.ok_or_else(|| Error::Index { what: "it is closed".to_owned() })
     }
 
     pub(super) fn meta(&self) -> Meta {
@@ -132,7 +143,7 @@ impl Index {
 
     /// Applies one ledger batch; one that is in already changes nothing.
     pub(super) fn apply(&self, batch: &Batch) -> Result<(), Error> {
-        guard(|| {
+        guard(&self.broken, || {
             let mut meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
             if batch.number <= meta.batch {
                 return Ok(());
@@ -251,7 +262,7 @@ impl Index {
 
     /// One row.
     pub(super) fn get(&self, kind: Kind, name: &[u8]) -> Result<Option<Record>, Error> {
-        guard(|| {
+        guard(&self.broken, || {
             let key = row_key(kind, name);
             let found = self.db()?.get(&key).map_err(|e| failed(&e))?;
             found.map(|value| row_record(&key, &value).ok_or_else(|| bad_row(kind))).transpose()
@@ -260,7 +271,7 @@ impl Index {
 
     /// Rows of `kind` whose name begins with `prefix`, newest (greatest name) first, at most `limit`.
     pub(super) fn newest(&self, kind: Kind, prefix: &[u8], limit: usize) -> Result<Vec<Record>, Error> {
-        guard(|| {
+        guard(&self.broken, || {
             let rows = self.db()?.scan_prefix(row_key(kind, prefix)).rev().take(limit);
             rows.map(|row| {
                 let (key, value) = row.map_err(|e| failed(&e))?;
@@ -272,7 +283,7 @@ impl Index {
 
     /// Names and row sizes of all outbox entries, most severe first, then by seq.
     pub(super) fn outbox(&self) -> Result<Vec<(OutboxName, Kind, u64)>, Error> {
-        guard(|| {
+        guard(&self.broken, || {
             let mut out = Vec::new();
             for row in self.db()?.scan_prefix(b"o") {
                 let (key, value) = row.map_err(|e| failed(&e))?;
@@ -293,7 +304,7 @@ impl Index {
         mac: &[u8],
         limit: usize,
     ) -> Result<Vec<EventId>, Error> {
-        guard(|| {
+        guard(&self.broken, || {
             let mut prefix = plate_prefix(day, class);
             prefix.extend(mac);
             let rows = self.db()?.scan_prefix(&prefix).rev().take(limit);
@@ -308,7 +319,7 @@ impl Index {
 
     /// Visits every row that is no plate index row, for a salvage.
     pub(super) fn each(&self, visit: &mut dyn FnMut(Record) -> Result<(), Error>) -> Result<(), Error> {
-        guard(|| {
+        guard(&self.broken, || {
             for row in self.db()?.iter() {
                 let (key, value) = row.map_err(|e| failed(&e))?;
                 if matches!(key.first(), Some(b's' | b'h' | b'o')) {
@@ -321,7 +332,7 @@ impl Index {
 
     /// Drops every row sealed with, or indexed under, the key of (day, class); returns how many.
     pub(super) fn forget(&self, day: u32, class: RetentionClass) -> Result<u64, Error> {
-        guard(|| {
+        guard(&self.broken, || {
             let mut changes = Changes::new();
             for row in self.db()?.iter() {
                 let (key, value) = row.map_err(|e| failed(&e))?;
@@ -342,7 +353,7 @@ impl Index {
 
     /// Returns when everything applied so far is on the medium: sled's flush, then our own sync of its file.
     pub(super) fn checkpoint(&self) -> Result<(), Error> {
-        guard(|| {
+        guard(&self.broken, || {
             self.db()?.flush().map_err(|e| failed(&e))?;
             let file = self.dir.join("db");
             File::open(&file).and_then(|f| f.sync_data()).map_err(Error::io("sync", &file))
@@ -355,6 +366,11 @@ impl Index {
     pub(super) fn close(&mut self) {
         // Closing a damaged database can panic once more; nothing is lost by it, the ledger has everything.
         let db = self.db.take();
+        if self.broken.load(Ordering::SeqCst) {
+            // Closing could wait for ever for a lock that the panic left held. A leak, once in a fault.
+            std::mem::forget(db);
+            return;
+        }
         let _ = catch_unwind(AssertUnwindSafe(|| drop(db)));
     }
 }

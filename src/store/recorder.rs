@@ -199,6 +199,11 @@ impl Worker {
                 break;
             }
         }
+        if self.lost > 0 {
+            let waiting = self.inbox.try_iter().filter(|message| matches!(message, Message::Entry(_))).count();
+            self.lost += waiting;
+            tracing::error!(entries = self.lost, "entries lost: the disk did not recover before the end");
+        }
         self.writer.close();
         self.lost
     }
@@ -247,7 +252,6 @@ impl Worker {
             Tried::Nothing => (self.on_commit)(&Commit { entries: entries.len(), ..Commit::default() }),
             Tried::GaveUp => {
                 self.lost += entries.len();
-                tracing::error!(entries = entries.len(), "entries lost: the disk did not recover before the end");
             }
         }
     }

@@ -25,6 +25,8 @@ use crate::domain::{Alert, EventId, Hit, HitCause, Pictures, RetentionClass, She
 /// The index is made durable after this much ledger, or after this much time, whichever comes first.
 const CHECKPOINT_BYTES: u64 = 4 << 20;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+/// A rebuild of the index reads the whole ledger: one that failed is not tried again at once.
+const REPAIR_EVERY: Duration = Duration::from_secs(30);
 
 /// What a durable commit was, for whoever listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,6 +48,7 @@ pub(super) struct Writer {
     bytes_since: u64,
     checkpoint_at: Duration,
     dirty: bool,
+    repair_not_before: Option<Duration>,
 }
 
 /// A commit that is drawn up and not done.
@@ -84,6 +87,7 @@ impl Writer {
             bytes_since: 0,
             checkpoint_at,
             dirty: false,
+            repair_not_before: None,
         })
     }
 
@@ -153,10 +157,14 @@ impl Writer {
 
     /// Rebuilds the index when it is not trusted any more; a failure is told and tried again later.
     pub(super) fn repair_index(&mut self) {
-        if self.store.index_is_distrusted()
-            && let Err(error) = self.store.rebuild_index("it failed while running")
-        {
+        let now = self.store.clock.monotonic();
+        if !self.store.index_is_distrusted() || self.repair_not_before.is_some_and(|at| now < at) {
+            return;
+        }
+        self.repair_not_before = None;
+        if let Err(error) = self.store.rebuild_index("it failed while running") {
             tracing::error!(%error, "index cannot be rebuilt yet");
+            self.repair_not_before = Some(now + REPAIR_EVERY);
         }
     }
 
