@@ -82,7 +82,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Defaults: pipeline by codec, all frames, stall after 5 s (10 s for the first frame), back-off 0.5 s to 30 s.
+    /// Defaults: pipeline by codec, all frames, stall after 4 s (10 s for the first frame), back-off 0.5 s to 30 s.
     #[must_use]
     pub fn new(id: CameraId, number: u16, uri: SourceUri) -> Self {
         Self {
@@ -93,7 +93,7 @@ impl Settings {
             pipeline: None,
             fps: None,
             realtime: false,
-            stall_after: Duration::from_secs(5),
+            stall_after: Duration::from_secs(4),
             first_frame_within: Duration::from_secs(10),
             back_off_first: Duration::from_millis(500),
             back_off_most: Duration::from_secs(30),

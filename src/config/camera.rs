@@ -42,7 +42,7 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
     let fps = s.real("fps", 0.1, 120.0, "Most frames analysed a second; without it every frame that time allows.");
     let realtime = s.flag("realtime", false, "Play a file at its own speed, as if it were live.");
     let credential = s.text("credential", "Name of the credential with `user:password`.");
-    let stall_s = s.number("stall_s", 5, 1, 300, "Seconds without a frame until the camera is opened anew.");
+    let stall_s = s.number("stall_s", 4, 1, 300, "Seconds without a frame until the camera is opened anew.");
     let enabled = s.flag("enabled", true, "`false`: configured, but not opened.");
     s.not_yet(&["substream", "region", "location", "heading", "road", "roi", "privacy_mask", "zone", "line"]);
     s.finish();

@@ -92,7 +92,7 @@ pub(super) fn permille(share: f32) -> u16 {
     scaled(share, 1000.0)
 }
 
-/// A share of 0..1 in 65535ths.
+/// A share of 0..1 in steps of 1/65535.
 pub(super) fn share16(share: f32) -> u16 {
     scaled(share, 65535.0)
 }
