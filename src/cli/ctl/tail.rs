@@ -4,6 +4,7 @@
 //! come and go, faults) goes to stderr, and with `--json` to stdout as objects too. An alert is acknowledged when it has
 //! been written out and the state file knows it. Ends at SIGINT or SIGTERM, or as asked, with a summary.
 
+use std::collections::HashMap;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,9 +21,9 @@ use super::table::{self, CameraNames, Table};
 use crate::centre::client::{Client, Heard, Next, Parts};
 use crate::centre::receipts::Receipts;
 use crate::centre::topics::{Address, Kind};
-use crate::centre::wire::Wire as _;
+use crate::centre::wire::{Link, Wire as _};
 use crate::clock::Clock;
-use crate::domain::{Alert, TimeMs};
+use crate::domain::{Alert, BoxId, TimeMs};
 use crate::shutdown::Shutdown;
 
 /// The head of the table is repeated after so many lines on a terminal.
@@ -91,6 +92,8 @@ struct Tail {
     summary: Summary,
     table: Table,
     names: CameraNames,
+    /// What each camera said last of its state, and why.
+    states: HashMap<(BoxId, u16), (Link, Option<String>)>,
     last_alert: Duration,
     lines: u64,
     connected_once: bool,
@@ -108,6 +111,7 @@ impl Tail {
             summary: Summary::default(),
             table,
             names: CameraNames::new(),
+            states: HashMap::new(),
             lines: 0,
             connected_once: false,
             terminal: io::stdout().is_terminal(),
@@ -149,11 +153,15 @@ impl Tail {
             }
             Heard::Camera { from, status } => {
                 if let Kind::CameraStatus(camera) = &from.kind {
-                    let news = self.names.insert((from.box_id.clone(), status.number), camera.clone()).is_none();
+                    let key = (from.box_id.clone(), status.number);
+                    self.names.insert(key.clone(), camera.clone());
+                    let state = (status.state, status.reason.clone());
+                    // The numbers in it are told again every minute; people are told when something changed.
+                    let news = self.states.insert(key, state.clone()) != Some(state);
                     let why = status.reason.as_deref().map_or_else(String::new, |r| format!(": {}", printable(r)));
                     let text =
                         format!("box {} camera {} {camera} {}{why}", from.box_id, status.number, status.state.as_str());
-                    if news || status.reason.is_some() || self.options.json {
+                    if news || self.options.json {
                         let told = with_box(status.to_json(), &from);
                         self.notice(&text, &told);
                     }
