@@ -135,6 +135,12 @@ impl Audit {
         Ok(Self { disk, path: path.to_owned(), state: Mutex::new(state) })
     }
 
+    /// Number and hash of the newest record.
+    pub(super) fn head(&self) -> (u64, [u8; 32]) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.number, state.head)
+    }
+
     /// Appends a record and returns when it is on the medium.
     pub(super) fn append(&self, at: TimeMs, event: Event, details: &[(&str, String)]) -> Result<(), Error> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

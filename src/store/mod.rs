@@ -149,6 +149,12 @@ impl Store {
         self.0.epoch
     }
 
+    /// Number and SHA-256 of the newest audit record.
+    #[must_use]
+    pub fn audit_head(&self) -> (u64, [u8; 32]) {
+        self.0.audit.head()
+    }
+
     /// The folder.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -42,6 +42,7 @@ fn a_committed_hit_is_found_again_after_reopening() {
     assert_eq!(store.outbox().depth().entries, 1);
     assert_eq!((store.counts().hits, store.counts().sightings), (1, 1));
     assert_eq!(events(&store), ["store.started", "store.committed", "store.stopped", "store.started"]);
+    assert_eq!(store.audit_head().0, 4);
 }
 
 #[test]
