@@ -172,6 +172,38 @@ fn a_flipped_byte_in_the_index_never_costs_a_hit() {
 }
 
 #[test]
+fn an_index_that_lost_a_block_or_a_file_never_costs_a_hit() {
+    type Harm = fn(&Path);
+    let harms: [(&str, Harm); 5] = [
+        ("cut in half", |index| {
+            let db = fs::read(index.join("db")).unwrap();
+            fs::write(index.join("db"), &db[..db.len() / 2]).unwrap();
+        }),
+        ("a block of zeros", |index| {
+            let mut db = fs::read(index.join("db")).unwrap();
+            let middle = db.len() / 2;
+            db[middle..middle + 4096].fill(0);
+            fs::write(index.join("db"), db).unwrap();
+        }),
+        ("no conf", |index| fs::remove_file(index.join("conf")).unwrap()),
+        ("conf of nonsense", |index| fs::write(index.join("conf"), "\u{0}nonsense").unwrap()),
+        ("an empty db", |index| fs::write(index.join("db"), []).unwrap()),
+    ];
+    let dir = folder();
+    let (whole, work) = (dir.path().join("whole"), dir.path().join("work"));
+    filled(&whole);
+    for (name, harm) in harms {
+        copy(&whole, &work);
+        harm(&work.join("index"));
+        let store = open(&work);
+        assert_eq!(present(&store).len() as u64, HITS, "{name}");
+        assert_eq!((store.counts().hits, store.outbox().depth().entries), (HITS, HITS), "{name}");
+        drop(store);
+        fs::remove_dir_all(&work).unwrap();
+    }
+}
+
+#[test]
 fn an_index_that_killed_the_process_twice_is_not_opened_again() {
     let dir = folder();
     filled(dir.path());
