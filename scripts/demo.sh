@@ -56,7 +56,8 @@ camera() {
 }
 
 say "Building (the first time takes some minutes)"
-cargo build --release --features testkit --bins --example rtsp_server
+cargo build --release --bins
+cargo build --release --features testkit --example rtsp_server # the test server is in no product build
 built=$(realpath "${CARGO_TARGET_DIR:-target}")/release
 PATH=$built:$built/examples:/usr/sbin:$PATH
 

@@ -34,6 +34,8 @@ pub struct CameraCounters {
     pub received: Counter,
     /// Frames that were analysed.
     pub analysed: Counter,
+    /// Frames that could not be analysed: a model failed on them.
+    pub unanalysed: Counter,
     /// Frames replaced by a newer one before they were analysed.
     pub dropped: Counter,
     /// Times the source was opened.

@@ -16,6 +16,7 @@ mod delivery;
 mod lists;
 mod told;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -24,27 +25,29 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::camera::{self, Credential, SourceUri};
+use crate::centre::keys::refuse_exposed;
 use crate::centre::publish::News;
 use crate::centre::wire::StateDigests;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::domain::CameraId;
-use crate::health::Health;
+use crate::health::{CameraState, Health};
 use crate::hotlist::Hotlists;
 use crate::shutdown::Shutdown;
 use crate::store::{Recorder, RecorderHandle, Store, StoreKey};
 use crate::vision::{self, Models, model};
 
 use analysis::{Analysis, Ending};
+use delivery::Delivery;
 pub use delivery::{box_key_path, store_key_path};
 pub use lists::settings_of as list_settings;
 
 /// How often the watching thread looks around.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long a stop waits for the analysis threads.
-const STOP_WITHIN: Duration = Duration::from_secs(3);
+const STOP_WITHIN: Duration = Duration::from_secs(2);
 /// How long a stop waits for what is stored to become durable.
-const FLUSH_WITHIN: Duration = Duration::from_secs(3);
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 /// How long `--until-eos` waits for the centre's last ack.
 const DRAIN_WITHIN: Duration = Duration::from_mins(1);
 
@@ -85,7 +88,7 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
     let hang_up = Shutdown::new();
     let delivery = match &config.centre {
         None => None,
-        Some(centre) => Some(delivery::Delivery::start(delivery::Parts {
+        Some(centre) => Some(Delivery::start(delivery::Parts {
             config,
             centre,
             outbox: store.outbox(),
@@ -108,21 +111,23 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
         clock: clock.clone(),
     };
     let cameras = Shutdown::new();
-    let mut threads = Vec::new();
-    for settings in config.cameras.iter().filter(|c| c.enabled) {
-        threads.push(maker.start(camera_settings(settings, config)?, &cameras)?);
-    }
-    tracing::info!(cameras = threads.len(), version = env!("CARGO_PKG_VERSION"), "watchpost runs");
+    let mut crew = Crew::new(maker, cameras);
+    crew.start_all();
+    tracing::info!(cameras = crew.threads.len(), version = env!("CARGO_PKG_VERSION"), "watchpost runs");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    let mut crew = Crew { threads, failed: Vec::new(), maker, stop: cameras };
-    crew.watch(options, shutdown, &mut watch);
+    let mut fault = None;
+    let alive = || recorder.is_running() && delivery.as_ref().is_none_or(Delivery::is_running);
+    if !crew.watch(options, shutdown, &mut watch, &alive) {
+        // Nothing can be stored or told any more: whoever started the daemon starts it anew.
+        fault = Some("the recorder's thread or the centre's session has ended by itself; see the log above");
+    }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     let failed = crew.stop();
     if let Err(error) = recorder.handle().flush(FLUSH_WITHIN) {
         tracing::error!(%error, "not everything became durable before the stop");
     }
     if let (Some(delivery), true) = (&delivery, options.until_eos)
-        && !delivery.drained(DRAIN_WITHIN)
+        && !drained(delivery, clock, shutdown)
     {
         tracing::warn!(waiting = store.outbox().depth().entries, "the centre has not acknowledged everything");
     }
@@ -132,7 +137,21 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
     }
     let lost = recorder.stop();
     tracing::info!(undelivered = store.outbox().depth().entries, lost, "watchpost stopped");
+    if let Some(fault) = fault {
+        anyhow::bail!(fault);
+    }
     Ok(Summary { health, undelivered: store.outbox().depth().entries, failed, lost })
+}
+
+/// Waits until the outbox is empty, at most [`DRAIN_WITHIN`], or until the stop is asked for.
+fn drained(delivery: &Delivery, clock: &Clock, shutdown: &Shutdown) -> bool {
+    let end = clock.monotonic() + DRAIN_WITHIN;
+    while clock.monotonic() < end && !shutdown.is_set() {
+        if delivery.drained(LOOK_EVERY) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Makes the analysis threads.
@@ -173,24 +192,68 @@ struct CameraThread {
 struct Crew<'a> {
     threads: Vec<CameraThread>,
     failed: Vec<(CameraId, String)>,
+    /// Cameras whose thread panicked, and when it is started again.
+    resting: Vec<(Duration, camera::Settings)>,
+    /// How often each camera's thread has panicked.
+    panics: HashMap<CameraId, u32>,
     maker: Maker<'a>,
     stop: Shutdown,
 }
 
-impl Crew<'_> {
-    /// Looks after the threads until the stop, or until no file is left to play.
-    fn watch(&mut self, options: Options, shutdown: &Shutdown, lists: &mut lists::Watch) {
+impl<'a> Crew<'a> {
+    fn new(maker: Maker<'a>, stop: Shutdown) -> Self {
+        Self { threads: Vec::new(), failed: Vec::new(), resting: Vec::new(), panics: HashMap::new(), maker, stop }
+    }
+
+    /// Starts every configured camera; one that can't be is said, and costs the others nothing.
+    fn start_all(&mut self) {
+        for configured in self.maker.config.cameras.iter().filter(|c| c.enabled) {
+            match camera_settings(configured, self.maker.config) {
+                Ok(settings) => self.start(settings),
+                Err(error) => self.fail(configured.id.clone(), format!("{error:#}")),
+            }
+        }
+    }
+
+    fn start(&mut self, camera: camera::Settings) {
+        let id = camera.id.clone();
+        match self.maker.start(camera, &self.stop) {
+            Ok(thread) => self.threads.push(thread),
+            Err(error) => self.fail(id, format!("{error:#}")),
+        }
+    }
+
+    fn fail(&mut self, camera: CameraId, why: String) {
+        tracing::error!(%camera, why, "camera given up");
+        self.maker.health.camera(&camera).set_state(CameraState::Offline(why.clone()));
+        self.failed.push((camera, why));
+    }
+
+    /// Looks after the threads until the stop, or until no file is left to play. False: the daemon can't go on, since
+    /// what `alive` asks about has ended.
+    fn watch(
+        &mut self,
+        options: Options,
+        shutdown: &Shutdown,
+        lists: &mut lists::Watch,
+        alive: &dyn Fn() -> bool,
+    ) -> bool {
         let mut next_look = self.maker.clock.monotonic() + lists::LOOK_EVERY;
         while !shutdown.wait(LOOK_EVERY) {
+            if !alive() {
+                return false;
+            }
             self.collect(true);
+            self.wake();
             if options.until_eos && self.threads.iter().all(|t| t.camera.uri.is_live()) {
-                return;
+                return true;
             }
             if self.maker.clock.monotonic() >= next_look {
                 lists.look(&self.maker.hotlists, self.maker.clock.utc());
                 next_look = self.maker.clock.monotonic() + lists::LOOK_EVERY;
             }
         }
+        true
     }
 
     /// Takes the threads that ended; one that panicked is started again when `restart` says so.
@@ -205,19 +268,29 @@ impl Crew<'_> {
             match thread.handle.join() {
                 Ok(Ending::Done) => {}
                 Ok(Ending::Failed(why)) => self.failed.push((camera.id, why)),
-                Err(_) if restart && camera.uri.is_live() => self.restart(camera),
-                Err(_) => self.failed.push((camera.id, "its analysis thread panicked".into())),
+                Err(_) if restart && camera.uri.is_live() => self.rest(camera),
+                Err(_) => self.fail(camera.id, "its analysis thread panicked".into()),
             }
         }
     }
 
-    fn restart(&mut self, camera: camera::Settings) {
-        tracing::error!(camera = %camera.id, "analysis thread panicked, started again");
-        self.maker.health.camera(&camera.id).failed.inc();
-        let id = camera.id.clone();
-        match self.maker.start(camera, &self.stop) {
-            Ok(thread) => self.threads.push(thread),
-            Err(error) => self.failed.push((id, format!("{error:#}"))),
+    /// A thread panicked: it is started again after 1 s, 2 s, 4 s … 32 s.
+    fn rest(&mut self, camera: camera::Settings) {
+        let panics = self.panics.entry(camera.id.clone()).or_default();
+        let wait = Duration::from_secs(1 << (*panics).min(5));
+        *panics += 1;
+        tracing::error!(camera = %camera.id, ?wait, "analysis thread panicked, will be started again");
+        let counters = self.maker.health.camera(&camera.id);
+        counters.failed.inc();
+        counters.set_state(CameraState::Offline("its analysis thread panicked".into()));
+        self.resting.push((self.maker.clock.monotonic() + wait, camera));
+    }
+
+    /// Starts those whose rest is over.
+    fn wake(&mut self) {
+        let now = self.maker.clock.monotonic();
+        for (_, camera) in self.resting.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
+            self.start(camera);
         }
     }
 
@@ -329,6 +402,9 @@ fn credential(name: &str, config: &Config) -> anyhow::Result<Credential> {
     let own = config.site.data_dir.join("credentials").join(name);
     let systemd = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| PathBuf::from(dir).join(name));
     let path = systemd.filter(|p| p.exists()).unwrap_or(own);
+    if path.starts_with(&config.site.data_dir) {
+        refuse_exposed(&path).with_context(|| format!("credential {name:?}"))?;
+    }
     let text = zeroize::Zeroizing::new(
         std::fs::read_to_string(&path)
             .with_context(|| format!("credential {name:?}: cannot read {}", path.display()))?,

@@ -131,7 +131,8 @@ fn check_host(host: &str) -> Result<(), String> {
     if let Some(port) = port.strip_prefix(':')
         && !port.parse::<u16>().is_ok_and(|p| p > 0)
     {
-        return Err(format!("{port:?} is no port number"));
+        // Not repeated: of `rtsp://user:pa/ss@host` it is a part of the password.
+        return Err("what follows the host's ':' is no port number".to_owned());
     }
     Ok(())
 }

@@ -114,6 +114,12 @@ impl SessionHandle {
         self.shared.get()
     }
 
+    /// Whether the task still runs; it ends by itself only with a panic.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.task.is_finished()
+    }
+
     /// Waits until everything in the outbox is delivered; false when `within` was too short.
     pub async fn drained(&self, within: Duration) -> bool {
         self.until(within, || self.outbox.depth().entries == 0).await

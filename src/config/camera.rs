@@ -67,5 +67,6 @@ pub(super) fn check_unique(cameras: &[Option<Camera>], faults: &mut Vec<Fault>) 
 }
 
 fn has_password(uri: &str) -> bool {
-    uri.split_once("://").is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|host| host.contains('@')))
+    // An unescaped '/' in a password does not end the host: any @ before the query is taken for one.
+    uri.split_once("://").is_some_and(|(_, rest)| rest.split('?').next().is_some_and(|part| part.contains('@')))
 }

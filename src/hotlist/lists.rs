@@ -354,7 +354,7 @@ fn parse_day(text: &str, column: &str) -> Result<Option<u32>, String> {
     if text.is_empty() {
         return Ok(None);
     }
-    let wrong = || format!("{column} {text:?} is no date: YYYYMMDD, YYYY-MM-DD or MM/DD/YYYY are read");
+    let wrong = || format!("{column} is no date: YYYYMMDD, YYYY-MM-DD or MM/DD/YYYY are read");
     let date = if text.contains('/') {
         time::Date::parse(text, format_description!("[month padding:none]/[day padding:none]/[year]"))
     } else if text.contains('-') {

@@ -126,6 +126,12 @@ impl Recorder {
         self.handle.clone()
     }
 
+    /// Whether the thread still runs; it ends by itself only with a panic.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Commits what was sent before and ends; returns how many entries could not be stored (0 unless the disk failed).
     #[must_use]
     pub fn stop(mut self) -> usize {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::camera::{self, Camera, CameraEvent};
 use crate::clock::Clock;
-use crate::domain::{Frame, SightingEvent, Stage};
+use crate::domain::{Frame, SightingEvent, Stage, TimeMs};
 use crate::health::{CameraCounters, CameraState};
 use crate::hotlist::Hotlists;
 use crate::shutdown::Shutdown;
@@ -15,6 +15,9 @@ use crate::store::{Entry, RecorderHandle};
 use crate::vision::{self, Analyser, Models};
 
 use super::told::Told;
+
+/// Frames that are so much older than the newest one tell that the clock was set back.
+const CLOCK_STEP_MS: u64 = 2_000;
 
 /// What a camera's thread works with.
 pub(super) struct Analysis {
@@ -41,7 +44,7 @@ impl Analysis {
     /// Runs until the file is over or the stop is asked for.
     pub(super) fn run(self) -> Ending {
         let camera = Camera::new(self.camera.clone(), self.clock.clone(), Arc::clone(&self.counters));
-        let mut work = Work { told: Told::default(), analyser: self.analyser(), faulty: false };
+        let mut work = Work { told: Told::default(), analyser: self.analyser(), newest: TimeMs(0), faulty: false };
         let result = camera.run(&self.shutdown, &mut |event| match event {
             CameraEvent::Frame(frame) => self.analyse(&mut work, &frame),
             // Times begin anew: what was under way is over, and the next tracks start from nothing.
@@ -59,10 +62,17 @@ impl Analysis {
     }
 
     fn analyse(&self, work: &mut Work, frame: &Frame) {
-        self.counters.analysed.inc();
+        if frame.at.0.saturating_add(CLOCK_STEP_MS) < work.newest.0 {
+            // The clock was set back. Tracks under way end with their old times, what comes now begins with the new ones.
+            tracing::warn!(camera = %self.camera.id, before = %work.newest, now = %frame.at, "clock was set back");
+            self.finish(work);
+            work.analyser = self.analyser();
+        }
+        work.newest = frame.at;
         work.analyser.set_clock(self.clock.state());
         match work.analyser.step(frame) {
             Ok(events) => {
+                self.counters.analysed.inc();
                 if std::mem::take(&mut work.faulty) {
                     self.counters.set_state(CameraState::Online);
                 }
@@ -71,6 +81,7 @@ impl Analysis {
                 }
             }
             Err(error) => {
+                self.counters.unanalysed.inc();
                 // Said once until a frame is analysed again: a broken model would say it 25 times a second.
                 if !std::mem::replace(&mut work.faulty, true) {
                     tracing::error!(camera = %self.camera.id, %error, "frame not analysed");
@@ -107,6 +118,8 @@ impl Analysis {
 struct Work {
     analyser: Analyser,
     told: Told,
+    /// Time of the newest frame.
+    newest: TimeMs,
     /// The last frame could not be analysed.
     faulty: bool,
 }

@@ -86,6 +86,11 @@ impl Delivery {
         Ok(Self { runtime, handle })
     }
 
+    /// Whether the session's task still runs.
+    pub(super) fn is_running(&self) -> bool {
+        self.handle.is_running()
+    }
+
     /// Waits until the outbox is empty; false when `within` was too short.
     pub(super) fn drained(&self, within: Duration) -> bool {
         self.runtime.block_on(self.handle.drained(within))

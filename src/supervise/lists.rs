@@ -24,34 +24,38 @@ pub fn settings_of(file: &HotlistFile) -> ListSettings {
     settings
 }
 
+/// A file, what it was like at the last look (`None`: not there), and whether there was a look.
+struct Watched {
+    file: HotlistFile,
+    stamp: Option<(u64, std::time::SystemTime)>,
+    looked: bool,
+}
+
 /// The files with the size and time of change they had when last looked at.
 pub(super) struct Watch {
-    files: Vec<(HotlistFile, Option<(u64, std::time::SystemTime)>)>,
+    files: Vec<Watched>,
 }
 
 impl Watch {
     /// Nothing is loaded yet; call [`Watch::look`].
     pub(super) fn new(files: &[HotlistFile]) -> Self {
-        Self { files: files.iter().map(|f| (f.clone(), None)).collect() }
+        Self { files: files.iter().map(|file| Watched { file: file.clone(), stamp: None, looked: false }).collect() }
     }
 
     /// Loads what changed since the last look.
     pub(super) fn look(&mut self, hotlists: &Hotlists, now: TimeMs) {
-        for (file, seen) in &mut self.files {
-            let stamp = stamp_of(&file.file);
-            if stamp.is_some() && *seen == stamp {
+        for Watched { file, stamp, looked } in &mut self.files {
+            let found = stamp_of(&file.file);
+            if std::mem::replace(looked, true) && *stamp == found {
                 continue;
             }
-            // A file that went away is told once, when its stamp changes to none.
-            if stamp.is_none() && seen.is_none() && is_in_force(hotlists, file) {
-                continue;
-            }
-            *seen = stamp;
+            *stamp = found;
             match load_csv(&file.file, &settings_of(file)).and_then(|list| put(hotlists, list)) {
                 Ok((entries, serial)) => tracing::info!(list = %file.id, entries, serial, "hotlist in force"),
-                Err(error) => {
-                    tracing::error!(list = %file.id, %error, at = %now, "hotlist refused; the one before stays in force");
+                Err(error) if is_in_force(hotlists, file) => {
+                    tracing::error!(list = %file.id, %error, at = %now, "hotlist refused, the one before stays in force");
                 }
+                Err(error) => tracing::error!(list = %file.id, %error, at = %now, "hotlist refused, none is in force"),
             }
         }
     }

@@ -96,7 +96,7 @@ fn rooms_import_only_what_their_arrows_allow() {
             let rest: String =
                 text[at + 7..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_' || *c == ':').collect();
             let fits = |a: &&str| rest == **a || rest.starts_with(&format!("{a}::"));
-            if !rest.starts_with(&room) && !allowed.iter().any(|a| fits(a)) {
+            if !rest.starts_with(&room) && !allowed.iter().any(fits) {
                 wrong.push(format!("{}: crate::{rest}", name(&path)));
             }
         }

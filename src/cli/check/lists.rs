@@ -18,7 +18,7 @@ pub(super) fn check(config: &Config, now: TimeMs) -> Vec<Finding> {
             ),
             Ok(list) if list.is_stale(now) => {
                 let what = format!("{}: {} entries, of {}, past its freshness", file.id, list.len(), list.issued());
-                Finding::warning("hotlist", what, "get a newer list; alerts of this one are marked stale")
+                Finding::warning("hotlist", what, "get a newer list from its owner")
             }
             Ok(list) => Finding::ok("hotlist", format!("{}: {} entries, of {}", file.id, list.len(), list.issued())),
         })

@@ -3,6 +3,7 @@
 use super::Finding;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::store;
 use crate::supervise::{open_store, store_dir};
 
 pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
@@ -20,6 +21,9 @@ pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
                     counts.sightings, counts.hits, depth.entries
                 ),
             )
+        }
+        Err(error) if matches!(error.downcast_ref(), Some(store::Error::Locked { .. })) => {
+            Finding::ok("store", format!("{} is in use by a running daemon", dir.display()))
         }
         Err(error) => Finding::failure("store", format!("{error:#}"), "docs/store.md, «When it does not open»"),
     }]

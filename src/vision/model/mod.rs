@@ -80,16 +80,16 @@ impl Models {
     }
 }
 
-/// The folder with the models that came with the program: `models` in the current folder, beside the program or up to
-/// three folders above it (a build folder), or among the system's.
+/// The folder with the models that came with the program: `models` beside the program or up to three folders above it (a
+/// build folder), among the system's, and only then in the current folder, which may be anybody's.
 ///
 /// # Errors
 /// [`Error::ModelsMissing`] with the places that were looked at.
 pub fn usual_folder() -> Result<PathBuf, Error> {
     let program = std::env::current_exe().ok();
-    let mut places = vec![PathBuf::from("models")];
-    places.extend(program.iter().flat_map(|p| p.ancestors().skip(1).take(4)).map(|folder| folder.join("models")));
-    places.extend(["/usr/share/watchpost/models", "/usr/local/share/watchpost/models"].map(PathBuf::from));
+    let near = program.iter().flat_map(|p| p.ancestors().skip(1).take(4));
+    let mut places: Vec<PathBuf> = near.map(|folder| folder.join("models")).collect();
+    places.extend(["/usr/share/watchpost/models", "/usr/local/share/watchpost/models", "models"].map(PathBuf::from));
     places.iter().find(|place| holds_models(place)).cloned().ok_or_else(|| Error::ModelsMissing {
         looked_at: places.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "),
     })
