@@ -71,7 +71,8 @@ pub(super) fn duration(ms: u64) -> String {
     match ms {
         0..1_000 => format!("{ms} ms"),
         1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
-        60_000..3_600_000 => format!("{} min", ms / 60_000),
+        60_000..600_000 => format!("{} s", ms / 1_000),
+        600_000..3_600_000 => format!("{} min", ms / 60_000),
         3_600_000..172_800_000 => format!("{} h", ms / 3_600_000),
         _ => format!("{} d", ms / 86_400_000),
     }
@@ -155,7 +156,7 @@ mod tests {
 
     #[test]
     fn time_spans_are_short() {
-        let spans = [999, 1_000, 59_999, 60_000, 7_200_000, 200_000_000].map(duration);
-        assert_eq!(spans, ["999 ms", "1.0 s", "59.9 s", "1 min", "2 h", "2 d"]);
+        let spans = [999, 1_000, 59_999, 86_400, 600_000, 7_200_000, 200_000_000].map(duration);
+        assert_eq!(spans, ["999 ms", "1.0 s", "59.9 s", "86 s", "10 min", "2 h", "2 d"]);
     }
 }

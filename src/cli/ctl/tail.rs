@@ -4,7 +4,7 @@
 //! come and go, faults) goes to stderr, and with `--json` to stdout as objects too. An alert is acknowledged when it has
 //! been written out and the state file knows it. Ends at SIGINT or SIGTERM, or as asked, with a summary.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,9 +21,9 @@ use super::table::{self, CameraNames, Table};
 use crate::centre::client::{Client, Heard, Next, Parts};
 use crate::centre::receipts::Receipts;
 use crate::centre::topics::{Address, Kind};
-use crate::centre::wire::{Link, Wire as _};
+use crate::centre::wire::{CameraStatus, Link, Wire as _};
 use crate::clock::Clock;
-use crate::domain::{Alert, BoxId, TimeMs};
+use crate::domain::{Alert, BoxId, CameraId, TimeMs};
 use crate::shutdown::Shutdown;
 
 /// The head of the table is repeated after so many lines on a terminal.
@@ -92,8 +92,8 @@ struct Tail {
     summary: Summary,
     table: Table,
     names: CameraNames,
-    /// What each camera said last of its state, and why.
-    states: HashMap<(BoxId, u16), (Link, Option<String>)>,
+    /// What each camera was doing last.
+    doing: BTreeMap<(BoxId, CameraId), (Link, Option<String>)>,
     last_alert: Duration,
     lines: u64,
     connected_once: bool,
@@ -111,7 +111,7 @@ impl Tail {
             summary: Summary::default(),
             table,
             names: CameraNames::new(),
-            states: HashMap::new(),
+            doing: BTreeMap::new(),
             lines: 0,
             connected_once: false,
             terminal: io::stdout().is_terminal(),
@@ -151,22 +151,7 @@ impl Tail {
                     format!("box {} {} (version {})", from.box_id, status.state.as_str(), printable(&status.software));
                 self.notice(&text, &with_box(status.to_json(), &from));
             }
-            Heard::Camera { from, status } => {
-                if let Kind::CameraStatus(camera) = &from.kind {
-                    let key = (from.box_id.clone(), status.number);
-                    self.names.insert(key.clone(), camera.clone());
-                    let state = (status.state, status.reason.clone());
-                    // The numbers in it are told again every minute; people are told when something changed.
-                    let news = self.states.insert(key, state.clone()) != Some(state);
-                    let why = status.reason.as_deref().map_or_else(String::new, |r| format!(": {}", printable(r)));
-                    let text =
-                        format!("box {} camera {} {camera} {}{why}", from.box_id, status.number, status.state.as_str());
-                    if news || self.options.json {
-                        let told = with_box(status.to_json(), &from);
-                        self.notice(&text, &told);
-                    }
-                }
-            }
+            Heard::Camera { from, status } => self.camera(&from, status),
             Heard::Health { from, report } => {
                 if self.options.json {
                     self.write(&with_box(report.to_json(), &from).to_string());
@@ -189,6 +174,21 @@ impl Tail {
             Heard::Tick => {}
         }
         self.next()
+    }
+
+    /// Learns the camera's name; says what it is doing when that is news.
+    fn camera(&mut self, from: &Address, status: CameraStatus) {
+        let Kind::CameraStatus(camera) = &from.kind else { return };
+        self.names.insert((from.box_id.clone(), status.number), camera.clone());
+        let told = with_box(status.to_json(), from);
+        let doing = (status.state, status.reason);
+        let why = doing.1.as_deref().map_or_else(String::new, |reason| format!(": {}", printable(reason)));
+        let text = format!("box {} camera {} {camera} {}{why}", from.box_id, status.number, doing.0.as_str());
+        let key = (from.box_id.clone(), camera.clone());
+        let before = self.doing.insert(key, doing.clone());
+        if self.options.json || before != Some(doing) {
+            self.notice(&text, &told);
+        }
     }
 
     fn alert(&mut self, from: &Address, alert: &Alert, at: TimeMs) {
