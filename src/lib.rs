@@ -9,12 +9,12 @@
 //! | [`hotlist`] | loads lists, normalises plates, matches |
 //! | [`store`] | makes sightings, hits and alerts durable and sealed; the outbox |
 //! | [`centre`] | speaks to the centre: COSE over MQTT, delivery until acknowledged |
-//! | [`command`] | verifies, authorises and executes what the centre asks for |
+//! | [`command`] | empty until the centre may command: this version takes acks, no commands |
 //!
-//! [`supervise`] is the only module that makes threads, tasks and channels; [`cli`] holds a file a verb.
+//! [`supervise`] wires them: it starts, watches and stops every room's threads and tasks; [`cli`] holds a file a verb.
 //!
 //! **The path of a frame**: `camera::Source::next` → `vision::Analyser::step` → `hotlist::Matcher` →
-//! `store::Recorder` → `centre::publish`. **The path of a command**: envelope → authorise → executor → reply.
+//! `store::Recorder` → `centre::publish`. **The path of an ack**: `centre::session` → keyring and signature → `store::Outbox`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::cast_sign_loss))]

@@ -1,4 +1,4 @@
-//! The wiring: every thread, task and channel is made here, and stopped in reverse order.
+//! The wiring: every room is started here, watched, and stopped in reverse order.
 //!
 //! | thread | made by | ends |
 //! |---|---|---|

@@ -1,1 +1,1 @@
-//! Commands of the centre: verify, authorise, execute, answer.
+//! Commands of the centre: verify, authorise, execute, answer. Empty: this version takes acks (`centre`), no commands.

@@ -15,7 +15,12 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     // The folder is made by `init` or `run`; until then the nearest one above it tells.
     let there = dir.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"));
     let path = dir.display();
-    vec![match rustix::fs::statvfs(there) {
+    let retention = Finding::warning(
+        "disk",
+        "this version deletes nothing by schedule: [store.retention] is not acted on yet",
+        "watch the free space; `reads_hours = 0` keeps hits alone",
+    );
+    let room = match rustix::fs::statvfs(there) {
         Err(error) => Finding::failure("disk", format!("{path}: {error}"), "see that data_dir is on a mounted disk"),
         Ok(stat) => {
             let free = stat.f_bavail.saturating_mul(stat.f_frsize) >> 20;
@@ -28,5 +33,6 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
                 Finding::ok("disk", what)
             }
         }
-    }]
+    };
+    vec![room, retention]
 }
