@@ -1,6 +1,7 @@
 //! Wires the outbox to the centre: keys, TLS files, topics, the session's task on a tokio runtime of its own.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ impl Delivery {
             key: Arc::new(
                 SigningKey::read(&box_key_path(config)).context("the box's signing key; `watchpost init` makes it")?,
             ),
-            keyring: Arc::new(keyring(centre)?),
+            keyring: Arc::new(keyring(&config.site.data_dir.join("keys"), centre)?),
         };
         let tls = broker.tls.then(|| tls_files(centre)).flatten();
         let link = LinkSettings::new(broker, tls, config.site.id.to_string());
@@ -117,9 +118,36 @@ pub fn store_key_path(config: &Config) -> PathBuf {
         .unwrap_or_else(|| config.site.data_dir.join("keys/store.key"))
 }
 
-fn keyring(centre: &Centre) -> anyhow::Result<Keyring> {
+/// Reads the keyring and refuses one that is older than the newest seen: a revoked key must not come back with it.
+fn keyring(keys_dir: &Path, centre: &Centre) -> anyhow::Result<Keyring> {
     let root = PublicKey::read(&centre.root_key).context("the root's public key; the centre gives it")?;
-    Ok(Keyring::read(&centre.keyring, &root)?)
+    let ring = Keyring::read(&centre.keyring, &root)?;
+    let path = keys_dir.join("keyring.serial");
+    let seen = match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse::<u64>().with_context(|| format!("{} holds no number", path.display()))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let serial = ring.serial;
+    anyhow::ensure!(
+        serial >= seen,
+        "{} has serial {serial}, this box has seen {seen}: get the newest keyring from the centre",
+        centre.keyring.display()
+    );
+    if serial > seen {
+        remember(&path, serial).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(ring)
+}
+
+/// Writes the serial so that a power cut leaves the old or the new one.
+fn remember(path: &Path, serial: u64) -> std::io::Result<()> {
+    let part = path.with_extension("part");
+    let mut file = std::fs::File::create(&part)?;
+    writeln!(file, "{serial}")?;
+    file.sync_all()?;
+    std::fs::rename(&part, path)?;
+    path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
 }
 
 fn tls_files(centre: &Centre) -> Option<TlsFiles> {
@@ -143,5 +171,38 @@ fn facts(config: &Config, digests: StateDigests) -> Facts {
                 total: s.f_blocks.saturating_mul(s.f_frsize),
             })
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::TimeMs;
+
+    #[test]
+    fn a_keyring_older_than_the_newest_seen_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = SigningKey::from_seed(&[7; 32]).unwrap();
+        std::fs::write(dir.path().join("root.pub"), root.public().to_pem()).unwrap();
+        let centre = Centre {
+            broker: "mqtt://127.0.0.1:1883".into(),
+            ca: None,
+            certificate: None,
+            private_key: None,
+            keyring: dir.path().join("keyring.cbor"),
+            root_key: dir.path().join("root.pub"),
+            topic_root: "watchpost/v1".into(),
+            ack: config::AckMode::Centre,
+            allow_plaintext: false,
+        };
+        let put = |serial| {
+            let ring = Keyring { serial, issued: TimeMs(1), entries: Vec::new() };
+            std::fs::write(&centre.keyring, ring.sign(&root).unwrap()).unwrap();
+            keyring(dir.path(), &centre)
+        };
+        assert!(put(3).is_ok() && put(3).is_ok() && put(5).is_ok());
+        let error = put(4).unwrap_err().to_string();
+        assert!(error.contains("serial 4, this box has seen 5"), "{error}");
+        assert!(put(5).is_ok());
     }
 }
