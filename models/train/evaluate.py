@@ -58,7 +58,7 @@ def usable(quad: np.ndarray, box: np.ndarray) -> bool:
     return bool((turn > 0).all()) and overlap((*quad.min(0), *quad.max(0)), box) > 0.5
 
 
-def find(detector, grey, score=0.35, most=20) -> list[tuple[float, np.ndarray, np.ndarray]]:
+def find(detector, grey, score=0.3, most=20) -> list[tuple[float, np.ndarray, np.ndarray]]:
     """Plates as (score, box, corners) in pixels of the picture, best first."""
     image, scale, (ox, oy) = letterbox(grey)
     heat, box, corners = (a[0] for a in detector.run(None, {"image": image[None, None]}))
@@ -126,18 +126,21 @@ class Box:
         self.cpu["read"] += time.process_time() - begun
         return [beam(p) for p in probs]
 
-    def read(self, grey, score):
-        """Reads of a picture as rows of the output, and the crops they came from."""
+    def read(self, grey, score, least):
+        """Reads of a picture as rows of the output, and the crops they came from; too short and too unsure ones are left out."""
         begun = time.process_time()
         plates = find(self.detector, grey, score)
         self.cpu["detect"] += time.process_time() - begun
         crops = [crop(grey, box, quad) for _, box, quad in plates]
         h, w = grey.shape
-        rows = []
-        for (seen, box, _), texts in zip(plates, self.read_crops(crops)):
+        rows, kept = [], []
+        for (seen, box, _), cut, texts in zip(plates, crops, self.read_crops(crops)):
+            if len(texts[0][0]) < 3 or texts[0][1] < least:
+                continue
+            kept.append(cut)
             rows.append({"plate": texts[0][0], "confidence": round(texts[0][1], 4), "score": round(seen, 3), "box": [round(float(v / s), 5) for v, s in zip(box, (w, h, w, h))],
                          "candidates": [[t, round(p, 4)] for t, p in texts[:3] if t]})
-        return rows, crops
+        return rows, kept
 
 
 def sheet(tiles: list[np.ndarray], path: pathlib.Path, columns: int = 7):
@@ -152,7 +155,8 @@ def main():
     args.add_argument("out", type=pathlib.Path)
     args.add_argument("--detector", type=pathlib.Path, default=MODELS / "plates-1" / "model.onnx")
     args.add_argument("--reader", type=pathlib.Path, default=MODELS / "reader-1" / "model.onnx")
-    args.add_argument("--score", type=float, default=0.35)
+    args.add_argument("--score", type=float, default=0.3)
+    args.add_argument("--least", type=float, default=0.1, help="reads of a lower confidence are dropped")
     args.add_argument("--prefix", default="", help="only files that begin so")
     args.add_argument("--crops", action="store_true")
     args.add_argument("--sheet", type=pathlib.Path)
@@ -170,7 +174,7 @@ def main():
                 texts = box.read_crops(crops)[0]
                 reads = [{"plate": texts[0][0], "confidence": texts[0][1], "box": [0, 0, 1, 1], "candidates": texts[:3]}]
             else:
-                reads, crops = box.read(grey, args.score)
+                reads, crops = box.read(grey, args.score, args.least)
             count += 1
             out.write(json.dumps({"file": row["file"], "reads": reads}) + "\n")
             truth = row.get("text", "").replace("O", "0")
