@@ -156,7 +156,7 @@ def main():
     args.add_argument("--detector", type=pathlib.Path, default=MODELS / "plates-1" / "model.onnx")
     args.add_argument("--reader", type=pathlib.Path, default=MODELS / "reader-1" / "model.onnx")
     args.add_argument("--score", type=float, default=0.3)
-    args.add_argument("--least", type=float, default=0.1, help="reads of a lower confidence are dropped")
+    args.add_argument("--least", type=float, default=0.05, help="reads of a lower confidence are dropped")
     args.add_argument("--prefix", default="", help="only files that begin so")
     args.add_argument("--crops", action="store_true")
     args.add_argument("--sheet", type=pathlib.Path)
