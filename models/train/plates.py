@@ -223,8 +223,8 @@ def us(rng, text):
         else:
             emblem(rng, canvas, w * .74, h * .25, w * .22, h * .5)
             x1 = w * .7
-    if rng.random() < 0.08:  # small stacked letters: not read
-        side, size = rng.random() < 0.6, h * rng.uniform(0.15, 0.22)
+    if rng.random() < 0.14:  # small stacked letters: not read
+        side, size = rng.random() < 0.6, h * rng.uniform(0.15, 0.25)
         at = x0 + size * .4 if side else x1 - size * .4
         small = glyphs.random_alphabet(rng, "us")
         for k, char in enumerate(series.fill(rng, ("LL", "DD", "LLL")[int(rng.integers(3))])):
@@ -318,8 +318,8 @@ def br(rng, text):
     w = round(h * rng.uniform(2.95, 3.2))
     patterns = series.OTHER_PATTERNS["br"]
     marked = series.marked(rng, text, [p for p, _ in patterns]) if text else series.fill(rng, series.choose(rng, patterns)[0])
-    kind = rng.choice(3, p=[.86, .08, .06])
-    base, ink = [((185, 188, 190), (20, 20, 22)), ((170, 35, 35), (235, 235, 235)), ((232, 232, 232), (20, 20, 22))][kind]
+    kind = rng.choice(3, p=[.72, .2, .08])
+    base, ink = [((185, 188, 190), (20, 20, 22)), ((170, 35, 35) if rng.random() < .6 else (95, 80, 80), (235, 235, 235)), ((232, 232, 232), (20, 20, 22))][kind]
     canvas = blank(rng, w, h, base, 16)
     tall, middle = rng.uniform(0.46, 0.56), rng.uniform(0.58, 0.65)
     alphabet = glyphs.random_alphabet(rng, "mandatory", 0.7, ("overpass", "barlow-", "roboto-", "arimo", "dejavu", "titillium", "rubik"))
