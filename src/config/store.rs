@@ -84,9 +84,9 @@ pub(super) fn read(mut s: Section<'_>, retention: Retention) -> Store {
         outbox_mib: s.number("outbox_mib", 256, 1, 65_536, "Most MiB of alerts that wait for the centre."),
         outbox_entries: s.number(
             "outbox_entries",
-            1_000_000,
+            200_000,
             100,
-            100_000_000,
+            10_000_000,
             "Most alerts that wait for the centre.",
         ),
         retention,
