@@ -1,7 +1,7 @@
 //! What the centre has been told of the sightings that are under way, and so in which stage each hit is.
 //!
 //! One a camera, on its analysis thread. A match is `new` once, `update` while the read changes, `end` when the track is
-//! over. A read that is corrected so that an entry no longer matches makes an update that withdraws the match: the
+//! over. A read that is corrected so that no entry matches any more makes an update that withdraws the match: the
 //! operator must see that, not guess it.
 
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ impl Told {
     /// The hits of `event`, whose read matches `matches` (empty for an event without a read).
     pub fn hits(&mut self, event: &SightingEvent, matches: Vec<ListMatch>) -> Vec<Hit> {
         let sighting = &event.sighting;
-        let mut told = self.causes.remove(&sighting.id).unwrap_or_default();
+        let told = self.causes.remove(&sighting.id).unwrap_or_default();
         let hit = |cause: &HitCause, stage, withdrawn| Hit {
             sighting: sighting.clone(),
             cause: cause.clone(),
@@ -36,13 +36,15 @@ impl Told {
             };
             hits.push(hit(cause, stage, false));
         }
-        let gone = told.extract_if(.., |t| !now.iter().any(|c| c.key() == t.key())).collect::<Vec<_>>();
-        hits.extend(gone.iter().map(|cause| hit(cause, Stage::Update, true)));
-        told = now;
+        // With another match under the same id, its alert says already what is true now; only the last match to go is
+        // taken back in so many words.
+        if now.is_empty() && sighting.read.is_some() {
+            hits.extend(told.iter().take(1).map(|cause| hit(cause, Stage::Update, true)));
+        }
         if event.stage == Stage::End {
-            hits.extend(told.iter().map(|cause| hit(cause, Stage::End, false)));
-        } else if !told.is_empty() {
-            self.causes.insert(sighting.id, told);
+            hits.extend(now.iter().map(|cause| hit(cause, Stage::End, false)));
+        } else if !now.is_empty() {
+            self.causes.insert(sighting.id, now);
         }
         hits
     }
@@ -51,7 +53,9 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{CameraId, Class, ClockState, How, ListId, Severity, Sighting, TimeMs};
+    use crate::domain::{
+        CameraId, Class, ClockState, How, Lattice, ListId, PlateRead, PlateText, Severity, Sighting, TimeMs,
+    };
 
     fn event(stage: Stage) -> SightingEvent {
         let sighting = Sighting {
@@ -68,6 +72,20 @@ mod tests {
             direction: None,
         };
         SightingEvent { stage, sighting, pictures: None, cause_at: TimeMs(1) }
+    }
+
+    fn read(stage: Stage) -> SightingEvent {
+        let mut event = event(stage);
+        event.sighting.read = Some(PlateRead {
+            text: PlateText::from_raw("AB123CD").unwrap(),
+            confidence: 0.9,
+            char_confidences: Vec::new(),
+            candidates: Vec::new(),
+            lattice: Lattice::default(),
+            region: None,
+            frames: 3,
+        });
+        event
     }
 
     fn entry(entry: u32) -> ListMatch {
@@ -98,12 +116,19 @@ mod tests {
     }
 
     #[test]
-    fn a_corrected_read_withdraws_the_old_match_and_tells_the_new_one() {
+    fn a_corrected_read_tells_the_new_match_under_the_same_id() {
         let mut told = Told::default();
-        told.hits(&event(Stage::New), vec![entry(1)]);
-        let hits = told.hits(&event(Stage::Update), vec![entry(2)]);
-        assert_eq!(stages(&hits), [(Stage::New, false), (Stage::Update, true)]);
-        assert_eq!(stages(&told.hits(&event(Stage::End), vec![entry(2)])), [(Stage::End, false)]);
+        told.hits(&read(Stage::New), vec![entry(1)]);
+        assert_eq!(stages(&told.hits(&read(Stage::Update), vec![entry(2)])), [(Stage::New, false)]);
+        assert_eq!(stages(&told.hits(&read(Stage::End), vec![entry(2)])), [(Stage::End, false)]);
+    }
+
+    #[test]
+    fn a_corrected_read_that_matches_nothing_takes_the_match_back_once() {
+        let mut told = Told::default();
+        told.hits(&read(Stage::New), vec![entry(1)]);
+        assert_eq!(stages(&told.hits(&read(Stage::Update), Vec::new())), [(Stage::Update, true)]);
+        assert!(told.hits(&read(Stage::End), Vec::new()).is_empty());
     }
 
     #[test]
