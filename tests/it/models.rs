@@ -158,6 +158,22 @@ fn corners_are_straightened_before_reading() {
 }
 
 #[test]
+fn a_plate_whose_corners_are_off_is_read_by_its_box() {
+    let reader = Reader::load(&runtime(), manifest("scribe"), 1).unwrap();
+    let frame = written([1, 1, 0, 2, 0, 3, 3, 0], None);
+    // Half a letter's column too far to the right: every step sees two columns at once.
+    let off = Rect::new(12.0, 0.0, 212.0, 100.0);
+    let corners = Some(watchpost::domain::Quad::from_rect(&off));
+    let alone = Detection { class: Class::Plate, score: 1.0, rect: off, corners };
+    let boxed = Detection { rect: Rect::new(0.0, 0.0, 200.0, 100.0), ..alone.clone() };
+    let reads = reader.read(&frame, &[alone, boxed]).unwrap();
+    let sure = |at: usize| reads[at].as_ref().map_or(0.0, |r| r.confidence);
+    assert!(sure(0) < 0.9, "{}", sure(0));
+    assert_eq!(reads[1].as_ref().unwrap().text.as_str(), "ABC");
+    assert!(sure(1) > 0.9, "{}", sure(1));
+}
+
+#[test]
 fn a_plate_with_fewer_than_three_letters_is_no_read() {
     let reader = Reader::load(&runtime(), manifest("scribe"), 1).unwrap();
     assert!(reader.read_crop(&written([1, 1, 0, 2, 2, 0, 0, 0], None)).unwrap().is_none());
