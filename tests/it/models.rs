@@ -167,10 +167,13 @@ fn a_plate_whose_corners_are_off_is_read_by_its_box() {
     let alone = Detection { class: Class::Plate, score: 1.0, rect: off, corners };
     let boxed = Detection { rect: Rect::new(0.0, 0.0, 200.0, 100.0), ..alone.clone() };
     let reads = reader.read(&frame, &[alone, boxed]).unwrap();
-    let sure = |at: usize| reads[at].as_ref().map_or(0.0, |r| r.confidence);
-    assert!(sure(0) < 0.9, "{}", sure(0));
+    let of_abc = |at: usize| {
+        let candidates = reads[at].iter().flat_map(|r| &r.candidates);
+        candidates.filter(|c| c.text.as_str() == "ABC").map(|c| c.confidence).fold(0.0, f32::max)
+    };
     assert_eq!(reads[1].as_ref().unwrap().text.as_str(), "ABC");
-    assert!(sure(1) > 0.9, "{}", sure(1));
+    // The mean of two looks, of which one is certain.
+    assert!(of_abc(1) > 0.45 && of_abc(1) > of_abc(0) + 0.1, "{} {}", of_abc(1), of_abc(0));
 }
 
 #[test]
