@@ -45,13 +45,25 @@ pub trait ReadPlates: Send {
     fn read(&self, frame: &Frame, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error>;
 }
 
-impl FindPlates for Arc<Detector> {
+impl<T: FindPlates + Sync + ?Sized> FindPlates for Arc<T> {
+    fn find(&self, frame: &Frame) -> Result<Vec<Detection>, Error> {
+        T::find(self, frame)
+    }
+}
+
+impl<T: ReadPlates + Sync + ?Sized> ReadPlates for Arc<T> {
+    fn read(&self, frame: &Frame, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
+        T::read(self, frame, plates)
+    }
+}
+
+impl FindPlates for Detector {
     fn find(&self, frame: &Frame) -> Result<Vec<Detection>, Error> {
         self.detect(frame)
     }
 }
 
-impl ReadPlates for Arc<Reader> {
+impl ReadPlates for Reader {
     fn read(&self, frame: &Frame, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
         Reader::read(self, frame, plates)
     }

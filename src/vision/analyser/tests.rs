@@ -24,14 +24,14 @@ struct Actor {
     read: Arc<Mutex<Vec<u64>>>,
 }
 
-impl FindPlates for Arc<Actor> {
+impl FindPlates for Actor {
     fn find(&self, frame: &Frame) -> Result<Vec<Detection>, Error> {
         let shown = (self.script)(frame.index).into_iter();
         Ok(shown.map(|s| Detection { class: Class::Plate, score: s.score, rect: s.rect, corners: None }).collect())
     }
 }
 
-impl ReadPlates for Arc<Actor> {
+impl ReadPlates for Actor {
     fn read(&self, frame: &Frame, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
         self.read.lock().unwrap().push(frame.index);
         let shown = (self.script)(frame.index);
