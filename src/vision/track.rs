@@ -35,7 +35,7 @@ impl Default for Settings {
 }
 
 /// Share of `max_age` that a track which is not yet sure lives.
-const TENTATIVE_AGE: f32 = 0.4;
+const TENTATIVE_AGE: f32 = 0.15;
 
 /// Squared distance, in units of the filter's doubt, beyond which nothing is joined (two dimensions, 99.9 %).
 const GATE: f32 = 14.0;

@@ -13,11 +13,17 @@ use crate::vision::fuse::Fusion;
 /// Plates of this width and wider are as readable as they get, pixels.
 const FULL_WIDTH: f32 = 110.0;
 
-/// How much better a plate must be than the one that was last read or shown to be worth it once more.
-const WORTH_AGAIN: f32 = 1.4;
+/// How much better a plate must be than the best that was read for a sure sighting to be read again.
+const WORTH_READING: f32 = 1.2;
 
-/// Reads in a row that contradict all before until it is another vehicle.
+/// How much better it must be than the one that was last shown for another picture.
+const WORTH_SHOWING: f32 = 1.4;
+
+/// Reads that contradict what was told and bear each other out, until it is another vehicle; their least confidence, and
+/// how many are kept.
 const CONTRADICTIONS: usize = 3;
+const CONTRADICTION: f32 = 0.15;
+const CONTRADICTIONS_KEPT: usize = 8;
 
 /// What a frame's read did to a sighting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,16 +211,15 @@ impl Followed {
         }
         let quality = quality(detection);
         let waited = self.last_read.map_or(Duration::MAX, |t| Duration::from_millis(at.since(t)));
-        let better = quality > WORTH_AGAIN * self.read_quality;
-        if self.reads == 0 || self.verify > 0 || !self.contradicting.is_empty() {
+        let better = quality > WORTH_READING * self.read_quality;
+        // Looked at again now and then, lest another vehicle has taken its place unnoticed.
+        let again = if self.is_parked(settings) { settings.reread_parked } else { settings.reread_moving };
+        let tired = self.effort >= settings.reads_per_track;
+        if self.reads == 0 || self.verify > 0 || (!self.contradicting.is_empty() && !tired) {
             return Some(3.0 + quality);
         }
-        if self.duplicate || self.is_certain(settings) {
-            // Now and then, lest another vehicle has taken its place unnoticed.
-            return (better || waited >= Duration::from_secs(10)).then_some(quality);
-        }
-        if self.effort >= settings.reads_per_track {
-            return (better || waited >= Duration::from_secs(2)).then_some(0.5 + quality);
+        if self.duplicate || tired || (self.is_certain(settings) && self.read_quality >= settings.rest_quality) {
+            return (better || waited >= again).then_some(quality);
         }
         let adds = quality >= 0.6 * self.read_quality || waited >= Duration::from_millis(400);
         adds.then_some(1.0 + quality)
@@ -263,16 +268,20 @@ impl Followed {
             self.add(read, weight);
             return Taken::Added;
         }
-        if sureness < 0.7 {
+        if sureness < CONTRADICTION {
             return Taken::Doubted;
         }
         self.contradicting.push((read.clone(), weight));
-        if self.contradicting.len() < CONTRADICTIONS {
+        let like = |r: &PlateRead| is_same_plate(r.text.as_str(), read.text.as_str(), 2);
+        if self.contradicting.iter().filter(|(r, _)| like(r)).count() < CONTRADICTIONS {
+            let extra = self.contradicting.len().saturating_sub(CONTRADICTIONS_KEPT);
+            self.contradicting.drain(..extra);
             return Taken::Doubted;
         }
+        self.contradicting.retain(|(r, _)| like(r));
         // A plate that has grown much since it was told puts right a mistake of the first, small pictures: begun anew,
         // told as an update. Otherwise what was certain does not become wrong by itself.
-        let grown = self.told.as_ref().is_some_and(|t| quality > WORTH_AGAIN * t.quality);
+        let grown = self.told.as_ref().is_some_and(|t| quality > WORTH_SHOWING * t.quality);
         if self.came_back || (self.is_certain(settings) && !grown) {
             return Taken::AnotherVehicle;
         }
@@ -297,7 +306,7 @@ impl Followed {
     /// Whether this frame is worth a picture; if so, it counts as taken.
     pub(super) fn wants_picture(&mut self, detection: &Detection) -> bool {
         let quality = quality(detection);
-        let wants = quality > WORTH_AGAIN * self.picture_quality || (self.picture_quality <= 0.0 && self.reads > 0);
+        let wants = quality > WORTH_SHOWING * self.picture_quality || (self.picture_quality <= 0.0 && self.reads > 0);
         if wants {
             self.picture_quality = quality.max(1e-3);
         }

@@ -78,10 +78,21 @@ impl Memory {
         Some(self.all.remove(index))
     }
 
+    /// For each sighting, whether nothing was told of it and its plate is that of one that was told at the time.
+    fn repeats(&self, settings: &Settings) -> Vec<bool> {
+        let near = |a: TimeMs, b: TimeMs| u128::from(a.since(b).max(b.since(a))) <= settings.same_within.as_millis();
+        let told = |f: &Followed, text: &PlateText| {
+            self.all.iter().any(|o| o.told.as_ref().is_some_and(|t| alike(&t.text, text, 1)) && near(o.last, f.last))
+        };
+        let untold = self.all.iter().map(|f| f.told.is_none() && f.read.as_ref().is_some_and(|r| told(f, &r.text)));
+        untold.collect()
+    }
+
     /// Ends what has waited long enough for its track to come back: `end` is called for each, oldest first; forgets
     /// what ended long ago.
     pub(super) fn end_due(&mut self, at: TimeMs, settings: &Settings, mut end: impl FnMut(&mut Followed)) {
-        for f in &mut self.all {
+        let repeats = self.repeats(settings);
+        for (f, repeats) in self.all.iter_mut().zip(repeats) {
             let wait = match (f.is_parked(settings), f.told.is_some()) {
                 (true, true) => settings.parked_memory,
                 // A place alone is a weak mark: what could not be read is remembered for less long.
@@ -90,7 +101,7 @@ impl Memory {
             };
             if f.life == Life::Lost && u128::from(at.since(f.last)) >= wait.as_millis() {
                 f.life = Life::Ended;
-                if f.is_worth_an_end(settings) {
+                if !repeats && f.is_worth_an_end(settings) {
                     end(f);
                 }
             }
@@ -111,10 +122,11 @@ impl Memory {
 
     /// Ends everything: `end` is called for each that has not ended, oldest first.
     pub(super) fn end_all(&mut self, settings: &Settings, mut end: impl FnMut(&mut Followed)) {
-        let mut all = std::mem::take(&mut self.all);
-        all.sort_by_key(|f| f.begin);
-        for f in &mut all {
-            let silent = f.life == Life::Ended || f.reopened || f.duplicate || !f.confirmed;
+        self.all.sort_by_key(|f| f.begin);
+        let repeats = self.repeats(settings);
+        for (mut f, repeats) in std::mem::take(&mut self.all).into_iter().zip(repeats) {
+            let f = &mut f;
+            let silent = repeats || f.life == Life::Ended || f.reopened || f.duplicate || !f.confirmed;
             if !silent && f.is_worth_an_end(settings) {
                 end(f);
             }

@@ -17,6 +17,10 @@ pub struct Settings {
     pub reads_per_frame: usize,
     /// Reads of one track, at about the same size of its plate, after which it is read only now and then.
     pub reads_per_track: f32,
+    /// How often a moving vehicle is read again that is certain, or that too many tries were spent on.
+    pub reread_moving: Duration,
+    /// The same of a parked one.
+    pub reread_parked: Duration,
     /// Confidence from which a read is told as soon as two frames agree on it.
     pub tell_confidence: f32,
     /// Confidence from which one frame is enough.
@@ -27,7 +31,10 @@ pub struct Settings {
     pub unread_hits: u32,
     /// Detection score that it must have reached.
     pub unread_score: f32,
-    /// Confidence from which a track that three frames agree on is not read any more.
+    /// How readable a plate (0..1, by size and score) must have been for its track to be read no more when it is certain:
+    /// frames of one small plate make the same mistake together.
+    pub rest_quality: f32,
+    /// Confidence from which a track that three frames agree on is certain.
     pub rest_confidence: f32,
     /// Shortest time between two updates of one sighting.
     pub update_every: Duration,
@@ -49,11 +56,14 @@ impl Default for Settings {
             min_characters: 4,
             reads_per_frame: 4,
             reads_per_track: 24.0,
+            reread_moving: Duration::from_secs(1),
+            reread_parked: Duration::from_secs(10),
             tell_confidence: 0.7,
             tell_at_once: 0.95,
             keep_confidence: 0.25,
             unread_hits: 5,
             unread_score: 0.5,
+            rest_quality: 0.5,
             rest_confidence: 0.97,
             update_every: Duration::from_millis(500),
             rejoin_within: Duration::from_secs(3),
