@@ -29,7 +29,7 @@ test: setup  ## all checks and tests
 	step typos
 	step cargo deny --log-level warn check bans licenses sources
 	step cargo clippy -q --all-targets $(FEATURES) -- -D warnings
-	RUSTDOCFLAGS="-D warnings" step cargo doc -q --no-deps $(FEATURES)
+	RUSTDOCFLAGS="-D warnings" step cargo doc -q --no-deps --document-private-items $(FEATURES)
 	step cargo test -q --no-default-features --lib
 	step cargo test $(FEATURES)
 	printf '\nmake test: formatting, spelling, licences, clippy, docs and all tests are fine (%d s)\n' $$((SECONDS - begin))
