@@ -34,12 +34,12 @@ use crate::domain::CameraId;
 use crate::health::{CameraState, Health};
 use crate::hotlist::Hotlists;
 use crate::shutdown::Shutdown;
-use crate::store::{Recorder, RecorderHandle, Store, StoreKey};
+use crate::store::{Recorder, RecorderHandle, Store};
 use crate::vision::{self, Models, model};
 
 use analysis::{Analysis, Ending};
 use delivery::Delivery;
-pub use delivery::{box_key_path, store_key_path};
+pub use delivery::{box_key_path, read_store_key, store_key_path};
 pub use lists::settings_of as list_settings;
 
 /// How often the watching thread looks around.
@@ -321,7 +321,7 @@ pub fn store_dir(config: &Config) -> PathBuf {
 /// # Errors
 /// No key, no room, a store of another version, or one that another process holds.
 pub fn open_store(config: &Config, state: [u8; 4], clock: &Clock) -> anyhow::Result<Store> {
-    let key = StoreKey::load(&store_key_path(config)).context("the store's key; `watchpost init` makes it")?;
+    let key = read_store_key(config).context("the store's key; `watchpost init` makes it")?;
     let settings = crate::store::Settings {
         commit_interval_ms: config.store.commit_interval_ms,
         commit_rows: usize::try_from(config.store.commit_rows).unwrap_or(64),

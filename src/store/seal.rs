@@ -84,18 +84,31 @@ impl StoreKey {
         Self(bytes)
     }
 
-    /// Reads the key from `path`: `data_dir/keys/store.key`, or a systemd credential.
+    /// Reads the key from `path`, usually `data_dir/keys/store.key`.
     ///
     /// # Errors
-    /// [`Error::Key`] when it is not there, is readable by others, or is not 32 bytes.
+    /// [`Error::Key`] when it is not there, is open to anyone but its owner, or is not 32 bytes.
     pub fn load(path: &Path) -> Result<Self, Error> {
+        Self::load_with(path, 0o077, "chmod 600")
+    }
+
+    /// Reads the key from `path` in `$CREDENTIALS_DIRECTORY`. systemd lets the user of a unit read its credentials by an
+    /// access control list, which shows as a mode of 0440: the group's bit is the list's mask and opens it to no group.
+    ///
+    /// # Errors
+    /// As [`StoreKey::load`]; reading by a group alone is allowed.
+    pub fn load_credential(path: &Path) -> Result<Self, Error> {
+        Self::load_with(path, 0o037, "give it with LoadCredential= or LoadCredentialEncrypted=")
+    }
+
+    fn load_with(path: &Path, refused: u32, remedy: &str) -> Result<Self, Error> {
         use std::os::unix::fs::PermissionsExt as _;
         let bad = |what: String| Error::Key { path: path.to_owned(), what };
         let file = File::open(path)
             .map_err(|e| bad(format!("cannot be read ({e}); `watchpost init` makes one for a new box")))?;
         let mode = file.metadata().map_err(|e| bad(format!("cannot be read ({e})")))?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(bad(format!("mode {:03o} lets others read it; chmod 600", mode & 0o777)));
+        if mode & refused != 0 {
+            return Err(bad(format!("mode {:03o} opens it to others; {remedy}", mode & 0o777)));
         }
         // One byte more than the key, so that a longer file is noticed.
         let mut bytes = Zeroizing::new(Vec::with_capacity(Self::LEN + 1));
@@ -324,6 +337,13 @@ mod tests {
         assert!(StoreKey::create(&path).unwrap_err().to_string().contains("cannot be made"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(StoreKey::load(&path).unwrap_err().to_string().contains("chmod 600"));
+        for (mode, refused, refused_here) in
+            [(0o400, false, false), (0o440, true, false), (0o444, true, true), (0o460, true, true)]
+        {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(StoreKey::load(&path).is_err(), refused, "{mode:o}");
+            assert_eq!(StoreKey::load_credential(&path).is_err(), refused_here, "{mode:o}, a credential");
+        }
         let short = dir.path().join("short.key");
         fs::write(&short, [1; 33]).unwrap();
         fs::set_permissions(&short, fs::Permissions::from_mode(0o600)).unwrap();

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::{self, Centre, Config};
 use crate::health::Health;
 use crate::shutdown::Shutdown;
+use crate::store::StoreKey;
 use crate::store::outbox::Outbox;
 
 /// What delivery is made of.
@@ -111,11 +112,24 @@ pub fn box_key_path(config: &Config) -> PathBuf {
 
 /// Where the store's key lies.
 pub fn store_key_path(config: &Config) -> PathBuf {
-    // A systemd credential (sealed to the TPM where there is one) goes before the file on the same disk.
-    std::env::var_os("CREDENTIALS_DIRECTORY")
-        .map(|dir| PathBuf::from(dir).join("store.key"))
-        .filter(|path| path.exists())
-        .unwrap_or_else(|| config.site.data_dir.join("keys/store.key"))
+    store_key_credential().unwrap_or_else(|| config.site.data_dir.join("keys/store.key"))
+}
+
+/// Reads the store's key from there.
+///
+/// # Errors
+/// As [`StoreKey::load`].
+pub fn read_store_key(config: &Config) -> Result<StoreKey, crate::store::Error> {
+    match store_key_credential() {
+        Some(path) => StoreKey::load_credential(&path),
+        None => StoreKey::load(&store_key_path(config)),
+    }
+}
+
+/// A systemd credential (sealed to the TPM where there is one) goes before the file on the same disk.
+fn store_key_credential() -> Option<PathBuf> {
+    let dir = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+    Some(PathBuf::from(dir).join("store.key")).filter(|path| path.exists())
 }
 
 /// Reads the keyring and refuses one that is older than the newest seen: a revoked key must not come back with it.

@@ -3,8 +3,7 @@
 use super::Finding;
 use crate::centre::keys::{SigningKey, refuse_exposed};
 use crate::config::Config;
-use crate::store::StoreKey;
-use crate::supervise::{box_key_path, store_key_path};
+use crate::supervise::{box_key_path, read_store_key, store_key_path};
 
 pub(super) fn check(config: &Config) -> Vec<Finding> {
     vec![store_key(config), box_key(config)]
@@ -14,7 +13,7 @@ fn store_key(config: &Config) -> Finding {
     let path = store_key_path(config);
     let shown = path.display();
     let sealed = !path.starts_with(&config.site.data_dir);
-    if let Err(error) = StoreKey::load(&path) {
+    if let Err(error) = read_store_key(config) {
         return Finding::failure(
             "keys",
             error.to_string(),
