@@ -113,6 +113,9 @@ pub enum Error {
         /// What sled said, or the text of its panic.
         what: String,
     },
+    /// The index failed and is being rebuilt; asking for it to be rebuilt once more would not help.
+    #[error("the index is being rebuilt from the ledger; ask again when that is done")]
+    IndexRebuilding,
     /// The centre acknowledged what was never sent.
     #[error("ack up to {acked} refused: only {assigned} numbers of epoch {epoch} were ever given")]
     AckBeyond {

@@ -105,8 +105,11 @@ impl Index {
     }
 
     fn db(&self) -> Result<&sled::Db, Error> {
-        let usable = self.db.as_ref().filter(|_| !self.broken.load(Ordering::SeqCst));
-        usable.ok_or_else(|| Error::Index { what: "it is closed".to_owned() })
+        let db = self.db.as_ref().ok_or(Error::IndexRebuilding)?;
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(Error::Index { what: "it panicked before".to_owned() });
+        }
+        Ok(db)
     }
 
     pub(super) fn meta(&self) -> Meta {
@@ -362,7 +365,7 @@ impl Index {
 }
 
 impl Index {
-    /// Lets go of the database; every later call fails.
+    /// Lets go of the database; every later call fails with [`Error::IndexRebuilding`].
     pub(super) fn close(&mut self) {
         // Closing a damaged database can panic once more; nothing is lost by it, the ledger has everything.
         let db = self.db.take();

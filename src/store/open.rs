@@ -277,17 +277,17 @@ fn put_index_aside(disk: &dyn Disk, dir: &Path, now: TimeMs) -> Result<(), Error
 
 impl Inner {
     /// Makes the index anew from the ledger while the store runs; only the recorder calls it, so the ledger stands still.
+    ///
+    /// That takes as long as the ledger is, so nobody waits for it: who asks meanwhile is told so at once.
     pub(super) fn rebuild_index(&self, why: &str) -> Result<(), Error> {
         tracing::error!(why, "index set aside, rebuilt from the ledger");
-        let mut guard = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        guard.close();
+        self.index.write().unwrap_or_else(PoisonError::into_inner).close();
         put_index_aside(&*self.disk, &self.dir, self.clock.utc())?;
         let keys = Arc::clone(&self.keys);
         let index = Index::open(&self.dir.join("index"), self.settings.cache_bytes, Some(self.epoch), keys)?;
         fill(&self.dir.join("ledger"), &self.mac, &index)?;
         index.checkpoint()?;
-        *guard = index;
-        drop(guard);
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
         self.distrusted.store(false, Ordering::SeqCst);
         self.say(Event::IndexRebuilt, &[("why", why.to_owned())]);
         Ok(())
