@@ -141,6 +141,22 @@ pub(super) fn read(root: &Path, keys: &DayKeys, id: EventId, folder_day: u32) ->
     Ok(Pictures { crop, scene })
 }
 
+/// [`read`] for a writer: a picture that does not open is told and empty, because a damaged file must not hold up what is
+/// stored after it.
+///
+/// # Errors
+/// I/O errors, which may pass.
+pub(super) fn read_sound(root: &Path, keys: &DayKeys, id: EventId, folder_day: u32) -> Result<Pictures, Error> {
+    let one = |what| match read_one(&path_of(root, folder_day, id, what), keys, id, what) {
+        Err(error @ Error::Unsealed { .. }) => {
+            tracing::error!(%error, "picture lost: a hit is stored without it");
+            Ok(Vec::new())
+        }
+        other => other,
+    };
+    Ok(Pictures { crop: one(What::Crop)?, scene: one(What::Scene)? })
+}
+
 /// Removes the files that the key of (day, class) sealed and returns how many; the key is gone already, this gives the
 /// space back. Files of a day lie in its folder, or, where its key had been destroyed before, in that of the next key.
 ///

@@ -197,7 +197,7 @@ impl Order {
 
     /// Marks the copy of this name, if it is still here.
     pub(super) fn condemn_name(&mut self, name: &[u8]) {
-        if let Some(name) = OutboxName::parse(name).filter(|name| self.contains(name.seq)) {
+        if let Some(name) = OutboxName::parse(name) {
             self.condemn(name);
         }
     }
@@ -222,9 +222,15 @@ impl Order {
         self.last_seq = self.last_seq.max(batch.last_seq);
     }
 
-    /// Marks a copy that does not open.
+    /// Marks a copy that does not open, unless it was acknowledged in the meantime.
     fn condemn(&mut self, name: OutboxName) {
-        self.condemned.insert(name.seq, name.rank);
+        if self.contains(name.seq) {
+            self.condemned.insert(name.seq, name.rank);
+        }
+    }
+
+    pub(super) fn has_condemned(&self) -> bool {
+        !self.condemned.is_empty()
     }
 
     fn contains(&self, seq: u64) -> bool {

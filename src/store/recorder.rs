@@ -7,11 +7,13 @@
 //! frames, which is counted. It is said once when it begins and once when it is over; `health.store_faults` counts every try.
 //!
 //! After each commit the outbox is brought back within its bounds, acks that came in are written down, and the index is
-//! checkpointed when it is time. [`Recorder::stop`] (or dropping it) commits what was sent before, then ends; with a disk
-//! that does not recover it gives up after 5 s and says how many entries went with it.
+//! checkpointed when it is time. [`Recorder::stop`] (or dropping it) commits what was taken, then ends; with a disk that
+//! does not recover it gives up after 1.5 s and says how many entries went with it: every entry that a sender was told
+//! was taken is either committed or counted there.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -27,7 +29,10 @@ use crate::shutdown::Shutdown;
 pub const QUEUE: usize = 64;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
-const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
+/// How long the end is held up by a disk that fails; the whole daemon has 10 s.
+const GIVE_UP_AFTER: Duration = Duration::from_millis(1500);
+/// How often a full queue is tried again by who may not wait for ever.
+const QUEUE_POLL: Duration = Duration::from_millis(2);
 /// How long acks wait for a batch to go with.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -52,6 +57,15 @@ struct Destroy {
 #[derive(Clone)]
 pub struct RecorderHandle {
     queue: SyncSender<Message>,
+    gate: Arc<Gate>,
+}
+
+/// Lets the end know that every entry that was taken is in the queue: a sender counts itself before it looks whether the
+/// gate is closed, so either it sees that, or it is seen.
+#[derive(Default)]
+struct Gate {
+    closed: AtomicBool,
+    sending: AtomicUsize,
 }
 
 impl RecorderHandle {
@@ -60,7 +74,11 @@ impl RecorderHandle {
     /// # Errors
     /// [`Error::RecorderStopped`]: the entry was not taken.
     pub fn send(&self, entry: Entry) -> Result<(), Error> {
-        self.queue.send(Message::Entry(Box::new(entry))).map_err(|_| Error::RecorderStopped)
+        self.gate.sending.fetch_add(1, Ordering::SeqCst);
+        let taken =
+            !self.gate.closed.load(Ordering::SeqCst) && self.queue.send(Message::Entry(Box::new(entry))).is_ok();
+        self.gate.sending.fetch_sub(1, Ordering::SeqCst);
+        if taken { Ok(()) } else { Err(Error::RecorderStopped) }
     }
 
     /// Returns when everything that this thread sent before is durable.
@@ -69,8 +87,7 @@ impl RecorderHandle {
     /// [`Error::FlushTimeout`] when it is not within `at_most` (it may be later), [`Error::RecorderStopped`].
     pub fn flush(&self, at_most: Duration) -> Result<(), Error> {
         let (done, wait) = sync_channel(1);
-        self.queue.send(Message::Flush(done)).map_err(|_| Error::RecorderStopped)?;
-        answer(&wait, at_most)
+        self.ask(Message::Flush(done), &wait, at_most)
     }
 
     /// Destroys the key of a day and retention class: sightings, hits, pictures and outbox copies that it sealed are
@@ -81,19 +98,28 @@ impl RecorderHandle {
     /// I/O errors (do it again then), [`Error::FlushTimeout`], [`Error::RecorderStopped`].
     pub fn destroy(&self, day: u32, class: RetentionClass, at_most: Duration) -> Result<u64, Error> {
         let (done, wait) = sync_channel(1);
-        self.queue.send(Message::Destroy(Destroy { day, class, done })).map_err(|_| Error::RecorderStopped)?;
-        answer(&wait, at_most)?
+        self.ask(Message::Destroy(Destroy { day, class, done }), &wait, at_most)?
     }
-}
 
-/// Waits for what the recorder answers.
-fn answer<T>(wait: &Receiver<T>, at_most: Duration) -> Result<T, Error> {
-    wait.recv_timeout(at_most).map_err(|error| match error {
-        RecvTimeoutError::Timeout => {
-            Error::FlushTimeout { waited_ms: u64::try_from(at_most.as_millis()).unwrap_or(u64::MAX) }
+    /// Hands `message` over and waits for what the recorder answers, `at_most` in all: with a disk that is full the
+    /// queue is full as well, and no room may ever come.
+    fn ask<T>(&self, mut message: Message, wait: &Receiver<T>, at_most: Duration) -> Result<T, Error> {
+        let begun = Instant::now();
+        let late = || Error::FlushTimeout { waited_ms: u64::try_from(at_most.as_millis()).unwrap_or(u64::MAX) };
+        loop {
+            match self.queue.try_send(message) {
+                Ok(()) => break,
+                Err(TrySendError::Disconnected(_)) => return Err(Error::RecorderStopped),
+                Err(TrySendError::Full(_)) if begun.elapsed() >= at_most => return Err(late()),
+                Err(TrySendError::Full(back)) => message = back,
+            }
+            std::thread::sleep(QUEUE_POLL);
         }
-        RecvTimeoutError::Disconnected => Error::RecorderStopped,
-    })
+        wait.recv_timeout(at_most.saturating_sub(begun.elapsed())).map_err(|error| match error {
+            RecvTimeoutError::Timeout => late(),
+            RecvTimeoutError::Disconnected => Error::RecorderStopped,
+        })
+    }
 }
 
 /// The recorder's thread; ends it when dropped.
@@ -112,12 +138,23 @@ impl Recorder {
         let (queue, inbox) = sync_channel(QUEUE);
         let stop = Shutdown::new();
         let writer = Writer::new(Arc::clone(&store.0))?;
-        let worker = Worker { store: store.clone(), writer, inbox, health, on_commit, stop: stop.clone(), lost: 0 };
+        let gate = Arc::new(Gate::default());
+        let worker = Worker {
+            store: store.clone(),
+            writer,
+            inbox,
+            gate: Arc::clone(&gate),
+            health,
+            on_commit,
+            stop: stop.clone(),
+            give_up_at: None,
+            lost: 0,
+        };
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || worker.run())
             .map_err(Error::io("start the thread of", &store.0.dir))?;
-        Ok(Self { handle: RecorderHandle { queue }, stop, thread: Some(thread) })
+        Ok(Self { handle: RecorderHandle { queue, gate }, stop, thread: Some(thread) })
     }
 
     /// A handle for a thread that sends.
@@ -132,7 +169,7 @@ impl Recorder {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
-    /// Commits what was sent before and ends; returns how many entries could not be stored (0 unless the disk failed).
+    /// Commits what was taken and ends; returns how many entries could not be stored (0 unless the disk failed).
     #[must_use]
     pub fn stop(mut self) -> usize {
         self.finish()
@@ -160,9 +197,12 @@ struct Worker {
     store: Store,
     writer: Writer,
     inbox: Receiver<Message>,
+    gate: Arc<Gate>,
     health: Arc<Health>,
     on_commit: OnCommit,
     stop: Shutdown,
+    /// One deadline for the whole end, however many commits it takes.
+    give_up_at: Option<Instant>,
     lost: usize,
 }
 
@@ -188,8 +228,12 @@ impl Worker {
     fn run(mut self) -> usize {
         loop {
             let group = self.gather();
-            if !group.entries.is_empty() || self.writer.has_acked() {
+            let work = !group.entries.is_empty() || self.writer.has_acked();
+            if work {
                 self.commit(&group.entries);
+            }
+            // A copy that does not open is told as shed also when nothing else happens: somebody may wait for it.
+            if self.lost == 0 && (work || self.writer.has_condemned()) {
                 self.shed();
             }
             for flush in group.flushes.iter().filter(|_| self.lost == 0) {
@@ -205,13 +249,36 @@ impl Worker {
                 break;
             }
         }
+        let rest = self.close_gate();
         if self.lost > 0 {
-            let waiting = self.inbox.try_iter().filter(|message| matches!(message, Message::Entry(_))).count();
-            self.lost += waiting;
+            self.lost += rest.len();
+        } else if !rest.is_empty() {
+            self.commit(&rest);
+        }
+        if self.lost > 0 {
             tracing::error!(entries = self.lost, "entries lost: the disk did not recover before the end");
         }
         self.writer.close();
         self.lost
+    }
+
+    /// Takes no entry any more and returns those that were taken. Senders that wait for room get it, so the queue is
+    /// emptied until they are through. What waits for an answer learns that the recorder has stopped.
+    fn close_gate(&self) -> Vec<Entry> {
+        self.gate.closed.store(true, Ordering::SeqCst);
+        let mut rest = Vec::new();
+        loop {
+            // Looked at first: once it is 0 whatever was taken is in the queue.
+            let sending = self.gate.sending.load(Ordering::SeqCst);
+            rest.extend(self.inbox.try_iter().filter_map(|message| match message {
+                Message::Entry(entry) => Some(*entry),
+                Message::Flush(_) | Message::Destroy(_) | Message::Stop => None,
+            }));
+            if sending == 0 {
+                return rest;
+            }
+            std::thread::sleep(QUEUE_POLL);
+        }
     }
 
     /// Waits for a first message, then gathers for the commit interval or until the group is full.
@@ -278,7 +345,7 @@ impl Worker {
         }
     }
 
-    /// Prepares and commits until it is done; `None` when the end came first.
+    /// Prepares and commits until it is done, or the end comes first.
     fn retry(
         &mut self,
         what: &str,
@@ -287,7 +354,6 @@ impl Worker {
         let mut pause = FIRST_RETRY;
         let mut failing = false;
         let mut ready = None;
-        let mut give_up_at = None;
         loop {
             let tried = match ready.as_mut() {
                 Some(prepared) => self.writer.commit(prepared).map(Some),
@@ -315,7 +381,7 @@ impl Worker {
             let stopping = self.stop.wait(pause);
             let now = Instant::now();
             if stopping {
-                if now >= *give_up_at.get_or_insert(now + GIVE_UP_AFTER) {
+                if now >= *self.give_up_at.get_or_insert(now + GIVE_UP_AFTER) {
                     return Tried::GaveUp;
                 }
                 // The stop flag ends every wait at once; without this the last tries would spin.

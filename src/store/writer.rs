@@ -173,6 +173,11 @@ impl Writer {
         self.store.order().has_acked()
     }
 
+    /// Whether a copy that does not open waits to be told as shed.
+    pub(super) fn has_condemned(&self) -> bool {
+        self.store.order().has_condemned()
+    }
+
     /// Makes the index durable when it is time; a failure costs a longer replay and nothing else.
     pub(super) fn checkpoint_if_due(&mut self) {
         let now = self.store.clock.monotonic();
@@ -311,7 +316,7 @@ impl Draft<'_> {
             (Some(pictures), _) => pictures,
             // They lie under the key of a class that is deleted earlier: seal them anew.
             (None, Some(fresh)) if risen => Arc::clone(fresh),
-            (None, None) if risen => Arc::new(evidence::read(&store.evidence_dir(), &store.keys, id, key.0)?),
+            (None, None) if risen => Arc::new(evidence::read_sound(&store.evidence_dir(), &store.keys, id, key.0)?),
             (None, _) => return Ok(()),
         };
         self.fresh.insert(id, Arc::clone(&pictures));

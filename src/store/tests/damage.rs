@@ -1,13 +1,16 @@
 //! Bytes that changed on the disk: found, said, and what is intact comes back.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::domain::Severity;
-use crate::store::testkit::{folder, hit_entry, id, open};
+use crate::domain::{Ack, RetentionClass, Severity};
+use crate::health::Health;
+use crate::store::testkit::{START, folder, hit_entry, id, list_hit, open, with_pictures};
 use crate::store::writer::Writer;
-use crate::store::{Store, audit};
+use crate::store::{Commit, Error, Recorder, Store, audit};
 
 const HITS: u64 = 12;
 
@@ -69,7 +72,7 @@ fn a_flipped_byte_in_the_ledger_is_found_and_costs_nothing_while_the_index_stand
         assert!(said(&work, "store.salvaged"), "byte {at}");
         assert_ne!(store.epoch(), epoch, "byte {at}");
         assert_eq!(store.outbox().depth().entries, HITS, "byte {at}: undelivered alerts go over");
-        let items = store.outbox().next(&std::collections::BTreeSet::new(), 99).unwrap();
+        let items = store.outbox().next(&BTreeSet::new(), 99).unwrap();
         assert!(items.iter().all(|item| item.seq <= HITS), "byte {at}");
         drop(store);
         assert!(work.join("aside").exists());
@@ -258,11 +261,73 @@ fn a_damaged_key_file_costs_what_it_sealed_and_no_more() {
     assert_eq!(store.hits_of(id(2)).unwrap().len(), 1);
     assert!(store.hits_of(id(1)).is_err());
     // Copies that do not open do not hold up the others: they are told as shed.
-    let items = store.outbox().next(&std::collections::BTreeSet::new(), 99).unwrap();
+    let items = store.outbox().next(&BTreeSet::new(), 99).unwrap();
     assert_eq!(items.len() as u64, HITS / 2 + 1);
     let (mut shed, alerts) = writer.prepare_shed().unwrap().unwrap();
     assert_eq!(alerts, HITS / 2);
     writer.commit(&mut shed).unwrap();
     assert!(writer.prepare_shed().unwrap().is_none());
     writer.close();
+}
+
+#[test]
+fn a_damaged_picture_costs_itself_and_not_the_hit_that_wants_it() {
+    let dir = folder();
+    let store = open(dir.path());
+    let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+    recorder.handle().send(with_pictures(hit_entry(5, Severity::Minor), 60)).unwrap();
+    recorder.handle().flush(Duration::from_mins(1)).unwrap();
+    let crop = dir.path().join(format!("evidence/{}/{}-crop", START.day(), id(5)));
+    flip(&crop, 50);
+    // Its class rises: the pictures have to be read back and sealed anew.
+    let mut risen = hit_entry(5, Severity::Critical);
+    risen.hits = vec![list_hit(&risen.event, 6, Severity::Critical)];
+    recorder.handle().send(risen).unwrap();
+    recorder.handle().send(hit_entry(7, Severity::Info)).unwrap();
+    recorder.handle().flush(Duration::from_secs(20)).unwrap();
+    assert_eq!((store.hits_of(id(5)).unwrap().len(), store.hits_of(id(7)).unwrap().len()), (2, 1));
+    assert!(matches!(store.pictures(id(5)), Err(Error::Unsealed { .. })), "the damage stays to be seen");
+    fs::remove_file(crop).unwrap();
+    let pictures = store.pictures(id(5)).unwrap().unwrap();
+    assert_eq!((pictures.crop.len(), pictures.scene.len()), (0, 240), "the other one is kept");
+    assert_eq!(recorder.stop(), 0);
+    // And it was sealed anew, so that it stays as long as the hit.
+    let class = fs::read(dir.path().join(format!("evidence/{}/{}-scene", START.day(), id(5)))).unwrap()[9];
+    assert_eq!(class, crate::store::seal::class_byte(RetentionClass::Critical));
+}
+
+#[test]
+fn a_copy_that_does_not_open_is_told_as_shed_when_nothing_else_happens() {
+    let dir = folder();
+    filled(dir.path());
+    flip(&dir.path().join(format!("keys/{}-2.key", START.day())), 30);
+    let store = open(dir.path());
+    let (tell, told) = std::sync::mpsc::sync_channel(64);
+    let on_commit = Box::new(move |commit: &Commit| tell.send(*commit).unwrap());
+    let recorder = Recorder::start(&store, Health::new(), on_commit).unwrap();
+    let items = store.outbox().next(&BTreeSet::new(), 99).unwrap();
+    assert_eq!(items.len() as u64, HITS / 2);
+    let commit = told.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert_eq!((commit.entries, commit.last_seq > HITS), (0, true));
+    // What the centre acknowledges now is everything there was: nobody waits for a copy that will not come.
+    store.outbox().ack(&Ack { epoch: store.epoch(), upto: commit.last_seq, also: Vec::new() }).unwrap();
+    assert_eq!(store.outbox().depth().entries, 0);
+    assert_eq!(recorder.stop(), 0);
+}
+
+#[test]
+fn nobody_waits_for_an_index_that_is_being_rebuilt() {
+    let dir = folder();
+    filled(dir.path());
+    let store = open(dir.path());
+    // As it is from the moment that the rebuilding begins until it is done.
+    store.0.index.write().unwrap().close();
+    let asked = store.outbox().next(&BTreeSet::new(), 99);
+    assert!(matches!(asked, Err(Error::IndexRebuilding)));
+    assert!(matches!(store.sighting(id(1)), Err(Error::IndexRebuilding)));
+    assert!(!store.0.index_is_distrusted(), "asking meanwhile must not begin it anew");
+    assert_eq!(store.0.order().depth().entries, HITS);
+    store.0.rebuild_index("a test").unwrap();
+    assert_eq!(store.outbox().next(&BTreeSet::new(), 99).unwrap().len() as u64, HITS);
+    assert_eq!(present(&store).len() as u64, HITS);
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::domain::Severity;
+use crate::domain::{RetentionClass, Severity};
 use crate::health::Health;
 use crate::store::disk::faulty::{Fault, FaultyDisk};
 use crate::store::testkit::{folder, hit_entry, id, open, open_on, settings, with_pictures};
@@ -130,6 +130,63 @@ fn a_recorder_that_cannot_store_says_how_many_went_with_it() {
     disk.plan(1, u64::MAX, Fault::Io);
     recorder.handle().send(hit_entry(1, Severity::Info)).unwrap();
     assert_eq!(recorder.stop(), 1);
+}
+
+#[test]
+fn a_full_queue_on_a_full_disk_holds_up_neither_flush_nor_stop_and_every_entry_is_counted() {
+    let dir = folder();
+    let disk = FaultyDisk::default();
+    let one_by_one = Settings { commit_rows: 1, ..settings() };
+    let store = open_on(Arc::new(disk.clone()), dir.path(), one_by_one).unwrap();
+    let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+    disk.plan(1, u64::MAX, Fault::Full);
+    let taken = Arc::new(AtomicUsize::new(0));
+    let senders: Vec<_> = (0..3_u64)
+        .map(|sender| {
+            let (handle, taken) = (recorder.handle(), Arc::clone(&taken));
+            std::thread::spawn(move || {
+                for n in 1.. {
+                    match handle.send(hit_entry(sender * 1_000_000 + n, Severity::Info)) {
+                        Ok(()) => taken.fetch_add(1, Ordering::SeqCst),
+                        Err(error) => return error,
+                    };
+                }
+                unreachable!("there are numbers enough")
+            })
+        })
+        .collect();
+    // One in hand, the queue full, and three that wait for room.
+    while taken.load(Ordering::SeqCst) < crate::store::recorder::QUEUE + 1 {
+        std::thread::yield_now();
+    }
+    let begun = Instant::now();
+    assert!(matches!(recorder.handle().flush(Duration::from_millis(200)), Err(Error::FlushTimeout { waited_ms: 200 })));
+    let day = crate::store::testkit::START.day();
+    let destroyed = recorder.handle().destroy(day, RetentionClass::Info, Duration::from_millis(200));
+    assert!(matches!(destroyed, Err(Error::FlushTimeout { .. })));
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    let begun = Instant::now();
+    let lost = recorder.stop();
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    for sender in senders {
+        assert!(matches!(sender.join().unwrap(), Error::RecorderStopped));
+    }
+    assert_eq!(lost, taken.load(Ordering::SeqCst), "what was taken and not stored is counted");
+    assert!(store.counts().hits == 0 && lost > crate::store::recorder::QUEUE);
+}
+
+#[test]
+fn what_was_taken_while_the_recorder_stops_is_stored() {
+    let dir = folder();
+    let store = open(dir.path());
+    let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+    let handle = recorder.handle();
+    let sender = std::thread::spawn(move || {
+        (1..1_000_000).take_while(|n| handle.send(hit_entry(*n, Severity::Info)).is_ok()).count()
+    });
+    recorder.handle().flush(Duration::from_mins(1)).unwrap();
+    assert_eq!(recorder.stop(), 0);
+    assert_eq!(store.counts().hits, u64::try_from(sender.join().unwrap()).unwrap());
 }
 
 #[test]
