@@ -143,11 +143,15 @@ impl Reading<'_> {
 
     fn draw(&mut self, path: &Path, suffix: &str, frame: &Frame, plates: &[Plate]) -> Result<()> {
         let Some(folder) = &self.args.draw else { return Ok(()) };
-        let marks: Vec<Mark> = plates.iter().map(mark).collect();
+        let marks: Vec<Mark> =
+            plates.iter().filter(|p| p.read.is_some() || p.found.score >= WORTH_DRAWING).map(mark).collect();
         let name = picture_name(path, suffix, &mut self.drawn);
         draw::save(&draw::annotated(frame, &marks), &folder.join(name))
     }
 }
+
+/// Score from which a plate that was not read is outlined: weaker ones are mostly none.
+const WORTH_DRAWING: f32 = 0.6;
 
 fn mark(plate: &Plate) -> Mark {
     Mark {

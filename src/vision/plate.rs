@@ -46,23 +46,38 @@ impl Reader {
     /// # Errors
     /// [`Error::Rectify`], and what [`Net::run`] says.
     pub fn read(&self, frame: &Frame, found: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
-        let outlines: Vec<Option<[Quad; 2]>> = found
-            .iter()
-            .map(|d| (d.class == Class::Plate).then(|| [outline(d), Quad::from_rect(&d.rect)]))
-            .map(|quads| quads.filter(|[first, _]| is_large_enough(first)))
-            .collect();
         let margin = self.net.manifest().margin;
-        let first: Vec<_> = outlines.iter().map(|q| q.as_ref().map(|[quad, _]| widened(quad, margin))).collect();
+        let looks = found.iter().map(|d| {
+            let outline = (d.class == Class::Plate).then(|| outline(d)).filter(is_large_enough)?;
+            Some(looks_at_plate(&outline, &Quad::from_rect(&d.rect), margin))
+        });
+        self.read_looks(frame, &looks.collect::<Vec<_>>())
+    }
+
+    /// Reads a picture that shows one plate and hardly anything else.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read_crop(&self, frame: &Frame) -> Result<Option<PlateRead>, Error> {
+        let (width, height) = frame.size();
+        let whole = Quad::from_rect(&Rect::new(0.0, 0.0, width, height));
+        let looks = is_large_enough(&whole).then(|| looks_at_crop(&whole, self.net.manifest().margin));
+        Ok(self.read_looks(frame, &[looks])?.pop().flatten())
+    }
+
+    /// Reads plates by their first look, and those that stay doubtful by all.
+    fn read_looks(&self, frame: &Frame, plates: &[Option<Looks>]) -> Result<Vec<Option<PlateRead>>, Error> {
+        let first: Vec<Option<Quad>> = plates.iter().map(|p| p.as_ref().map(|looks| looks.first)).collect();
         let mut reads = self.look(frame, &first)?;
         let mut doubtful = Vec::new();
-        let mut looks = Vec::new();
-        for (place, (read, quads)) in reads.iter().zip(&outlines).enumerate() {
-            if let (Some(_), Some(quads)) = (read.as_ref().filter(|r| r.confidence < SURE), quads) {
+        let mut others = Vec::new();
+        for (place, (read, looks)) in reads.iter().zip(plates).enumerate() {
+            if let (Some(_), Some(looks)) = (read.as_ref().filter(|r| r.confidence < SURE), looks) {
                 doubtful.push(place);
-                looks.extend(other_looks(quads, margin).map(Some));
+                others.extend(looks.others.map(Some));
             }
         }
-        let others = self.look(frame, &looks)?;
+        let others = self.look(frame, &others)?;
         let floor = self.net.manifest().thresholds.read;
         for (place, others) in doubtful.into_iter().zip(others.chunks(OTHER_LOOKS)) {
             if let Some(slot) = reads.get_mut(place) {
@@ -71,17 +86,6 @@ impl Reader {
             }
         }
         Ok(reads)
-    }
-
-    /// Reads a picture that shows one plate and nothing else, edge to edge.
-    ///
-    /// # Errors
-    /// As [`Reader::read`].
-    pub fn read_crop(&self, frame: &Frame) -> Result<Option<PlateRead>, Error> {
-        let (width, height) = frame.size();
-        let rect = Rect::new(0.0, 0.0, width, height);
-        let plate = Detection { class: Class::Plate, score: 1.0, rect, corners: None };
-        Ok(self.read(frame, &[plate])?.pop().flatten())
     }
 
     /// Reads the plates cut out by `quads`, in their order.
@@ -142,11 +146,28 @@ const SURE: f32 = 0.97;
 /// How many other ways there are to cut a doubtful plate out.
 const OTHER_LOOKS: usize = 3;
 
-/// A plate with more around it, by its box instead of its corners, and with hardly anything around it.
+/// The ways in which one plate is cut out.
+#[derive(Debug, Clone, Copy)]
+struct Looks {
+    first: Quad,
+    /// Taken when the first leaves doubt.
+    others: [Quad; OTHER_LOOKS],
+}
+
+/// A found plate by its corners with the reader's margin; with more around it, by its box, and with hardly anything
+/// around it.
 ///
-/// Shares of the reader's margin; what they bring stands in `docs/models.md`.
-fn other_looks([outline, boxed]: &[Quad; 2], [x, y]: [f32; 2]) -> [Quad; OTHER_LOOKS] {
-    [widened(outline, [x * 1.6, y * 1.6]), widened(boxed, [x, y]), widened(outline, [x * 0.3, y * 0.3])]
+/// What the other looks bring stands in `docs/models.md`.
+fn looks_at_plate(outline: &Quad, boxed: &Quad, [x, y]: [f32; 2]) -> Looks {
+    let by = |share: f32| widened(outline, [x * share, y * share]);
+    Looks { first: by(1.0), others: [by(1.6), widened(boxed, [x, y]), by(0.3)] }
+}
+
+/// A picture that is a crop already: as it is; and, since who cut it left more or less around the plate, without its rim,
+/// without twice as much, and with a little of its border repeated.
+fn looks_at_crop(whole: &Quad, [x, y]: [f32; 2]) -> Looks {
+    let by = |share: f32| widened(whole, [x * share, y * share]);
+    Looks { first: *whole, others: [by(-0.5), by(-0.9), by(0.5)] }
 }
 
 /// One read of several looks at the same plate.
