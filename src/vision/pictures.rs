@@ -1,7 +1,7 @@
 //! Pictures that let a person verify a read: the plate cut out of the frame, and the whole frame scaled down, as JPEG.
 //!
 //! Made by the analyser when a sighting first has something to show and again when a clearly better frame comes, not
-//! for every frame: the pair costs some milliseconds. Bytes are converted here alone; nothing is scaled up.
+//! for every frame: the pair costs as much as a model's run. Bytes are converted here alone; nothing is scaled up.
 
 use image::codecs::jpeg::JpegEncoder;
 
@@ -41,12 +41,10 @@ fn jpeg(frame: &Frame, part: &Rect, max_width: u32) -> Option<Vec<u8>> {
     let out_h = (h * out_w).div_ceil(w).max(1);
     let converter = Converter::new(frame);
     let mut rgb = Vec::with_capacity(usize::try_from(out_w * out_h * 3).ok()?);
+    let columns: Vec<(usize, usize)> = (0..out_w).map(|column| span(x, w, column, out_w)).collect();
     for row in 0..out_h {
         let (top, bottom) = span(y, h, row, out_h);
-        for column in 0..out_w {
-            let (left, right) = span(x, w, column, out_w);
-            rgb.extend(converter.mean(left, top, right, bottom));
-        }
+        converter.row(top, bottom, &columns, &mut rgb);
     }
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, QUALITY)
@@ -95,19 +93,26 @@ impl<'a> Converter<'a> {
         Self { luma: frame.luma(), chroma: [frame.chroma(1), frame.chroma(second)], interleaved, black, gain, factors }
     }
 
-    /// Mean colour of four samples of the block; a block of one is itself.
-    fn mean(&self, left: usize, top: usize, right: usize, bottom: usize) -> [u8; 3] {
-        let luma = |x: usize, y: usize| self.luma.row(y).and_then(|r| r.get(x)).map_or(0, |v| i32::from(*v));
-        let y = (luma(left, top) + luma(right, top) + luma(left, bottom) + luma(right, bottom) + 2) / 4;
-        let (cx, cy) = (left.midpoint(right) / 2, top.midpoint(bottom) / 2);
-        let [first, second] = &self.chroma;
-        let at = |plane: &Plane<'_>, x: usize| plane.row(cy).and_then(|r| r.get(x)).map_or(0, |v| i32::from(*v) - 128);
-        let (u, v) =
-            if self.interleaved { (at(first, cx * 2), at(first, cx * 2 + 1)) } else { (at(first, cx), at(second, cx)) };
-        let y = (y - self.black) * self.gain;
+    /// Appends a row of colours: of each block between two lines and two columns, the mean of its four corners.
+    fn row(&self, top: usize, bottom: usize, columns: &[(usize, usize)], rgb: &mut Vec<u8>) {
+        let [upper, lower] = [top, bottom].map(|y| self.luma.row(y).unwrap_or_default());
+        let chroma = self.chroma.map(|plane| plane.row(top.midpoint(bottom) / 2).unwrap_or_default());
+        let luma = |row: &[u8], x: usize| row.get(x).map_or(0, |v| i32::from(*v));
+        let colour = |row: &[u8], x: usize| row.get(x).map_or(0, |v| i32::from(*v) - 128);
+        let [first, second] = chroma;
         let [rv, gu, gv, bu] = self.factors;
-        [y + rv * v, y - gu * u - gv * v, y + bu * u]
-            .map(|c| u8::try_from(((c + 32_768) >> 16).clamp(0, 255)).unwrap_or(0))
+        for (left, right) in columns {
+            let sum = luma(upper, *left) + luma(upper, *right) + luma(lower, *left) + luma(lower, *right);
+            let y = ((sum + 2) / 4 - self.black) * self.gain;
+            let at = left.midpoint(*right) / 2;
+            let (u, v) = if self.interleaved {
+                (colour(first, at * 2), colour(first, at * 2 + 1))
+            } else {
+                (colour(first, at), colour(second, at))
+            };
+            let pixel = [y + rv * v, y - gu * u - gv * v, y + bu * u];
+            rgb.extend(pixel.map(|c| u8::try_from(((c + 32_768) >> 16).clamp(0, 255)).unwrap_or(0)));
+        }
     }
 }
 

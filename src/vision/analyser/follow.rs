@@ -303,12 +303,14 @@ impl Followed {
         self.read = self.fusion.fused();
     }
 
-    /// Whether this frame is worth a picture; if so, it counts as taken.
-    pub(super) fn wants_picture(&mut self, detection: &Detection) -> bool {
-        let quality = quality(detection);
-        let wants = quality > WORTH_SHOWING * self.picture_quality || (self.picture_quality <= 0.0 && self.reads > 0);
+    /// Whether this frame, whose plate was read, is worth a picture; if so, it counts as taken. Before anything can be
+    /// told only clearly better plates are: most of what is small and unread is never asked for.
+    pub(super) fn wants_picture(&mut self, detection: &Detection, settings: &Settings) -> bool {
+        let quality = quality(detection).max(1e-3);
+        let enough = if self.trusted(settings).is_some() { WORTH_SHOWING } else { WORTH_SHOWING * WORTH_SHOWING };
+        let wants = quality > enough * self.picture_quality;
         if wants {
-            self.picture_quality = quality.max(1e-3);
+            self.picture_quality = quality;
         }
         wants
     }

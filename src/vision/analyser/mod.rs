@@ -205,7 +205,7 @@ impl Analyser {
                 self.split(*track, detection, at, frame.size(), events);
             }
             if let Some(f) = self.memory.of_track(*track)
-                && f.wants_picture(detection)
+                && f.wants_picture(detection, &self.settings)
             {
                 f.pictures = pictures::take(frame, &detection.rect);
             }
