@@ -98,10 +98,14 @@ pub(super) fn make_room(disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Lays in ballast when there is none and plenty of room.
+/// Lays in ballast when there is none and plenty of room; says it when there is too little to record anything.
 pub(super) fn lay_ballast(disk: &dyn Disk, dir: &Path, bytes: u64, reserve_bytes: u64) {
     let path = ballast(dir);
-    let roomy = disk.free_bytes(dir).is_ok_and(|free| free > reserve_bytes.saturating_add(bytes.saturating_mul(2)));
+    let free = disk.free_bytes(dir).unwrap_or(0);
+    if free < reserve_bytes {
+        tracing::error!(path = %dir.display(), free, need = reserve_bytes, "disk full: nothing is recorded until there is room");
+    }
+    let roomy = free > reserve_bytes.saturating_add(bytes.saturating_mul(2));
     if bytes == 0 || path.exists() || !roomy {
         return;
     }

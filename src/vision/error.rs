@@ -94,7 +94,7 @@ pub enum Error {
         has: Vec<String>,
     },
     /// A tensor has another shape than the manifest makes it have. Free sizes are -1.
-    #[error("model {model:?}: {what} {name:?} has shape {got:?}, its manifest says {want:?}")]
+    #[error("model {model:?}: {what} {name:?} has shape {got:?}, its manifest says {want:?}: correct its manifest")]
     Shape {
         /// Name in the manifest.
         model: String,
@@ -134,7 +134,7 @@ pub enum Error {
         at: usize,
     },
     /// A model of this family can't do this work.
-    #[error("model {model:?} is of family {family:?} and can't be the {role}")]
+    #[error("model {model:?} is of family {family:?} and can't be the {role}: name another model by [vision] {role}")]
     WrongFamily {
         /// Name in the manifest.
         model: String,

@@ -10,17 +10,23 @@
     reason = "tests say what is wrong by failing"
 )]
 
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod bad_input;
 mod broker;
 #[cfg(feature = "testkit")]
 mod camera_files;
 #[cfg(feature = "testkit")]
 mod camera_rtsp;
+#[cfg(all(feature = "gst", feature = "onnx"))]
+mod data;
 mod delivery;
 mod kit;
 #[cfg(feature = "onnx")]
 mod models;
 #[cfg(feature = "onnx")]
 mod read;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod run;
 mod store_kill;
 mod stored_delivery;
 mod tail;

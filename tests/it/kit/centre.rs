@@ -10,7 +10,8 @@ use watchpost::centre::client::{Client, Error, Heard, Next, Parts};
 use watchpost::centre::keys::SigningKey;
 use watchpost::centre::receipts::Receipts;
 use watchpost::centre::topics;
-use watchpost::domain::Severity;
+use watchpost::centre::wire::CameraStatus;
+use watchpost::domain::{Alert, Severity};
 use watchpost::shutdown::Shutdown;
 
 use super::site::Site;
@@ -20,10 +21,14 @@ use super::site::Site;
 pub struct Log {
     /// Seq and severity of each alert that was new, in order.
     pub alerts: Vec<(u64, Severity)>,
+    /// The same alerts, whole.
+    pub heard: Vec<Alert>,
     pub duplicates: usize,
     /// Words of the box's status messages.
     pub statuses: Vec<&'static str>,
     pub cameras: usize,
+    /// What was said of cameras, in order.
+    pub camera_statuses: Vec<CameraStatus>,
     pub reports: usize,
     pub refused: Vec<String>,
     pub gaps: usize,
@@ -50,7 +55,7 @@ impl Site {
 
     /// Starts a centre on the site's state file and returns when it has a session.
     pub async fn start_centre(&self) -> Centre {
-        let client = Client::new(Parts {
+        Centre::start(Parts {
             link: self.link("centre", self.authority.issue("centre")),
             topic_root: topics::DEFAULT_ROOT.to_owned(),
             boxes: self.boxes.clone(),
@@ -58,7 +63,15 @@ impl Site {
             receipts: Receipts::open(&self.state_file()).unwrap(),
             gap_after: Duration::from_secs(2),
             clock: self.clock.clone(),
-        });
+        })
+        .await
+    }
+}
+
+impl Centre {
+    /// Starts one of these parts and returns when it has a session.
+    pub async fn start(parts: Parts) -> Self {
+        let client = Client::new(parts);
         let shared = Arc::new(Shared::default());
         let shutdown = Shutdown::new();
         let (heard, stop) = (Arc::clone(&shared), shutdown.clone());
@@ -71,7 +84,7 @@ impl Site {
                 })
                 .await
         });
-        let centre = Centre { shared, shutdown, task };
+        let centre = Self { shared, shutdown, task };
         centre.until("a session", |log| log.connected > 0).await;
         centre
     }
@@ -79,10 +92,16 @@ impl Site {
 
 fn note(log: &mut Log, heard: Heard) {
     match heard {
-        Heard::Alert { alert, .. } => log.alerts.push((alert.seq, alert.severity)),
+        Heard::Alert { alert, .. } => {
+            log.alerts.push((alert.seq, alert.severity));
+            log.heard.push(*alert);
+        }
         Heard::Duplicate { .. } => log.duplicates += 1,
         Heard::Status { status, .. } => log.statuses.push(status.state.as_str()),
-        Heard::Camera { .. } => log.cameras += 1,
+        Heard::Camera { status, .. } => {
+            log.cameras += 1;
+            log.camera_statuses.push(status);
+        }
         Heard::Health { .. } => log.reports += 1,
         Heard::Refused { reason, .. } => log.refused.push(reason.to_string()),
         Heard::GapOpened(_) => log.gaps += 1,

@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod centre;
+pub mod one_box;
 pub mod outbox;
 pub mod site;
 pub mod stored;

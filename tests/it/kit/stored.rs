@@ -23,7 +23,12 @@ impl Stored {
     pub fn open(dir: &Path, news: News) -> Self {
         let clock = Clock::system();
         let settings = Settings { ballast_bytes: 0, reserve_bytes: 0, ..Settings::default() };
-        let store = Store::open(dir, StoreKey::from_bytes([9; 32]), settings, clock.clone()).unwrap();
+        Self::of(Store::open(dir, StoreKey::from_bytes([9; 32]), settings, clock).unwrap(), news)
+    }
+
+    /// With a store that is open already.
+    pub fn of(store: Store, news: News) -> Self {
+        let clock = Clock::system();
         let recorder = Recorder::start(&store, Health::new(), Box::new(move |_| news.tell())).unwrap();
         Self { store, recorder: Some(recorder), clock }
     }
