@@ -22,12 +22,14 @@ pub struct Log {
     /// Seq and severity of each alert that was new, in order.
     pub alerts: Vec<(u64, Severity)>,
     /// The same alerts, whole.
+    #[allow(dead_code, reason = "read by tests that need decoding and models")]
     pub heard: Vec<Alert>,
     pub duplicates: usize,
     /// Words of the box's status messages.
     pub statuses: Vec<&'static str>,
     pub cameras: usize,
     /// What was said of cameras, in order.
+    #[allow(dead_code, reason = "read by tests that need decoding and models")]
     pub camera_statuses: Vec<CameraStatus>,
     pub reports: usize,
     pub refused: Vec<String>,

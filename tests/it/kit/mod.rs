@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod centre;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
 pub mod one_box;
 pub mod outbox;
 pub mod site;
