@@ -1,7 +1,7 @@
 //! Pictures that let a person verify a read: the plate cut out of the frame, and the whole frame scaled down, as JPEG.
 //!
 //! Made by the analyser when a sighting first has something to show and again when a clearly better frame comes, not
-//! for every frame: the pair costs as much as a model's run. Bytes are converted here alone; nothing is scaled up.
+//! for every frame: the pair is no cheap thing (`benches/follow.rs`). Bytes are converted here alone; nothing is scaled up.
 
 use image::codecs::jpeg::JpegEncoder;
 
