@@ -23,6 +23,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::daykeys::DayKeys;
 use super::error::Error;
@@ -32,6 +33,8 @@ use super::seal::{class_byte, class_of};
 use super::segment::Batch;
 use crate::domain::{Epoch, EventId, RetentionClass};
 
+/// How long opening waits for a handle that is being closed.
+const LOCK_WITHIN: Duration = Duration::from_secs(2);
 const META_VERSION: u8 = 1;
 
 /// What the meta row says.
@@ -95,7 +98,7 @@ impl Index {
     fn open_checked(dir: &Path, cache_bytes: u64, epoch: Option<Epoch>, keys: Arc<DayKeys>) -> Result<Self, Error> {
         let db = guard(&AtomicBool::new(false), || {
             let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
-            config.open().map_err(|e| failed(&e))
+            open_patiently(&config)
         })?;
         let broken = AtomicBool::new(false);
         let index = Self { dir: dir.to_owned(), db: Some(db), broken, meta: Mutex::default(), keys };
@@ -375,6 +378,20 @@ impl Index {
             return;
         }
         let _ = catch_unwind(AssertUnwindSafe(|| drop(db)));
+    }
+}
+
+/// Opens, and waits up to [`LOCK_WITHIN`] for the lock on sled's file: a handle of this process that was just closed can
+/// hold it a moment longer, in sled's own threads. Another process can't: the store's folder has a lock of its own.
+fn open_patiently(config: &sled::Config) -> Result<sled::Db, Error> {
+    let begin = Instant::now();
+    loop {
+        match config.open() {
+            Err(error) if error.to_string().contains("could not acquire lock") && begin.elapsed() < LOCK_WITHIN => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened.map_err(|e| failed(&e)),
+        }
     }
 }
 
