@@ -1,8 +1,51 @@
 //! `[[camera]]`: what is looked through.
 
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::polygon::Polygon;
 use super::section::Section;
 use super::tree::Fault;
 use crate::domain::CameraId;
+
+/// Longest name of a road, characters.
+const ROAD_CHARS: usize = 64;
+
+/// How a network camera's pictures travel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP, and UDP where the camera offers nothing else.
+    #[default]
+    Auto,
+    /// In the RTSP connection: nothing is lost on the way.
+    Tcp,
+    /// Packets of their own: a lost one spoils pictures until the next key frame.
+    Udp,
+}
+
+impl FromStr for Transport {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "tcp" => Ok(Self::Tcp),
+            "udp" => Ok(Self::Udp),
+            _ => Err(format!("{text:?} is no transport; wanted auto, tcp or udp")),
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
 
 /// `[[camera]]`
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +56,12 @@ pub struct Camera {
     pub number: u16,
     /// Where its pictures come from, without user and password.
     pub uri: String,
+    /// A smaller stream of the same camera, on which plates are looked for; they are read on `uri`.
+    pub substream: Option<String>,
+    /// How the pictures of a network camera travel.
+    pub transport: Transport,
+    /// PEM file of the authorities that a `rtsps` camera's certificate is checked against, instead of the system's.
+    pub ca: Option<PathBuf>,
     /// Name of a pipeline in `pipelines/`, instead of the one that fits.
     pub pipeline: Option<String>,
     /// Most frames a second that are analysed; `None`: all that can be.
@@ -25,6 +74,20 @@ pub struct Camera {
     pub stall_s: u64,
     /// Off: configured, but not opened.
     pub enabled: bool,
+    /// Latitude and longitude, degrees; `None`: where the box stands.
+    pub location: Option<(f64, f64)>,
+    /// Where it looks: degrees clockwise from north.
+    pub heading: Option<f64>,
+    /// The road it looks at, as people call it.
+    pub road: Option<String>,
+    /// Degrees clockwise that its picture is turned; `None`: as the stream says.
+    pub rotate: Option<u16>,
+    /// Where plates are looked for; empty: everywhere.
+    pub roi: Vec<Polygon>,
+    /// What no model and no person may see.
+    pub privacy_mask: Vec<Polygon>,
+    /// Whether it rests on a still scene; `None`: as `[vision] motion_gate` says.
+    pub motion_gate: Option<bool>,
 }
 
 pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
@@ -32,11 +95,20 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
     let number = s.required_number("number", 1, 65_535, "Number of the camera in alerts, 1–65535.");
     let uri: Option<String> = s.required(
         "uri",
-        "`rtsp://…` or the path of a file (`.mp4`, `.mkv`; H.264 or H.265). No user or password here.",
+        "`rtsp://…`, `rtsps://…`, `v4l2:///dev/video0`, `test://smpte`, or the path of a video file or of a folder of \
+         pictures. No user or password here.",
     );
     if uri.as_deref().is_some_and(has_password) {
         s.fault("uri", "holds a user or password; give them by `credential = \"name\"` instead");
     }
+    let substream =
+        s.text("substream", "A smaller stream of the same camera: plates are looked for on it and read on `uri`.");
+    if substream.as_deref().is_some_and(has_password) {
+        s.fault("substream", "holds a user or password; give them by `credential = \"name\"` instead");
+    }
+    let transport =
+        s.parsed("transport", "`auto` (default: TCP, or UDP where nothing else is offered), `tcp` or `udp`.");
+    let ca = s.path("ca", "PEM file that a `rtsps` camera's certificate is checked against, instead of the system's.");
     let pipeline =
         s.text("pipeline", "Name of a pipeline in `pipelines/`; without it the one for the source and codec.");
     let fps = s.real("fps", 0.1, 120.0, "Most frames analysed a second; without it every frame that time allows.");
@@ -44,19 +116,53 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
     let credential = s.text("credential", "Name of the credential with `user:password`.");
     let stall_s = s.number("stall_s", 4, 1, 300, "Seconds without a frame until the camera is opened anew.");
     let enabled = s.flag("enabled", true, "`false`: configured, but not opened.");
-    s.not_yet(&["substream", "region", "location", "heading", "road", "roi", "privacy_mask", "zone", "line"]);
+    let location = s.location("Where it stands: `[latitude, longitude]`, degrees; without it where the box does.");
+    let heading = s.real("heading", 0.0, 360.0, "Where it looks, degrees clockwise from north.");
+    let road = s.text("road", "The road it looks at, at most 64 characters.");
+    if road.as_deref().is_some_and(|r| r.chars().count() > ROAD_CHARS || r.chars().any(char::is_control)) {
+        s.fault("road", format!("wanted at most {ROAD_CHARS} characters and no control characters"));
+    }
+    let rotate = read_rotate(&mut s);
+    let roi = s.polygons(
+        "roi",
+        "Where plates are looked for: polygons of `[x, y]` points, shares 0–1 of the upright picture.",
+    );
+    let privacy_mask = s.polygons("privacy_mask", "What is blanked before any model sees it: polygons like `roi`.");
+    let motion_gate =
+        s.optional_flag("motion_gate", "Rest while nothing moves; without it as `vision.motion_gate` says.");
+    s.not_yet(&["region", "zone", "line"]);
     s.finish();
     Some(Camera {
         id: id?,
         number: u16::try_from(number).ok()?,
         uri: uri?,
+        substream,
+        transport: transport.unwrap_or_default(),
+        ca,
         pipeline,
         fps,
         realtime,
         credential,
         stall_s,
         enabled,
+        location,
+        heading,
+        road,
+        rotate,
+        roi,
+        privacy_mask,
+        motion_gate,
     })
+}
+
+fn read_rotate(s: &mut Section<'_>) -> Option<u16> {
+    let doc = "Degrees clockwise that the picture is turned: 0, 90, 180 or 270; without it as the stream says.";
+    let given = s.real("rotate", 0.0, 270.0, doc)?;
+    let known = [0_u16, 90, 180, 270].into_iter().find(|d| f64::from(*d).total_cmp(&given).is_eq());
+    if known.is_none() {
+        s.fault("rotate", format!("is {given}, wanted 0, 90, 180 or 270"));
+    }
+    known
 }
 
 /// Ids and numbers must differ.

@@ -6,6 +6,7 @@
 mod camera;
 mod centre;
 mod hotlist;
+mod polygon;
 mod section;
 mod site;
 mod store;
@@ -15,9 +16,10 @@ mod vision;
 use std::fmt;
 use std::path::Path;
 
-pub use camera::Camera;
+pub use camera::{Camera, Transport};
 pub use centre::{AckMode, Centre};
 pub use hotlist::HotlistFile;
+pub use polygon::Polygon;
 pub use section::KeyDoc;
 pub use site::Site;
 pub use store::{Retention, Store};

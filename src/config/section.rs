@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::polygon::{self, Polygon};
 use super::tree::{Fault, Node, Place, Value};
 
 /// A key as documented.
@@ -127,6 +128,32 @@ impl<'a> Section<'a> {
         node.and_then(|n| self.typed(key, n, "true or false", get)).unwrap_or(default)
     }
 
+    /// true or false, `None` when it is not there or wrong.
+    pub fn optional_flag(&mut self, key: &str, doc: &'static str) -> Option<bool> {
+        let node = self.node(key, "none", doc)?;
+        self.typed(key, node, "true or false", |v| if let Value::Bool(b) = v { Some(*b) } else { None })
+    }
+
+    /// `location`: latitude and longitude, degrees.
+    pub fn location(&mut self, doc: &'static str) -> Option<(f64, f64)> {
+        let pair = self.reals("location", 2, -180.0, 180.0, doc)?;
+        let (latitude, longitude) = (*pair.first()?, *pair.get(1)?);
+        if latitude.abs() > 90.0 {
+            self.fault("location", format!("has the latitude {latitude}, wanted -90 to 90; latitude comes first"));
+            return None;
+        }
+        Some((latitude, longitude))
+    }
+
+    /// Polygons of points, or one polygon.
+    pub fn polygons(&mut self, key: &str, doc: &'static str) -> Vec<Polygon> {
+        let Some(node) = self.node(key, "none", doc) else { return Vec::new() };
+        polygon::read(node).unwrap_or_else(|what| {
+            self.fault(key, what);
+            Vec::new()
+        })
+    }
+
     /// A whole number from `low` to `high`.
     pub fn number(&mut self, key: &str, default: u64, low: u64, high: u64, doc: &'static str) -> u64 {
         let node = self.node(key, &format!("`{default}`"), doc);
@@ -220,7 +247,7 @@ impl<'a> Section<'a> {
     }
 }
 
-fn number_of(value: &Value) -> Option<f64> {
+pub(super) fn number_of(value: &Value) -> Option<f64> {
     match value {
         Value::Float(f) if f.is_finite() => Some(*f),
         #[expect(clippy::cast_precision_loss, reason = "whole numbers in a config are small")]

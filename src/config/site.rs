@@ -24,9 +24,7 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Site> {
     let data_dir = s
         .path("data_dir", "Folder of keys, store and evidence; `/var/lib/watchpost` when not given.")
         .unwrap_or_else(|| PathBuf::from("/var/lib/watchpost"));
-    let location = s
-        .reals("location", 2, -180.0, 180.0, "Where the box stands: `[latitude, longitude]`, degrees.")
-        .and_then(|l| Some((*l.first()?, *l.get(1)?)));
+    let location = s.location("Where the box stands: `[latitude, longitude]`, degrees.");
     s.finish();
     Some(Site { site: site?, id: id?, data_dir, location })
 }

@@ -109,3 +109,47 @@ fn the_documentation_lists_every_key() {
     }
     assert_eq!(std::fs::read_to_string(&path).unwrap(), wanted, "run `BLESS=1 cargo test --lib config`");
 }
+
+#[test]
+fn a_camera_says_where_it_stands_and_what_may_be_seen() {
+    let more = r#"
+location = [48.2, 16.37]
+heading = 270
+road = "North bridge, inbound"
+rotate = 90
+transport = "udp"
+roi = [[0, 0.5], [1, 0.5], [1, 1.0], [0, 1.0], [0, 0.5]]
+privacy_mask = [[[0.0, 0.0], [0.2, 0.0], [0.2, 0.3]], [[0.9, 0.9], [1.0, 0.9], [1.0, 1.0]]]
+motion_gate = false
+credential = "gate"
+"#;
+    let config = load_text(&GOOD.replace("credential = \"gate\"\n", more)).unwrap();
+    let camera = &config.cameras[0];
+    assert_eq!((camera.location, camera.heading, camera.rotate), (Some((48.2, 16.37)), Some(270.0), Some(90)));
+    assert_eq!(camera.roi, [vec![[0.0, 0.5], [1.0, 0.5], [1.0, 1.0], [0.0, 1.0]]]);
+    assert_eq!((camera.privacy_mask.len(), camera.motion_gate), (2, Some(false)));
+    assert_eq!(camera.transport, Transport::Udp);
+    assert_eq!(camera.road.as_deref(), Some("North bridge, inbound"));
+}
+
+#[test]
+fn polygons_and_places_that_cannot_be_meant_are_told() {
+    for (line, what) in [
+        ("roi = [[0, 0], [1, 1]]", "has 2 points, wanted 3 to 32"),
+        ("roi = [[0, 0], [0.5, 0.5], [1, 1]]", "covers nothing"),
+        ("roi = [[0, 0], [1920, 0], [1920, 1080]]", "divide pixels by its width and height"),
+        ("privacy_mask = [[[0, 0], [1, 0], [1]]]", "its polygon 1 has no [x, y] at point 3"),
+        ("privacy_mask = \"all\"", "is a text, wanted a list of polygons"),
+        ("privacy_mask = [[[0, 0], [1, 0], [1, 1]], 3]", "its polygon 2 is a whole number"),
+        ("rotate = 45", "is 45, wanted 0, 90, 180 or 270"),
+        ("location = [116.4, 39.9]", "latitude comes first"),
+        ("transport = \"http\"", "wanted auto, tcp or udp"),
+        ("substream = \"rtsp://a:b@192.0.2.7/2\"", "holds a user or password"),
+        ("zone = []", "is not supported by this version"),
+    ] {
+        let text = GOOD.replace("credential = \"gate\"", line);
+        let faults = load_text(&text).unwrap_err();
+        assert_eq!(faults.0.len(), 1, "{line}: {faults}");
+        assert!(faults.to_string().contains(what), "{line}: {faults}");
+    }
+}

@@ -21,6 +21,10 @@ pub struct Vision {
     pub read_threshold: Option<f64>,
     /// Inferences at a time; 0: one a processor core.
     pub workers: u64,
+    /// The detector of vehicles and persons; `None`: they are not looked for.
+    pub vehicles: Option<String>,
+    /// Whether cameras rest while nothing moves.
+    pub motion_gate: bool,
 }
 
 pub(super) fn read(mut s: Section<'_>) -> Vision {
@@ -38,8 +42,10 @@ pub(super) fn read(mut s: Section<'_>) -> Vision {
         ),
         read_threshold: s.real("read_threshold", 0.01, 0.999, "Confidence from which a read is told, 0–1."),
         workers: s.number("workers", 0, 0, 64, "Inferences at a time; 0: one a processor core."),
+        vehicles: Some(s.text_or("vehicles", "", "Folder name of the detector of vehicles and persons; empty: off."))
+            .filter(|name| !name.is_empty()),
+        motion_gate: s.flag("motion_gate", true, "Rest while nothing moves before a camera."),
     };
-    s.not_yet(&["vehicles", "motion_gate"]);
     s.finish();
     vision
 }
