@@ -16,6 +16,25 @@ pub enum PixelFormat {
     Nv12,
 }
 
+impl PixelFormat {
+    /// Luma pixels that a chroma sample covers, across and down.
+    #[must_use]
+    pub fn subsampling(self) -> (usize, usize) {
+        match self {
+            Self::I420 | Self::Nv12 => (2, 2),
+        }
+    }
+
+    /// Bytes that lie side by side for one chroma sample of a plane: 2 where U and V are interleaved.
+    #[must_use]
+    pub fn chroma_step(self) -> usize {
+        match self {
+            Self::I420 => 1,
+            Self::Nv12 => 2,
+        }
+    }
+}
+
 /// Size, layout and range of a stream's frames; changes only when the stream's caps change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameFormat {
@@ -60,6 +79,18 @@ impl<'a> Plane<'a> {
         let start = y.checked_mul(self.stride)?;
         self.data.get(start..start.checked_add(self.width)?)
     }
+
+    /// The part of `width` × `height` samples whose first is at (`x`, `y`), cut off at the plane's edges; copies
+    /// nothing. `None` when it begins outside.
+    #[must_use]
+    pub fn part(&self, x: usize, y: usize, width: usize, height: usize) -> Option<Self> {
+        if x >= self.width || y >= self.height {
+            return None;
+        }
+        let start = y.checked_mul(self.stride)?.checked_add(x)?;
+        let (width, height) = (width.min(self.width - x), height.min(self.height - y));
+        Some(Self { data: self.data.get(start..)?, stride: self.stride, width, height })
+    }
 }
 
 /// A decoded picture. Not `Clone`: who needs it longer keeps the handle.
@@ -96,13 +127,12 @@ impl Frame {
     /// Plane 1 or 2 in samples: U or V at half size (I420), or UV pairs, `width` counted in bytes (NV12).
     #[must_use]
     pub fn chroma(&self, index: usize) -> Plane<'_> {
-        let half = |n: u32| (n as usize).div_ceil(2);
-        let pair = if self.format.pixels == PixelFormat::Nv12 { 2 } else { 1 };
+        let (across, down) = self.format.pixels.subsampling();
         Plane {
             data: self.pixels.plane(index),
             stride: self.format.strides.get(index).copied().unwrap_or(0),
-            width: half(self.format.width) * pair,
-            height: half(self.format.height),
+            width: (self.format.width as usize).div_ceil(across) * self.format.pixels.chroma_step(),
+            height: (self.format.height as usize).div_ceil(down),
         }
     }
 

@@ -82,6 +82,17 @@ impl Rect {
         }
     }
 
+    /// The part inside `other`; without an area where they do not meet.
+    #[must_use]
+    pub fn within(&self, other: &Self) -> Self {
+        Self {
+            x1: self.x1.max(other.x1).min(other.x2),
+            y1: self.y1.max(other.y1).min(other.y2),
+            x2: self.x2.min(other.x2).max(other.x1),
+            y2: self.y2.min(other.y2).max(other.y1),
+        }
+    }
+
     /// Edges as shares of the picture, 0..1: left, top, right, bottom.
     #[must_use]
     pub fn relative(&self, width: f32, height: f32) -> [f32; 4] {

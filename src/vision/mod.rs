@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`analyser`] | the whole: frames of one camera in, its sightings out |
 //! | [`model`] | manifests, the inference library, sessions shared fairly |
+//! | [`area`] | the part of a frame that a detector is shown |
 //! | [`preprocess`] | pixels of a frame into the numbers a model reads |
 //! | [`detect`] | plates (or vehicles) of one frame |
 //! | [`plate`] | rectifies a plate by its corners and reads it |
@@ -16,6 +17,7 @@
 //! free session. Knows `domain` alone.
 
 pub mod analyser;
+pub mod area;
 mod assign;
 mod axis;
 pub mod ctc;
@@ -31,5 +33,6 @@ mod resample;
 pub mod track;
 
 pub use analyser::{Analyser, Settings};
+pub use area::Area;
 pub use error::Error;
 pub use model::Models;

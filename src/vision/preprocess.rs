@@ -5,9 +5,10 @@
 //! buffers of a [`Scratch`] have their size. Coordinates are continuous: pixel `i` covers `i..i + 1`.
 
 use super::Error;
+use super::area::Area;
 use super::model::{Colour, Fit, Input};
 use super::resample::{Resampler, Transfer};
-use crate::domain::{Frame, PixelFormat, Plane, Point};
+use crate::domain::{Frame, Plane, Point};
 
 /// Where the picture lies in a model's input, and the way back.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,21 +82,46 @@ pub(crate) fn luma_range(full_range: bool) -> (f32, f32) {
 /// # Errors
 /// [`Error::ShortFrame`] when the planes hold less than the frame's format says.
 pub fn tensor(frame: &Frame, input: &Input, scratch: &mut Scratch, out: &mut Vec<f32>) -> Result<Placement, Error> {
+    tensor_of(frame, Area::whole(frame), input, scratch, out)
+}
+
+/// Fills `out` with the tensor of `area` of `frame`; the placement is that of the area, its own corner at (0, 0).
+///
+/// # Errors
+/// [`Error::ShortFrame`] when the planes hold less than the frame's format says, or the area lies outside.
+pub fn tensor_of(
+    frame: &Frame,
+    area: Area,
+    input: &Input,
+    scratch: &mut Scratch,
+    out: &mut Vec<f32>,
+) -> Result<Placement, Error> {
+    let short = || Error::ShortFrame { index: frame.index, width: frame.format.width, height: frame.format.height };
     let [width, height] = input.size.map(|s| s as usize);
-    let luma = frame.luma();
+    let luma = luma_of(frame, area).ok_or_else(short)?;
     let placement = Placement::of(input.fit, (luma.width, luma.height), (width, height));
     out.clear();
     out.resize(width * height * input.channels as usize, input.pad);
     let done = if input.colour == Colour::Grey {
-        grey(frame, input, &placement, scratch, out)
+        grey(frame, &luma, input, &placement, scratch, out)
     } else {
-        colour(frame, input, &placement, scratch, out)
+        colour(frame, area, input, &placement, scratch, out)
     };
-    done.map(|()| placement).ok_or(Error::ShortFrame {
-        index: frame.index,
-        width: frame.format.width,
-        height: frame.format.height,
-    })
+    done.map(|()| placement).ok_or_else(short)
+}
+
+/// The luma of an area.
+fn luma_of(frame: &Frame, area: Area) -> Option<Plane<'_>> {
+    let ((x, y), (width, height)) = (area.origin(), area.size());
+    frame.luma().part(x as usize, y as usize, width as usize, height as usize)
+}
+
+/// Chroma plane `index` of an area, as [`Frame::chroma`] has it; areas begin at a sample.
+fn chroma_of(frame: &Frame, area: Area, index: usize) -> Option<Plane<'_>> {
+    let ((x, y), (width, height)) = (area.origin(), area.size());
+    let ((across, down), step) = (frame.format.pixels.subsampling(), frame.format.pixels.chroma_step());
+    let (x, width) = (x as usize / across * step, (width as usize).div_ceil(across) * step);
+    frame.chroma(index).part(x, y as usize / down, width, (height as usize).div_ceil(down))
 }
 
 /// The part of row `y` of a plane of the tensor that the picture fills.
@@ -104,8 +130,14 @@ fn target<'a>(out: &'a mut [f32], width: usize, p: &Placement, y: usize) -> Opti
     out.get_mut(start..start + p.size.0)
 }
 
-fn grey(frame: &Frame, input: &Input, p: &Placement, scratch: &mut Scratch, out: &mut [f32]) -> Option<()> {
-    let luma = frame.luma();
+fn grey(
+    frame: &Frame,
+    luma: &Plane<'_>,
+    input: &Input,
+    p: &Placement,
+    scratch: &mut Scratch,
+    out: &mut [f32],
+) -> Option<()> {
     let (gain, offset) = luma_range(frame.format.full_range);
     let (mean, std) = (input.mean.of(0), input.std.of(0));
     let value = |pixel: f32| (pixel * input.scale - mean) / std;
@@ -114,7 +146,7 @@ fn grey(frame: &Frame, input: &Input, p: &Placement, scratch: &mut Scratch, out:
     scratch.luma.prepare((luma.width, luma.height), p.size);
     let width = input.size[0] as usize;
     for y in 0..p.size.1 {
-        scratch.luma.row(&luma, y, transfer, target(out, width, p, y)?)?;
+        scratch.luma.row(luma, y, transfer, target(out, width, p, y)?)?;
     }
     Some(())
 }
@@ -127,15 +159,21 @@ fn matrix(frame: &Frame) -> [f32; 4] {
     m.map(|c| c * range)
 }
 
-fn colour(frame: &Frame, input: &Input, p: &Placement, scratch: &mut Scratch, out: &mut [f32]) -> Option<()> {
-    let luma = frame.luma();
+fn colour(
+    frame: &Frame,
+    area: Area,
+    input: &Input,
+    p: &Placement,
+    scratch: &mut Scratch,
+    out: &mut [f32],
+) -> Option<()> {
+    let luma = luma_of(frame, area)?;
     let (gain, offset) = luma_range(frame.format.full_range);
     let [red_v, green_u, green_v, blue_u] = matrix(frame);
     let transfer = Transfer { gain, offset, low: 0.0, high: 255.0 };
-    let half = (luma.width.div_ceil(2), luma.height.div_ceil(2));
+    let [u_plane, v_plane] = chroma_planes(frame, area, &mut scratch.pair)?;
     scratch.luma.prepare((luma.width, luma.height), p.size);
-    scratch.chroma.prepare(half, p.size);
-    let [u_plane, v_plane] = chroma_planes(frame, half, &mut scratch.pair)?;
+    scratch.chroma.prepare((u_plane.width, u_plane.height), p.size);
     for row in &mut scratch.rows {
         row.resize(p.size.0, 0.0);
     }
@@ -162,20 +200,21 @@ fn colour(frame: &Frame, input: &Input, p: &Placement, scratch: &mut Scratch, ou
 }
 
 /// U and V as planes of their own; the pairs of NV12 are taken apart into `pair` first.
-fn chroma_planes<'a>(frame: &'a Frame, half: (usize, usize), pair: &'a mut [Vec<u8>; 2]) -> Option<[Plane<'a>; 2]> {
-    if frame.format.pixels == PixelFormat::I420 {
-        return Some([frame.chroma(1), frame.chroma(2)]);
+fn chroma_planes<'a>(frame: &'a Frame, area: Area, pair: &'a mut [Vec<u8>; 2]) -> Option<[Plane<'a>; 2]> {
+    if frame.format.pixels.chroma_step() == 1 {
+        return Some([chroma_of(frame, area, 1)?, chroma_of(frame, area, 2)?]);
     }
-    let both = frame.chroma(1);
+    let both = chroma_of(frame, area, 1)?;
+    let (width, height) = (both.width / 2, both.height);
     let [us, vs] = pair;
     us.clear();
     vs.clear();
-    for y in 0..half.1 {
+    for y in 0..height {
         let (pairs, _) = both.row(y)?.as_chunks::<2>();
         us.extend(pairs.iter().map(|[u, _]| *u));
         vs.extend(pairs.iter().map(|[_, v]| *v));
     }
-    let plane = |data: &'a Vec<u8>| Plane { data, stride: half.0, width: half.0, height: half.1 };
+    let plane = |data: &'a Vec<u8>| Plane { data, stride: width, width, height };
     Some([plane(us), plane(vs)])
 }
 
@@ -187,7 +226,7 @@ mod tests {
 
     use super::*;
     use crate::domain::frame::OwnedI420;
-    use crate::domain::{FrameFormat, Pixels, TimeMs};
+    use crate::domain::{FrameFormat, PixelFormat, Pixels, Rect, TimeMs};
     use crate::vision::model::{Layout, PerChannel};
 
     struct Planes(Vec<Vec<u8>>);
@@ -278,6 +317,37 @@ mod tests {
         for (i, ((r, g), b)) in a[..64].iter().zip(&a[64..128]).zip(&a[128..]).enumerate() {
             let want = [(i % 8 * 32 + 8) as f32, 200.0, (i / 8 * 32 + 8) as f32].map(|v| v / 255.0);
             assert!((r - want[0]).abs() < 0.03 && (g - want[1]).abs() < 0.03 && (b - want[2]).abs() < 0.03, "{i}");
+        }
+    }
+
+    #[test]
+    fn an_area_gives_what_a_picture_of_that_part_alone_gives() {
+        let (w, h) = (35_usize, 27_usize);
+        let at = |x: usize, y: usize| [(x * 7 % 251) as u8, (y * 9 % 251) as u8, ((x + y) * 5 % 251) as u8];
+        let picture = |x0: usize, y0: usize, w: usize, h: usize| {
+            let rgb: Vec<u8> = (y0..y0 + h).flat_map(|y| (x0..x0 + w).flat_map(move |x| at(x, y))).collect();
+            OwnedI420::from_rgb(&rgb, w as u32, h as u32)
+        };
+        let (format, pixels) = picture(0, 0, w, h);
+        let pairs = pixels.plane(1).iter().zip(pixels.plane(2)).flat_map(|(u, v)| [*u, *v]).collect();
+        let nv12 = FrameFormat { pixels: PixelFormat::Nv12, strides: [w, w + 1, 0], ..format };
+        let frames = [
+            frame(nv12, vec![pixels.plane(0).to_vec(), pairs]),
+            Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels)),
+        ];
+        for (rect, (x, y, w, h)) in
+            [(Rect::new(5.0, 8.5, 20.0, 21.0), (4, 8, 16, 14)), (Rect::new(21.0, 11.0, 99.0, 99.0), (20, 10, 15, 17))]
+        {
+            let (format, pixels) = picture(x, y, w, h);
+            let part = Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels));
+            for (frame, colour) in frames.iter().flat_map(|f| [(f, Colour::Grey), (f, Colour::Rgb)]) {
+                let (mut scratch, mut got, mut want) = (Scratch::default(), Vec::new(), Vec::new());
+                let input = input([24, 16], colour, Fit::Letterbox);
+                let area = Area::around(&rect, frame).unwrap();
+                let there = tensor_of(frame, area, &input, &mut scratch, &mut got).unwrap();
+                let alone = tensor(&part, &input, &mut scratch, &mut want).unwrap();
+                assert_eq!((there, got), (alone, want), "{rect:?} {colour:?} {:?}", frame.format.pixels);
+            }
         }
     }
 

@@ -21,6 +21,7 @@ use ring::rand::SecureRandom;
 use self::follow::{Followed, Life, Taken};
 use self::memory::Memory;
 pub use self::settings::Settings;
+use super::area::Area;
 use super::detect::Detector;
 use super::plate::Reader;
 use super::track::{TrackUpdate, Tracker};
@@ -29,11 +30,11 @@ use crate::domain::{CameraId, Class, ClockState, Detection, EventId, Frame, Plat
 
 /// Finds plates in a frame.
 pub trait FindPlates: Send {
-    /// Plates with their corners, pixels of the full-size frame.
+    /// Plates in `area` with their corners, pixels of the full-size frame.
     ///
     /// # Errors
     /// What the model says.
-    fn find(&self, frame: &Frame) -> Result<Vec<Detection>, Error>;
+    fn find(&self, frame: &Frame, area: Area) -> Result<Vec<Detection>, Error>;
 }
 
 /// Reads plates of a frame.
@@ -46,8 +47,8 @@ pub trait ReadPlates: Send {
 }
 
 impl<T: FindPlates + Sync + ?Sized> FindPlates for Arc<T> {
-    fn find(&self, frame: &Frame) -> Result<Vec<Detection>, Error> {
-        T::find(self, frame)
+    fn find(&self, frame: &Frame, area: Area) -> Result<Vec<Detection>, Error> {
+        T::find(self, frame, area)
     }
 }
 
@@ -58,8 +59,8 @@ impl<T: ReadPlates + Sync + ?Sized> ReadPlates for Arc<T> {
 }
 
 impl FindPlates for Detector {
-    fn find(&self, frame: &Frame) -> Result<Vec<Detection>, Error> {
-        self.detect(frame)
+    fn find(&self, frame: &Frame, area: Area) -> Result<Vec<Detection>, Error> {
+        self.detect_in(frame, area)
     }
 }
 
@@ -125,7 +126,7 @@ impl Analyser {
     /// # Errors
     /// What the models say; the tracks stay as they are and the next frame may be given.
     pub fn step(&mut self, frame: &Frame) -> Result<Vec<SightingEvent>, Error> {
-        let mut found = self.finder.find(frame)?;
+        let mut found = self.finder.find(frame, Area::whole(frame))?;
         found.retain(|d| d.class == Class::Plate);
         let at = self.now.max(frame.at);
         self.now = at;

@@ -25,7 +25,7 @@ struct Actor {
 }
 
 impl FindPlates for Actor {
-    fn find(&self, frame: &Frame) -> Result<Vec<Detection>, Error> {
+    fn find(&self, frame: &Frame, _: Area) -> Result<Vec<Detection>, Error> {
         let shown = (self.script)(frame.index).into_iter();
         Ok(shown.map(|s| Detection { class: Class::Plate, score: s.score, rect: s.rect, corners: None }).collect())
     }

@@ -10,8 +10,9 @@ mod yolox;
 use std::sync::{Mutex, PoisonError};
 
 use super::Error;
+use super::area::Area;
 use super::model::{Family, Manifest, Net, Runtime, Spec};
-use super::preprocess::{Placement, Scratch, tensor};
+use super::preprocess::{Placement, Scratch, tensor_of};
 use crate::domain::{Class, Detection, Frame, Quad};
 
 /// Most detections of one frame; a picture with more is no street.
@@ -78,8 +79,18 @@ impl Detector {
     /// # Errors
     /// [`Error::ShortFrame`], and what [`Net::run`] says.
     pub fn detect(&self, frame: &Frame) -> Result<Vec<Detection>, Error> {
+        self.detect_in(frame, Area::whole(frame))
+    }
+
+    /// What is in `area` of `frame`, in pixels of the whole frame. The model is shown the area alone, as large as its input
+    /// allows, so what is small in the frame is found; what the area's edge cuts is told as far as it lies inside.
+    ///
+    /// # Errors
+    /// As [`Detector::detect`].
+    pub fn detect_in(&self, frame: &Frame, area: Area) -> Result<Vec<Detection>, Error> {
+        let Some(area) = area.within(frame) else { return Ok(Vec::new()) };
         let mut work = self.idle().pop().unwrap_or_default();
-        let found = self.detect_with(frame, &mut work);
+        let found = self.detect_with(frame, area, &mut work);
         self.idle().push(work);
         found
     }
@@ -88,9 +99,9 @@ impl Detector {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn detect_with(&self, frame: &Frame, work: &mut Work) -> Result<Vec<Detection>, Error> {
+    fn detect_with(&self, frame: &Frame, area: Area, work: &mut Work) -> Result<Vec<Detection>, Error> {
         let manifest = self.net.manifest();
-        let placement = tensor(frame, &manifest.input, &mut work.scratch, &mut work.input)?;
+        let placement = tensor_of(frame, area, &manifest.input, &mut work.scratch, &mut work.input)?;
         let mut found = self.net.run(1, &work.input, |outputs| match manifest.family {
             Family::Centre => centre::decode(outputs, manifest.thresholds.score, &self.classes),
             Family::Yolox => yolox::decode(outputs, manifest, &self.classes),
@@ -101,21 +112,21 @@ impl Detector {
         found.truncate(MAX_DETECTIONS * 4);
         nms::suppress(&mut found, manifest.thresholds.nms);
         found.truncate(MAX_DETECTIONS);
-        Ok(found.iter().filter_map(|d| in_frame(d, &placement, frame)).collect())
+        Ok(found.iter().filter_map(|d| in_frame(d, &placement, area)).collect())
     }
 }
 
-/// The detection in pixels of the frame; `None` when nothing of it is inside.
-fn in_frame(found: &Detection, placement: &Placement, frame: &Frame) -> Option<Detection> {
-    let (width, height) = frame.size();
-    let corners = Quad::from_rect(&found.rect).points.map(|p| placement.to_frame(p));
-    let rect = Quad { points: corners }.bounds().clamped(width, height);
+/// The detection in pixels of the frame; `None` when nothing of it is inside the area.
+fn in_frame(found: &Detection, placement: &Placement, area: Area) -> Option<Detection> {
+    let to_frame = |p| area.to_frame(placement.to_frame(p));
+    let (all, corners) = (area.rect(), Quad::from_rect(&found.rect).points.map(to_frame));
+    let rect = Quad { points: corners }.bounds().within(&all);
     let finite = [rect.x1, rect.y1, rect.x2, rect.y2, found.score].iter().all(|v| v.is_finite());
     if !finite || rect.width() < 1.0 || rect.height() < 1.0 {
         return None;
     }
     // Corners may lie a little outside: a plate that the picture's edge cuts is rectified all the same.
-    let corners = found.corners.map(|q| Quad { points: q.points.map(|p| placement.to_frame(p)) });
+    let corners = found.corners.map(|q| Quad { points: q.points.map(to_frame) });
     let corners = corners.filter(|q| q.points.iter().all(|p| p.x.is_finite() && p.y.is_finite()));
     Some(Detection { class: found.class, score: found.score, rect, corners })
 }
