@@ -4,24 +4,26 @@
 //! thread. Live, a newer frame replaces an older one, which is counted; a file's decoder waits. Errors and the end of
 //! the stream come through the same slot, after the frames before them. Dropping the source stops its threads first.
 
+mod explain;
+mod intake;
+mod rtsp;
+
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_app as app;
 
 use super::container::{self, Container};
 use super::frame::{self, Arrived};
 use super::link::{Linker, Streams};
-use super::pace::Thinner;
 use super::slot::{Slot, Taken};
-use super::{Error, Next, Settings, Source, SourceUri, pipeline, uri};
+use super::{Error, Next, Settings, Source, SourceUri, pipeline};
 use crate::clock::Clock;
-use crate::domain::TimeMs;
 use crate::health::CameraCounters;
+use explain::{explain, secrets};
+use intake::Intake;
 
 pub(super) struct GstSource {
     pipeline: gst::Pipeline,
@@ -97,16 +99,7 @@ impl GstSource {
         let source = bin.by_name("source").ok_or_else(|| faulty("has no element named \"source\""))?;
         match &settings.uri {
             SourceUri::Rtsp { url, credential } => {
-                source.set_property("location", url);
-                if let Some(credential) = settings.credential.as_ref().or(credential.as_ref()) {
-                    source.set_property("user-id", &credential.user);
-                    source.set_property("user-pw", credential.password.as_str());
-                }
-                let selecting = Arc::clone(linker);
-                source.connect("select-stream", false, move |values| {
-                    let caps = values.get(2).and_then(|v| v.get::<gst::Caps>().ok());
-                    Some(caps.is_some_and(|caps| selecting.select(&caps)).to_value())
-                });
+                rtsp::configure(&source, settings, url, credential.as_ref(), linker);
             }
             SourceUri::File(path) => source.set_property("location", path),
         }
@@ -194,131 +187,4 @@ impl Drop for GstSource {
             tracing::warn!(uri = %self.origin, "pipeline did not stop cleanly");
         }
     }
-}
-
-/// Texts that must not be told, with what is told instead.
-fn secrets(settings: &Settings) -> Vec<(String, String)> {
-    let mut secrets = Vec::new();
-    if let SourceUri::Rtsp { url, credential } = &settings.uri {
-        secrets.push((url.clone(), uri::redact(url)));
-        for credential in settings.credential.iter().chain(credential) {
-            if !credential.password.is_empty() {
-                secrets.push((credential.password.to_string(), "…".to_owned()));
-            }
-        }
-    }
-    secrets
-}
-
-/// What an ERROR message says, with what to do about it.
-fn explain(message: &gst::message::Error, origin: &str, secrets: &[(String, String)]) -> Error {
-    let error = message.error();
-    let mut why = error.message().trim_end_matches('.').to_owned();
-    // The last line of the debug text is the cause; those before it are places in GStreamer's code.
-    let debug = message.debug();
-    if let Some(cause) = debug.as_deref().and_then(|d| d.lines().next_back()).filter(|l| !l.contains("../")) {
-        why = format!("{why} ({})", cause.trim().trim_end_matches('.'));
-    }
-    for (secret, shown) in secrets {
-        why = why.replace(secret.as_str(), shown);
-    }
-    let is = |kind: gst::ResourceError| error.matches(kind);
-    let hint = if is(gst::ResourceError::NotAuthorized) {
-        Some("check the camera's credential")
-    } else if is(gst::ResourceError::NotFound) {
-        Some("check the path in its address")
-    } else if origin.starts_with("rtsps") && is(gst::ResourceError::OpenReadWrite) {
-        // GStreamer does not tell a closed port from a certificate that is refused.
-        Some(
-            "check that it is switched on, its host and port, and that this system trusts its certificate \
-             (update-ca-certificates)",
-        )
-    } else if is(gst::ResourceError::OpenRead) || is(gst::ResourceError::OpenReadWrite) {
-        Some("check that it is switched on, and its host and port")
-    } else if error.matches(gst::CoreError::MissingPlugin) {
-        Some("install gstreamer1.0-plugins-good and gstreamer1.0-plugins-bad")
-    } else {
-        None
-    };
-    Error::Stream { origin: origin.to_owned(), why, hint }
-}
-
-/// What happens to a decoded picture in GStreamer's thread.
-#[derive(Clone)]
-struct Intake {
-    slot: Arc<Slot<Arrived>>,
-    clock: Clock,
-    counters: Arc<CameraCounters>,
-    opened: TimeMs,
-    /// The newest picture wins.
-    live: bool,
-    /// Played by the clock although it is a file.
-    realtime: bool,
-    thinner: Thinner,
-}
-
-impl Intake {
-    fn new(settings: &Settings, clock: &Clock, counters: Arc<CameraCounters>, slot: Arc<Slot<Arrived>>) -> Self {
-        let realtime = settings.realtime && !settings.uri.is_live();
-        Self {
-            slot,
-            clock: clock.clone(),
-            counters,
-            opened: clock.utc(),
-            live: settings.uri.is_live() || realtime,
-            realtime,
-            thinner: Thinner::new(settings.fps),
-        }
-    }
-
-    /// Takes pictures from `sink` from now on.
-    fn attach(&self, sink: &app::AppSink) {
-        sink.set_sync(self.realtime);
-        let mut intake = self.clone();
-        let mut index = 0;
-        let mut first = None;
-        let mut last = Duration::ZERO;
-        let on_sample = move |sink: &app::AppSink| {
-            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-            // Running time: it begins with the stream and goes on over edit lists and new segments.
-            let pts = running_time(&sample).unwrap_or(last);
-            let pts = pts.saturating_sub(*first.get_or_insert(pts));
-            last = pts;
-            let arrived = Arrived { sample, index, at: intake.time_of(pts), pts };
-            index += 1;
-            intake.take_in(arrived)
-        };
-        sink.set_callbacks(app::AppSinkCallbacks::builder().new_sample(on_sample).build());
-    }
-
-    /// Arrival for a camera; for a file its opening and the place in it.
-    fn time_of(&self, pts: Duration) -> TimeMs {
-        if self.live {
-            self.clock.utc()
-        } else {
-            TimeMs(self.opened.0.saturating_add(u64::try_from(pts.as_millis()).unwrap_or(u64::MAX)))
-        }
-    }
-
-    fn take_in(&mut self, arrived: Arrived) -> Result<gst::FlowSuccess, gst::FlowError> {
-        self.counters.received.inc();
-        self.counters.last_frame_ms.store(self.clock.utc().0, Ordering::Relaxed);
-        if !self.thinner.wants(arrived.pts) {
-            return Ok(gst::FlowSuccess::Ok);
-        }
-        if self.live {
-            if self.slot.offer(arrived) {
-                self.counters.dropped.inc();
-            }
-        } else if !self.slot.put(arrived) {
-            return Err(gst::FlowError::Flushing);
-        }
-        Ok(gst::FlowSuccess::Ok)
-    }
-}
-
-fn running_time(sample: &gst::Sample) -> Option<Duration> {
-    let pts = sample.buffer()?.pts()?;
-    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
-    Some(Duration::from_nanos(segment.to_running_time(pts)?.nseconds()))
 }
