@@ -107,6 +107,25 @@ pub enum Error {
         /// Shape by the manifest.
         want: Vec<i64>,
     },
+    /// The cells of a heat map do not divide the input.
+    #[error(
+        "model {model:?}: output {name:?} has {columns}x{rows} cells, which do not divide an input of {width}x{height} \
+         into squares: correct its manifest"
+    )]
+    Stride {
+        /// Name in the manifest.
+        model: String,
+        /// Name of the tensor.
+        name: String,
+        /// Cells across.
+        columns: i64,
+        /// Cells down.
+        rows: i64,
+        /// Width of the input, pixels.
+        width: i64,
+        /// Height of the input, pixels.
+        height: i64,
+    },
     /// A tensor is not of 32-bit floats.
     #[error("model {model:?}: {what} {name:?} is {got}, only 32-bit floats are understood")]
     NotFloat {

@@ -106,6 +106,35 @@ fn yolox_cells_become_boxes_and_classes_that_are_not_ours_are_dropped() {
     assert!(near(one.rect.x1, 40.0) && near(one.rect.y1, 16.0) && near(one.rect.x2, 72.0) && near(one.rect.y2, 32.0));
 }
 
+#[test]
+fn two_heads_of_one_pass_have_their_own_classes_strides_and_thresholds() {
+    let both = detector("both").unwrap();
+    // Cell 2,1 of the first head is bright at its middle, 20,12; of the second, cell 1,0 at 24,8. All else is between.
+    let lit = |x: u32, y: u32| match (x, y) {
+        (20, 12) => 150,
+        (24, 8) => 230,
+        _ => 100,
+    };
+    let found = both.detect(&frame(64, 32, lit)).unwrap();
+    let [bus, plate] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((bus.class, bus.rect, bus.corners), (Class::Bus, Rect::new(12.0, 0.0, 36.0, 20.0), None));
+    assert_eq!((plate.class, plate.rect), (Class::Plate, Rect::new(14.0, 8.0, 30.0, 16.0)));
+    assert!(near(bus.score, 230.0 / 255.0) && near(plate.score, 150.0 / 255.0));
+    // Where the second head's pixel is dark there is a person; neighbours of equal score are one.
+    let dark = both.detect(&frame(64, 32, |x, y| if (x, y) == (56, 24) { 10 } else { 100 })).unwrap();
+    let [person] = &dark[..] else { panic!("{dark:?}") };
+    assert_eq!((person.class, person.rect), (Class::Person, Rect::new(44.0, 12.0, 64.0, 32.0)));
+}
+
+#[test]
+fn a_head_whose_cells_do_not_divide_the_input_is_refused_by_name() {
+    let error = detector("uneven").unwrap_err();
+    assert!(matches!(&error, Error::Stride { columns: 5, .. }), "{error}");
+    for part in ["object_heat", "5x2", "64x32"] {
+        assert!(error.to_string().contains(part), "{part} is missing in {error}");
+    }
+}
+
 /// A plate of 8x4 pixels a letter row: column by column the brightest row is the class; 25 times enlarged.
 fn written(columns: [usize; 8], second: Option<(usize, usize, u8)>) -> Frame {
     frame(200, 100, |x, y| {

@@ -15,7 +15,7 @@ use super::model::{Family, Manifest, Net, Runtime, Spec};
 use super::preprocess::{Placement, Scratch, tensor_of};
 use crate::domain::{Class, Detection, Frame, Quad};
 
-/// Most detections of one frame; a picture with more is no street.
+/// Most detections of one head in one frame; a picture with more is no street.
 pub const MAX_DETECTIONS: usize = 100;
 
 /// Buffers that calls in progress give back, so that a frame allocates nothing.
@@ -30,6 +30,8 @@ struct Work {
 pub struct Detector {
     net: Net,
     classes: Vec<Option<Class>>,
+    /// Of family `centre`; none for others.
+    heads: Vec<centre::Head>,
     idle: Mutex<Vec<Work>>,
 }
 
@@ -43,18 +45,9 @@ impl Detector {
         let classes = manifest.known_classes();
         let count = i64::try_from(classes.len()).unwrap_or(i64::MAX);
         let names = &manifest.output;
+        let heads = if manifest.family == Family::Centre { centre::heads(&manifest) } else { Vec::new() };
         let wanted = match manifest.family {
-            Family::Centre => {
-                let (rows, columns) = (height / 8, width / 8);
-                let mut wanted = vec![
-                    Spec::new(names.heat.as_deref(), "heat", &[1, count, rows, columns]),
-                    Spec::new(names.boxes.as_deref(), "box", &[1, 4, rows, columns]),
-                ];
-                if let Some(corners) = &names.corners {
-                    wanted.push(Spec::new(Some(corners), "corners", &[1, 8, rows, columns]));
-                }
-                wanted
-            }
+            Family::Centre => heads.iter().flat_map(centre::Head::wanted).collect(),
             Family::Yolox => {
                 let cells = yolox::STRIDES.iter().map(|s| (height / s) * (width / s)).sum();
                 vec![Spec::new(names.grid.as_deref(), "output", &[1, cells, 5 + count])]
@@ -65,7 +58,8 @@ impl Detector {
             }
         };
         let net = Net::load(runtime, manifest, wanted, workers)?;
-        Ok(Self { net, classes, idle: Mutex::default() })
+        centre::check(&heads, net.manifest(), net.shapes())?;
+        Ok(Self { net, classes, heads, idle: Mutex::default() })
     }
 
     /// The model behind it.
@@ -74,7 +68,7 @@ impl Detector {
         &self.net
     }
 
-    /// What is in `frame`, best first, at most [`MAX_DETECTIONS`].
+    /// What is in `frame`, best first, at most [`MAX_DETECTIONS`] a head.
     ///
     /// # Errors
     /// [`Error::ShortFrame`], and what [`Net::run`] says.
@@ -103,15 +97,14 @@ impl Detector {
         let manifest = self.net.manifest();
         let placement = tensor_of(frame, area, &manifest.input, &mut work.scratch, &mut work.input)?;
         let mut found = self.net.run(1, &work.input, |outputs| match manifest.family {
-            Family::Centre => centre::decode(outputs, manifest.thresholds.score, &self.classes),
-            Family::Yolox => yolox::decode(outputs, manifest, &self.classes),
-            Family::Ctc => Vec::new(),
-        })?;
-        found.sort_by(|a, b| b.score.total_cmp(&a.score));
-        // Bounds the quadratic work below whatever the model says.
-        found.truncate(MAX_DETECTIONS * 4);
-        nms::suppress(&mut found, manifest.thresholds.nms);
-        found.truncate(MAX_DETECTIONS);
+            Family::Centre => centre::decode(&self.heads, manifest, outputs),
+            Family::Yolox => Ok(yolox::decode(outputs, manifest, &self.classes)),
+            Family::Ctc => Ok(Vec::new()),
+        })??;
+        if manifest.family == Family::Yolox {
+            nms::best(&mut found, manifest.thresholds.nms);
+            found.truncate(MAX_DETECTIONS);
+        }
         Ok(found.iter().filter_map(|d| in_frame(d, &placement, area)).collect())
     }
 }

@@ -2,6 +2,13 @@
 
 use crate::domain::Detection;
 
+/// Sorts by falling score and suppresses; how many are looked at is bounded, whatever a model says.
+pub(super) fn best(found: &mut Vec<Detection>, limit: f32) {
+    found.sort_by(|a, b| b.score.total_cmp(&a.score));
+    found.truncate(super::MAX_DETECTIONS * 4);
+    suppress(found, limit);
+}
+
 /// Removes detections that overlap a better one of their class by more than `limit` (intersection over union).
 ///
 /// `found` is sorted by falling score and stays so.

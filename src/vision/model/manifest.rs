@@ -17,6 +17,9 @@ pub const MANIFEST_FILE: &str = "manifest.toml";
 /// Longest side that a model's input may have, in pixels.
 const MAX_SIDE: u32 = 4096;
 
+/// Most heads beside the first.
+const MAX_HEADS: usize = 4;
+
 /// Largest manifest that is read, in bytes.
 const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
 
@@ -24,7 +27,7 @@ const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
-    /// Centre heat map, box and corners at stride 8 (CenterNet, arXiv:1904.07850): our own detectors.
+    /// Centre heat map, box and corners (CenterNet, arXiv:1904.07850): our own detectors.
     Centre,
     /// One undecoded grid over strides 8, 16 and 32 (YOLOX, arXiv:2107.08430).
     Yolox,
@@ -168,6 +171,32 @@ pub struct Outputs {
     pub probs: Option<String>,
 }
 
+/// One more head of a pass (`centre`): classes of its own with their outputs, at a stride of its own.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// Names of its classes in the order of its scores.
+    pub classes: Vec<String>,
+    /// Score of each class and cell, as [`Outputs::heat`].
+    pub heat: String,
+    /// Distances to the four sides, as [`Outputs::boxes`].
+    #[serde(rename = "box")]
+    pub boxes: String,
+    /// Detections of this head with a lower score are no detections; 0..1.
+    #[serde(default = "default_head_score")]
+    pub score: f32,
+    /// Of two boxes of one class that overlap by more, the better stays; 0..1.
+    #[serde(default = "default_head_nms")]
+    pub nms: f32,
+}
+
+fn default_head_score() -> f32 {
+    0.3
+}
+fn default_head_nms() -> f32 {
+    0.5
+}
+
 /// What counts.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -210,6 +239,9 @@ pub struct Manifest {
     /// Detectors: names of the classes in the order of the scores. Those that are no [`Class`] are not reported.
     #[serde(default)]
     pub classes: Vec<String>,
+    /// `centre`: more heads of the same pass.
+    #[serde(default, rename = "head")]
+    pub heads: Vec<Head>,
     /// Readers: the characters in the order of the probabilities, without the blank.
     #[serde(default)]
     pub alphabet: String,
@@ -283,7 +315,14 @@ impl Manifest {
     /// The classes of this program behind the model's scores; `None` for those that are not reported.
     #[must_use]
     pub fn known_classes(&self) -> Vec<Option<Class>> {
-        self.classes.iter().map(|name| class_of(name)).collect()
+        known(&self.classes)
+    }
+
+    /// Whether the model tells of `class`, in any of its heads.
+    #[must_use]
+    pub fn finds(&self, class: impl Fn(Class) -> bool) -> bool {
+        let more = self.heads.iter().flat_map(Head::known_classes);
+        self.known_classes().into_iter().chain(more).flatten().any(class)
     }
 
     fn faults(&self) -> Vec<String> {
@@ -326,18 +365,33 @@ impl Manifest {
                 );
             }
             Family::Centre | Family::Yolox => {
-                check(!self.classes.is_empty(), "classes: a detector must name its classes".into());
-                let known = self.classes.is_empty() || self.known_classes().iter().any(Option::is_some);
-                check(
-                    known,
-                    format!("classes = {:?}: none is plate, car, bus, truck, motorbike or person", self.classes),
-                );
-                let stride = if self.family == Family::Yolox { 32 } else { 8 };
-                let whole = self.input.size.iter().all(|s| s % stride == 0);
-                check(whole, format!("input.size = {:?}: must be multiples of {stride}", self.input.size));
+                class_faults("classes", &self.classes, &mut check);
+                let whole = self.family == Family::Centre || self.input.size.iter().all(|s| s % 32 == 0);
+                check(whole, format!("input.size = {:?}: must be multiples of 32", self.input.size));
             }
         }
+        self.head_faults(&mut check);
         faults
+    }
+
+    fn head_faults(&self, check: &mut impl FnMut(bool, String)) {
+        let centre = self.family == Family::Centre || self.heads.is_empty();
+        check(centre, format!("head: a model of family {} has no more heads", self.family.as_str()));
+        let count = self.heads.len();
+        check(count <= MAX_HEADS, format!("head: {count} more heads, at most {MAX_HEADS} are taken"));
+        let mut taken = self.known_classes();
+        for (at, head) in (1..).zip(&self.heads) {
+            class_faults(&format!("head[{at}].classes"), &head.classes, check);
+            let classes = head.known_classes();
+            let twice = classes.iter().find(|c| c.is_some() && taken.contains(c)).copied().flatten();
+            if let Some(class) = twice {
+                check(false, format!("head[{at}].classes: another head tells of {class} already"));
+            }
+            taken.extend(classes);
+            for (key, value) in [("score", head.score), ("nms", head.nms)] {
+                check((0.0..=1.0).contains(&value), format!("head[{at}].{key} = {value}: must be within 0 and 1"));
+            }
+        }
     }
 
     fn input_faults(&self, check: &mut impl FnMut(bool, String)) {
@@ -360,6 +414,24 @@ impl Manifest {
         );
         check(input.pad.is_finite(), "input.pad: must be a finite number".into());
     }
+}
+
+impl Head {
+    /// The classes of this program behind the head's scores; `None` for those that are not reported.
+    #[must_use]
+    pub fn known_classes(&self) -> Vec<Option<Class>> {
+        known(&self.classes)
+    }
+}
+
+fn known(classes: &[String]) -> Vec<Option<Class>> {
+    classes.iter().map(|name| class_of(name)).collect()
+}
+
+fn class_faults(key: &str, classes: &[String], check: &mut impl FnMut(bool, String)) {
+    check(!classes.is_empty(), format!("{key}: a detector must name its classes"));
+    let some = classes.is_empty() || known(classes).iter().any(Option::is_some);
+    check(some, format!("{key} = {classes:?}: none is plate, car, bus, truck, motorbike or person"));
 }
 
 /// The class that a name means, in our words and in those of COCO.
@@ -416,13 +488,30 @@ colour = "grey"
         let text = GOOD
             .replace("plates-1.onnx", "../plates-1.onnx")
             .replace("channels = 1", "channels = 3")
-            .replace("640, 384", "641, 384")
+            .replace("640, 384", "3, 384")
             .replace("sha256 = \"00", "sha256 = \"zz");
         let faults = Manifest::parse(&text).unwrap_err();
         assert_eq!(faults.len(), 4, "{faults:#?}");
         for key in ["file", "sha256", "input.channels", "input.size"] {
             assert!(faults.iter().any(|f| f.starts_with(key)), "{key} is missing in {faults:?}");
         }
+    }
+
+    #[test]
+    fn more_heads_have_classes_and_thresholds_of_their_own() {
+        let head = "[[head]]\nclasses = [\"car\", \"dog\", \"person\"]\nheat = \"object_heat\"\nbox = \"object_box\"\n";
+        let m = Manifest::parse(&format!("{GOOD}{head}score = 0.4\n")).unwrap();
+        assert_eq!(m.heads[0].known_classes(), [Some(Class::Car), None, Some(Class::Person)]);
+        assert_eq!((m.heads[0].score, m.heads[0].nms), (0.4, 0.5));
+        assert!(m.finds(|c| c == Class::Plate) && m.finds(|c| c == Class::Person) && !m.finds(|c| c == Class::Bus));
+        let faults = |text: &str| Manifest::parse(text).unwrap_err().join("\n");
+        let bad = faults(&format!("{GOOD}{head}nms = 1.5\n{}", head.replace("dog", "plate")));
+        for part in ["head[1].nms = 1.5", "head[2].classes: another head tells of car"] {
+            assert!(bad.contains(part), "{part} is missing in {bad}");
+        }
+        let other = faults(&format!("{}{head}", GOOD.replace("\"centre\"", "\"yolox\"")));
+        assert!(other.contains("family yolox has no more heads"), "{other}");
+        assert!(faults(&format!("{GOOD}{}", head.replace("box =", "corners ="))).contains("corners"));
     }
 
     #[test]

@@ -12,7 +12,9 @@ mod runtime;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use manifest::{Colour, Family, Fit, Input, Layout, MANIFEST_FILE, Manifest, Outputs, PerChannel, Thresholds};
+pub use manifest::{
+    Colour, Family, Fit, Head, Input, Layout, MANIFEST_FILE, Manifest, Outputs, PerChannel, Thresholds,
+};
 pub use net::{MAX_MODEL_BYTES, Net, Spec, View, read_checked};
 pub use pool::{Pool, Taken};
 pub use runtime::Runtime;

@@ -42,6 +42,8 @@ pub struct View<'a> {
 pub struct Net {
     manifest: Manifest,
     outputs: Vec<Spec>,
+    /// Shapes of these outputs as the graph tells them; empty where it does not.
+    shapes: Vec<Vec<i64>>,
     batch: usize,
     #[cfg(feature = "onnx")]
     sessions: Pool<ort::session::Session>,
@@ -63,6 +65,12 @@ impl Net {
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Shapes of the outputs in the order of the specs as the graph tells them: -1 for a free size, empty when untold.
+    #[must_use]
+    pub fn shapes(&self) -> &[Vec<i64>] {
+        &self.shapes
     }
 
     /// Most pictures that one run takes.
@@ -154,12 +162,12 @@ mod with_library {
                     .map_err(load)?;
                 sessions.push(session);
             }
-            let batch = match sessions.first() {
+            let (batch, shapes) = match sessions.first() {
                 Some(first) => check(first, &manifest, &wanted)?,
-                None => 1,
+                None => (1, Vec::new()),
             };
             let sessions = Pool::new(sessions).ok_or_else(|| load("no session was made".into()))?;
-            Ok(Self { manifest, outputs: wanted, batch, sessions })
+            Ok(Self { manifest, outputs: wanted, shapes, batch, sessions })
         }
 
         /// Runs the model on `pictures` tensors laid one after the other in `input`, waiting for a session in the order
@@ -220,8 +228,8 @@ mod with_library {
             .map_err(told)
     }
 
-    /// Checks names, types and shapes; the number of pictures that one run takes.
-    fn check(session: &Session, manifest: &Manifest, wanted: &[Spec]) -> Result<usize, Error> {
+    /// Checks names, types and shapes; the number of pictures that one run takes, and the outputs' shapes.
+    fn check(session: &Session, manifest: &Manifest, wanted: &[Spec]) -> Result<(usize, Vec<Vec<i64>>), Error> {
         let (width, height) = manifest.input.size.into();
         let input = Spec {
             name: manifest.input.name.clone(),
@@ -237,10 +245,9 @@ mod with_library {
                 return Err(Error::Shape { model, what: "input", name, got: shape, want });
             }
         };
-        for spec in wanted {
-            check_one(manifest, "output", session.outputs(), spec)?;
-        }
-        Ok(free)
+        let shapes: Result<Vec<_>, Error> =
+            wanted.iter().map(|spec| check_one(manifest, "output", session.outputs(), spec)).collect();
+        Ok((free, shapes?))
     }
 
     fn check_one(manifest: &Manifest, what: &'static str, tensors: &[Outlet], spec: &Spec) -> Result<Vec<i64>, Error> {
