@@ -13,8 +13,7 @@ use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use data_encoding::BASE64;
 use serde::Deserialize;
 
 use super::keys::{self, Keys, PublicKey};
@@ -108,7 +107,7 @@ impl Boxes {
     pub fn to_toml(&self) -> String {
         let mut text = String::from("# Boxes that this centre believes; written by `watchpost init`, kept by hand.\n");
         for (id, known) in &self.0 {
-            let key = STANDARD.encode(known.key.to_spki());
+            let key = BASE64.encode(&known.key.to_spki());
             // Writing to a String cannot fail.
             let _ = write!(text, "\n[[box]]\nid = \"{id}\"\nsite = \"{}\"\npublic_key = \"{key}\"\n", known.site);
         }
@@ -117,7 +116,7 @@ impl Boxes {
 }
 
 fn spki(text: &str) -> Result<PublicKey, String> {
-    let der = STANDARD.decode(text).map_err(|e| format!("public_key is no base64: {e}"))?;
+    let der = BASE64.decode(text.as_bytes()).map_err(|e| format!("public_key is no base64: {e}"))?;
     PublicKey::from_spki(&der).map_err(|e| e.to_string())
 }
 

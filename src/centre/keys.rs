@@ -15,8 +15,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use data_encoding::BASE64;
 use ring::rand::SecureRandom as _;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use rustls::pki_types::pem::{self, PemObject as _, SectionKind};
@@ -369,7 +368,7 @@ fn pem_section(bytes: &[u8]) -> Result<(SectionKind, Vec<u8>), String> {
 
 /// PEM (RFC 7468) with lines of 64 characters.
 fn pem_text(label: &str, der: &[u8]) -> String {
-    let body = Zeroizing::new(STANDARD.encode(der));
+    let body = Zeroizing::new(BASE64.encode(der));
     let mut text = format!("-----BEGIN {label}-----\n");
     let mut rest = body.as_str();
     while !rest.is_empty() {
@@ -385,11 +384,7 @@ fn pem_text(label: &str, der: &[u8]) -> String {
 /// Lower-case hex.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        use fmt::Write as _;
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    data_encoding::HEXLOWER.encode(bytes)
 }
 
 /// y coordinates of the points whose order divides 8, non-canonical spellings included, little-endian and without the

@@ -8,7 +8,6 @@
 //! (`Outgoing::Publish`) in the order it was handed over, with the packet id that its PUBACK will carry.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
@@ -19,88 +18,12 @@ use rumqttc::{Outgoing, TlsConfiguration, Transport};
 use super::fault::{Cause, Fault};
 use super::tls::{self, TlsFiles};
 use crate::clock::Clock;
+use crate::domain::Broker;
 
 /// Most publishes that are lent to the client at once, whatever the broker would take.
 const MAX_LENT: u16 = 64;
 /// Largest message that is taken from the broker, bytes: a chunk of 60 KiB with room for its headers.
 const MAX_INCOMING: u32 = 80 * 1024;
-
-/// Where the broker is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broker {
-    /// `mqtts://`: TLS.
-    pub tls: bool,
-    /// Name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-}
-
-/// Why a text is no broker's URL, or one that must not be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BrokerError {
-    /// Not of the form `mqtts://host:port`.
-    #[error("{0:?} is no broker URL: write mqtts://HOST:PORT (or mqtt://127.0.0.1:PORT on this machine)")]
-    Form(String),
-    /// Plain TCP to another machine.
-    #[error(
-        "{0:?} is plain TCP to another machine: anyone between could read alerts. Use mqtts://, or write out allow_plaintext = true"
-    )]
-    Plaintext(String),
-}
-
-impl Broker {
-    /// Parses `mqtts://host[:port]` (port 8883 when none is given) or `mqtt://host[:port]` (1883).
-    ///
-    /// # Errors
-    /// [`BrokerError::Form`] for anything else.
-    pub fn parse(url: &str) -> Result<Self, BrokerError> {
-        let form = || BrokerError::Form(url.to_owned());
-        let (scheme, rest) = url.split_once("://").ok_or_else(form)?;
-        let tls = match scheme {
-            "mqtts" | "ssl" => true,
-            "mqtt" | "tcp" => false,
-            _ => return Err(form()),
-        };
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let default = if tls { 8883 } else { 1883 };
-        let (host, port) = match rest.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| form())?),
-            _ => (rest, default),
-        };
-        let good = |c: char| c.is_ascii_alphanumeric() || "-._[]:".contains(c);
-        if host.is_empty() || !host.chars().all(good) || (tls && host.starts_with('[')) {
-            return Err(form());
-        }
-        Ok(Self { tls, host: host.to_owned(), port })
-    }
-
-    /// Refuses plain TCP to anything but loopback, unless that was allowed in so many words.
-    ///
-    /// # Errors
-    /// [`BrokerError::Plaintext`].
-    pub fn check_plaintext(&self, allow_plaintext: bool) -> Result<(), BrokerError> {
-        if self.tls || allow_plaintext || self.is_loopback() {
-            return Ok(());
-        }
-        Err(BrokerError::Plaintext(self.to_string()))
-    }
-
-    fn is_loopback(&self) -> bool {
-        let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            return ip.is_loopback();
-        }
-        host == "localhost"
-            && (host, self.port).to_socket_addrs().is_ok_and(|mut all| all.all(|address| address.ip().is_loopback()))
-    }
-}
-
-impl std::fmt::Display for Broker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}://{}:{}", if self.tls { "mqtts" } else { "mqtt" }, self.host, self.port)
-    }
-}
 
 /// What a connection needs to know.
 #[derive(Clone)]
@@ -340,27 +263,6 @@ impl Sender {
 mod tests {
     use super::*;
     use rumqttc::v5::mqttbytes::v5::PubAck;
-
-    #[test]
-    fn broker_urls_are_parsed_and_others_refused() {
-        let broker = Broker::parse("mqtts://broker.example:8883").unwrap();
-        assert_eq!((broker.tls, broker.host.as_str(), broker.port), (true, "broker.example", 8883));
-        assert_eq!(Broker::parse("mqtt://127.0.0.1").unwrap().port, 1883);
-        assert_eq!(Broker::parse("mqtts://10.0.0.1/").unwrap().to_string(), "mqtts://10.0.0.1:8883");
-        for bad in ["broker", "http://a:1", "mqtts://", "mqtts://a:port", "mqtts://a b:1", "mqtts://u@h:1"] {
-            assert!(Broker::parse(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn plain_tcp_is_for_this_machine_alone() {
-        assert!(Broker::parse("mqtt://127.0.0.1:1883").unwrap().check_plaintext(false).is_ok());
-        assert!(Broker::parse("mqtts://10.0.0.1").unwrap().check_plaintext(false).is_ok());
-        let outside = Broker::parse("mqtt://10.0.0.1:1883").unwrap();
-        let error = outside.check_plaintext(false).unwrap_err();
-        assert!(error.to_string().contains("allow_plaintext"), "{error}");
-        assert!(outside.check_plaintext(true).is_ok());
-    }
 
     fn sender() -> (Sender, Events) {
         let broker = Broker::parse("mqtt://127.0.0.1:1").unwrap();

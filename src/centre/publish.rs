@@ -19,7 +19,7 @@ use super::topics;
 use super::window::{Entry, EntryKind, Window};
 use super::{cose, wire};
 use crate::clock::Clock;
-use crate::domain::{Ack, Epoch};
+use crate::domain::{Ack, AckMode, Epoch};
 use crate::health::Health;
 use crate::store::outbox::{Body, Outbox, OutboxItem};
 
@@ -94,16 +94,6 @@ impl News {
     pub(super) async fn wait(&self) {
         self.0.notified().await;
     }
-}
-
-/// When an entry counts as delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AckMode {
-    /// When the centre's signed ack covers it.
-    #[default]
-    Centre,
-    /// When the broker took it and somebody was subscribed. Brokers lose what they took: for sites that accept that.
-    Broker,
 }
 
 /// Why an ack was refused.

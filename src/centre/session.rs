@@ -21,10 +21,11 @@ use super::keyring::Keyring;
 use super::keys::SigningKey;
 use super::link::{self, LinkEvent, LinkSettings, Sender, Token};
 use super::publish;
-use super::publish::{AckMode, News, OutboxSource, Publisher};
+use super::publish::{News, OutboxSource, Publisher};
 use super::status::StatusBoard;
 use super::topics::{self, Kind, Topics};
 use crate::clock::Clock;
+use crate::domain::AckMode;
 use crate::health::Health;
 use crate::shutdown::Shutdown;
 

@@ -7,8 +7,7 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
 use serde_json::{Value, json};
 
 use crate::centre::boxes::Boxes;
@@ -88,18 +87,12 @@ fn read(args: &Args, input: &mut dyn Read) -> anyhow::Result<(String, Vec<u8>)> 
 fn unwrap_text(raw: &[u8]) -> Vec<u8> {
     let Ok(text) = std::str::from_utf8(raw) else { return raw.to_vec() };
     let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    hex_bytes(&text)
-        .or_else(|| STANDARD.decode(&text).ok())
-        .or_else(|| URL_SAFE_NO_PAD.decode(&text).ok())
+    let digits = text.strip_prefix("0x").unwrap_or(&text);
+    let codings = [(&HEXLOWER_PERMISSIVE, digits), (&BASE64, &text), (&BASE64URL_NOPAD, &text)];
+    codings
+        .into_iter()
+        .find_map(|(coding, text)| coding.decode(text.as_bytes()).ok().filter(|bytes| !bytes.is_empty()))
         .unwrap_or_else(|| raw.to_vec())
-}
-
-fn hex_bytes(text: &str) -> Option<Vec<u8>> {
-    let digits = text.strip_prefix("0x").unwrap_or(text);
-    if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.is_ascii() {
-        return None;
-    }
-    (0..digits.len()).step_by(2).map(|i| u8::from_str_radix(digits.get(i..i + 2)?, 16).ok()).collect()
 }
 
 /// Where keys come from.

@@ -1,35 +1,15 @@
 //! `[centre]`: the broker, the keys, and what counts as delivered.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use super::section::Section;
-
-/// Whose word ends the keeping of an alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AckMode {
-    /// The centre's signed ack.
-    Centre,
-    /// The broker's PUBACK: for sites that accept that brokers lose messages.
-    Broker,
-}
-
-impl FromStr for AckMode {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "centre" => Ok(Self::Centre),
-            "broker" => Ok(Self::Broker),
-            _ => Err(format!("is {text:?}, wanted centre or broker")),
-        }
-    }
-}
+use crate::domain::{AckMode, Broker};
 
 /// `[centre]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Centre {
-    /// `mqtts://host:port` or, to loopback or when allowed, `mqtt://host:port`.
-    pub broker: String,
+    /// Where alerts go; without TLS only to loopback or when allowed.
+    pub broker: Broker,
     /// The authorities that may have signed the broker's certificate.
     pub ca: Option<PathBuf>,
     /// This box's certificate.
@@ -49,27 +29,16 @@ pub struct Centre {
 }
 
 pub(super) fn read(mut s: Section<'_>) -> Option<Centre> {
-    let broker: Option<String> = s.required("broker", "`mqtts://host:port`; `mqtt://` only to this machine.");
+    let broker: Option<Broker> = s.required("broker", "`mqtts://host:port`; `mqtt://` only to this machine.");
     let allow_plaintext = s.flag(
         "allow_plaintext",
         false,
         "Speak `mqtt://` without TLS to another machine. Anyone on the way can read it.",
     );
-    let tls = match broker.as_deref().and_then(|b| b.split_once("://")) {
-        Some(("mqtts", _)) => true,
-        Some(("mqtt", rest)) => {
-            if !allow_plaintext && !is_loopback(rest) {
-                s.fault("broker", "is mqtt:// to another machine; use mqtts://, or write allow_plaintext = true");
-            }
-            false
-        }
-        _ => {
-            if broker.is_some() {
-                s.fault("broker", "wanted mqtts://host:port");
-            }
-            false
-        }
-    };
+    if let Some(error) = broker.as_ref().and_then(|b| b.check_plaintext(allow_plaintext).err()) {
+        s.fault("broker", error.to_string());
+    }
+    let tls = broker.as_ref().is_some_and(|b| b.tls);
     let ca = s.path("ca", "PEM file of the authorities that sign the broker's certificate.");
     let certificate = s.path("certificate", "PEM file of this box's certificate (CN = box id).");
     let private_key = s.path("private_key", "PEM file of that certificate's key, readable by its owner alone.");
@@ -106,12 +75,7 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Centre> {
         keyring: keyring?,
         root_key: root_key?,
         topic_root,
-        ack: ack.unwrap_or(AckMode::Centre),
+        ack: ack.unwrap_or_default(),
         allow_plaintext,
     })
-}
-
-fn is_loopback(host_port: &str) -> bool {
-    let host = host_port.rsplit_once(':').map_or(host_port, |(h, _)| h);
-    host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

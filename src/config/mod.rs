@@ -17,7 +17,7 @@ use std::fmt;
 use std::path::Path;
 
 pub use camera::{Camera, Transport};
-pub use centre::{AckMode, Centre};
+pub use centre::Centre;
 pub use hotlist::HotlistFile;
 pub use polygon::Polygon;
 pub use section::KeyDoc;

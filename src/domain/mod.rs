@@ -5,6 +5,7 @@
 //! integer keys here ([`Alert`] has exactly the keys of `docs/wire.cddl`), so that a key is written down once.
 
 pub mod alert;
+pub mod broker;
 pub mod confusable;
 pub mod detection;
 pub mod frame;
@@ -17,6 +18,7 @@ pub mod sighting;
 pub mod time;
 
 pub use alert::{Ack, Alert, Epoch, MatchMark, Shed, Stage};
+pub use broker::{AckMode, Broker, BrokerError};
 pub use detection::{Class, Detection};
 pub use frame::{Frame, FrameFormat, PixelFormat, Pixels, Plane};
 pub use geometry::{Point, Quad, Rect};

@@ -9,15 +9,15 @@ use anyhow::Context as _;
 
 use crate::centre::keyring::Keyring;
 use crate::centre::keys::{PublicKey, SigningKey};
-use crate::centre::link::{Broker, LinkSettings};
-use crate::centre::publish::{AckMode, News};
+use crate::centre::link::LinkSettings;
+use crate::centre::publish::News;
 use crate::centre::session::{self, Identity, SessionHandle, Settings};
 use crate::centre::status::{CameraFacts, Facts, StatusBoard};
 use crate::centre::tls::TlsFiles;
 use crate::centre::topics::Topics;
 use crate::centre::wire::{Disk, StateDigests};
 use crate::clock::Clock;
-use crate::config::{self, Centre, Config};
+use crate::config::{Centre, Config};
 use crate::health::Health;
 use crate::shutdown::Shutdown;
 use crate::store::StoreKey;
@@ -45,8 +45,6 @@ impl Delivery {
     /// Reads keys and keyring, starts runtime and session. The broker need not be there.
     pub(super) fn start(parts: Parts<'_>) -> anyhow::Result<Self> {
         let (config, centre) = (parts.config, parts.centre);
-        let broker = Broker::parse(&centre.broker)?;
-        broker.check_plaintext(centre.allow_plaintext)?;
         let identity = Identity {
             topics: Topics::new(&centre.topic_root, &config.site.site, &config.site.id)?,
             key: Arc::new(
@@ -54,12 +52,8 @@ impl Delivery {
             ),
             keyring: Arc::new(keyring(&config.site.data_dir.join("keys"), centre)?),
         };
-        let tls = broker.tls.then(|| tls_files(centre)).flatten();
-        let link = LinkSettings::new(broker, tls, config.site.id.to_string());
-        let ack = match centre.ack {
-            config::AckMode::Centre => AckMode::Centre,
-            config::AckMode::Broker => AckMode::Broker,
-        };
+        let tls = centre.broker.tls.then(|| tls_files(centre)).flatten();
+        let link = LinkSettings::new(centre.broker.clone(), tls, config.site.id.to_string());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("centre")
@@ -70,7 +64,7 @@ impl Delivery {
             settings: Settings {
                 link,
                 topic_root: centre.topic_root.clone(),
-                ack,
+                ack: centre.ack,
                 health_every: session::HEALTH_EVERY,
             },
             identity,
@@ -199,14 +193,14 @@ mod tests {
         let root = SigningKey::from_seed(&[7; 32]).unwrap();
         std::fs::write(dir.path().join("root.pub"), root.public().to_pem()).unwrap();
         let centre = Centre {
-            broker: "mqtt://127.0.0.1:1883".into(),
+            broker: "mqtt://127.0.0.1:1883".parse().unwrap(),
             ca: None,
             certificate: None,
             private_key: None,
             keyring: dir.path().join("keyring.cbor"),
             root_key: dir.path().join("root.pub"),
             topic_root: "watchpost/v1".into(),
-            ack: config::AckMode::Centre,
+            ack: crate::domain::AckMode::Centre,
             allow_plaintext: false,
         };
         let put = |serial| {

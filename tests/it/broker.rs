@@ -6,15 +6,15 @@ use std::time::Duration;
 use watchpost::centre::fault::Cause;
 use watchpost::centre::keyring::Keyring;
 use watchpost::centre::keys::{PublicKey, SigningKey};
-use watchpost::centre::link::{Broker, LinkSettings};
-use watchpost::centre::publish::{AckMode, News};
+use watchpost::centre::link::LinkSettings;
+use watchpost::centre::publish::News;
 use watchpost::centre::session::{Identity, SessionState};
 use watchpost::centre::tls::TlsFiles;
 use watchpost::centre::topics::Topics;
 use watchpost::cli::init;
 use watchpost::clock::Clock;
 use watchpost::config;
-use watchpost::domain::{BoxId, Severity, SiteId};
+use watchpost::domain::{AckMode, BoxId, Severity, SiteId};
 
 use crate::kit::broker::{Mosquitto, free_port};
 use crate::kit::outbox::MemoryOutbox;
@@ -148,7 +148,7 @@ async fn the_centre_that_init_makes_works_as_it_is() {
         private_key: centre.private_key.unwrap(),
     };
     let test_box = TestBox {
-        link: LinkSettings::new(Broker::parse(&centre.broker).unwrap(), Some(files), config.site.id.as_str()),
+        link: LinkSettings::new(centre.broker.clone(), Some(files), config.site.id.as_str()),
         identity: Identity {
             topics: Topics::new(&centre.topic_root, &config.site.site, &config.site.id).unwrap(),
             key: Arc::new(SigningKey::read(&config.site.data_dir.join("keys/box.key")).unwrap()),

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use watchpost::centre::keys::SigningKey;
 use watchpost::centre::link::{self, LinkEvent, Sender, Token};
-use watchpost::centre::publish::AckMode;
 use watchpost::centre::topics::{DEFAULT_ROOT, Topics};
 use watchpost::centre::wire;
 use watchpost::clock::Clock;
-use watchpost::domain::{Ack, BoxId, Epoch, Severity, SiteId};
+use watchpost::domain::{Ack, AckMode, BoxId, Epoch, Severity, SiteId};
 
 use crate::kit::outbox::MemoryOutbox;
 use crate::kit::site::{Site, TestBox};

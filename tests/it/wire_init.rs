@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use watchpost::centre::keys::{PublicKey, SigningKey, hex};
-use watchpost::centre::link::{self, Broker, Events, LinkEvent, LinkSettings, Sender, Taken, Token};
+use watchpost::centre::link::{self, Events, LinkEvent, LinkSettings, Sender, Taken, Token};
 use watchpost::centre::tls::{self, TlsFiles};
 use watchpost::centre::topics::{DEFAULT_ROOT, Kind, Topics, centre_filters};
 use watchpost::cli::{decode, init};
 use watchpost::clock::{Clock, SimClock};
-use watchpost::domain::{Ack, Alert, BoxId, Epoch, Severity, SiteId, TimeMs};
+use watchpost::domain::{Ack, Alert, BoxId, Broker, Epoch, Severity, SiteId, TimeMs};
 
 use crate::kit::broker::{Mosquitto, free_port};
 use crate::kit::site::Authority;
@@ -349,14 +349,13 @@ fn decode_args() -> decode::Args {
 
 #[test]
 fn decode_shows_raw_hex_and_base64_and_verifies_when_it_can() {
-    use base64::Engine as _;
     let made = Made::new();
     let key = SigningKey::read(&made.path("centre/keys/delivery.key")).unwrap();
     let topic = topics("box-1").ack();
     let ack = Ack { epoch: Epoch([1; 8]), upto: 7, also: vec![] };
     let raw = watchpost::centre::wire::sign(&ack, &topic, &key).unwrap();
     let hex = hex(&raw) + "\n";
-    let base64 = base64::engine::general_purpose::STANDARD.encode(&raw);
+    let base64 = data_encoding::BASE64.encode(&raw);
     for input in [raw.as_slice(), hex.as_bytes(), base64.as_bytes()] {
         let json = decoded(&decode_args(), input).unwrap();
         assert_eq!((&json["verified"], &json["message"]["upto"]), (&false.into(), &7.into()), "{json}");

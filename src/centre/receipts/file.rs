@@ -146,6 +146,5 @@ impl StateFile {
 }
 
 fn epoch_of(hex: &str) -> Option<Epoch> {
-    let number = u64::from_str_radix(hex, 16).ok().filter(|_| hex.len() == 16)?;
-    Some(Epoch(number.to_be_bytes()))
+    data_encoding::HEXLOWER.decode(hex.as_bytes()).ok()?.try_into().ok().map(Epoch)
 }

@@ -11,7 +11,7 @@ use rustls::pki_types::ServerName;
 use super::Finding;
 use crate::centre::keyring::{Keyring, Role};
 use crate::centre::keys::PublicKey;
-use crate::centre::link::Broker;
+
 use crate::centre::tls::{self, TlsFiles};
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -50,8 +50,7 @@ fn broker(centre: &config::Centre, clock: &Clock) -> Finding {
 /// Connects, and with TLS shakes hands; says how it went.
 fn handshake(centre: &config::Centre, clock: &Clock) -> Result<String, String> {
     let text = |e: &dyn std::fmt::Display| e.to_string();
-    let broker = Broker::parse(&centre.broker).map_err(|e| text(&e))?;
-    broker.check_plaintext(centre.allow_plaintext).map_err(|e| text(&e))?;
+    let broker = &centre.broker;
     let mut addresses = (broker.host.as_str(), broker.port).to_socket_addrs().map_err(|e| text(&e))?;
     let address = addresses.next().ok_or("the name has no address")?;
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(|e| text(&e))?;

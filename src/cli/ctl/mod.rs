@@ -15,9 +15,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::centre::boxes::Boxes;
 use crate::centre::keys::SigningKey;
-use crate::centre::link::{Broker, LinkSettings};
+use crate::centre::link::LinkSettings;
 use crate::centre::tls::TlsFiles;
 use crate::centre::topics;
+use crate::domain::Broker;
 
 /// Name of the file in a centre's folder that names the rest.
 pub const CENTRE_FILE: &str = "watchpostctl.toml";

@@ -228,7 +228,7 @@ mod tests {
         let config = config::load(&dir.path().join("watchpost.toml")).unwrap();
         assert_eq!((config.site.site.as_str(), config.site.id.as_str()), ("north", "box-7"));
         let centre = config.centre.unwrap();
-        assert_eq!(centre.broker, "mqtts://127.0.0.1:18883");
+        assert_eq!(centre.broker.to_string(), "mqtts://127.0.0.1:18883");
         let root = PublicKey::read(&centre.root_key).unwrap();
         let keyring = Keyring::read(&centre.keyring, &root).unwrap();
         assert_eq!(keyring.serial, 1);

@@ -8,14 +8,14 @@ use std::time::Duration;
 use watchpost::centre::boxes::Boxes;
 use watchpost::centre::client::Parts;
 use watchpost::centre::keys::SigningKey;
-use watchpost::centre::link::{Broker, LinkSettings};
+use watchpost::centre::link::LinkSettings;
 use watchpost::centre::receipts::Receipts;
 use watchpost::centre::tls::TlsFiles;
 use watchpost::centre::topics;
 use watchpost::cli::init;
 use watchpost::clock::Clock;
 use watchpost::config::{self, Config};
-use watchpost::domain::{BoxId, SiteId};
+use watchpost::domain::{BoxId, Broker, SiteId};
 use watchpost::store::Store;
 use watchpost::supervise;
 

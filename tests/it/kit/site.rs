@@ -9,15 +9,15 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, Extend
 use watchpost::centre::boxes::{Boxes, KnownBox};
 use watchpost::centre::keyring::{Entry, Keyring, Role};
 use watchpost::centre::keys::SigningKey;
-use watchpost::centre::link::{Broker, LinkSettings};
-use watchpost::centre::publish::{AckMode, News, OutboxSource};
+use watchpost::centre::link::LinkSettings;
+use watchpost::centre::publish::{News, OutboxSource};
 use watchpost::centre::session::{self, Identity, SessionHandle, Settings};
 use watchpost::centre::status::{CameraFacts, Facts, StatusBoard};
 use watchpost::centre::tls::TlsFiles;
 use watchpost::centre::topics::{self, Topics};
 use watchpost::centre::wire::{Disk, StateDigests};
 use watchpost::clock::Clock;
-use watchpost::domain::{BoxId, CameraId, SiteId, TimeMs};
+use watchpost::domain::{AckMode, BoxId, Broker, CameraId, SiteId, TimeMs};
 use watchpost::health::Health;
 use watchpost::shutdown::Shutdown;
 
