@@ -7,8 +7,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use watchpost::domain::frame::OwnedI420;
 use watchpost::domain::{Class, Detection, Frame, Lattice, PlateRead, PlateText, Position, Rect, TimeMs};
 use watchpost::vision::fuse::Fusion;
-use watchpost::vision::pictures;
 use watchpost::vision::track::{Settings, Tracker};
+use watchpost::vision::{Seen, pictures};
 
 fn tracking(c: &mut Criterion) {
     for count in [1_u16, 10, 40] {
@@ -61,7 +61,8 @@ fn showing(c: &mut Criterion) {
     let (format, pixels) = OwnedI420::from_rgb(&rgb, 1920, 1080);
     let frame = Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels));
     let plate = Rect::new(900.0, 600.0, 1020.0, 630.0);
-    c.bench_function("crop and scene of a 1080p frame", |b| b.iter(|| black_box(pictures::take(&frame, &plate))));
+    let seen = Seen::unmasked(&frame);
+    c.bench_function("crop and scene of a 1080p frame", |b| b.iter(|| black_box(pictures::take(&seen, &plate))));
 }
 
 criterion_group! { name = benches; config = Criterion::default().sample_size(20); targets = tracking, fusing, showing }

@@ -30,7 +30,7 @@ use crate::centre::publish::News;
 use crate::centre::wire::StateDigests;
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::domain::CameraId;
+use crate::domain::{CameraId, Polygon};
 use crate::health::{CameraState, Health};
 use crate::hotlist::Hotlists;
 use crate::shutdown::Shutdown;
@@ -169,7 +169,7 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn start(&self, camera: camera::Settings, stop: &Shutdown) -> anyhow::Result<CameraThread> {
         let analysis = Analysis {
-            vision: vision_settings(&self.config.vision),
+            vision: vision_settings(&self.config.vision, self.config.cameras.iter().find(|c| c.id == camera.id)),
             models: self.models.clone(),
             hotlists: Arc::clone(&self.hotlists),
             recorder: self.recorder.clone(),
@@ -366,8 +366,14 @@ pub fn model_settings(vision: &config::Vision) -> Result<model::Settings, vision
     })
 }
 
-fn vision_settings(vision: &config::Vision) -> vision::Settings {
+/// What the vision room wants to know of a camera.
+fn vision_settings(vision: &config::Vision, camera: Option<&config::Camera>) -> vision::Settings {
     let mut settings = vision::Settings::default();
+    if let Some(camera) = camera {
+        let polygons = |of: &[config::Polygon]| of.iter().cloned().map(Polygon::new).collect();
+        settings.privacy_mask = polygons(&camera.privacy_mask);
+        settings.roi = polygons(&camera.roi);
+    }
     if let Some(confidence) = vision.read_threshold {
         settings.tell_confidence = small(confidence);
     }

@@ -21,7 +21,7 @@ use crate::health::CameraCounters;
 use crate::vision::analyser::ReadPlates;
 use crate::vision::plate::Reader;
 use crate::vision::preprocess::{Scratch, tensor};
-use crate::vision::{self, Analyser, Models, model};
+use crate::vision::{self, Analyser, Models, Seen, model};
 
 /// Arguments of `watchpost bench`.
 #[derive(Debug, clap::Args)]
@@ -178,9 +178,9 @@ struct Counting {
 }
 
 impl ReadPlates for Counting {
-    fn read(&self, frame: &Frame, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, vision::Error> {
+    fn read(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, vision::Error> {
         self.reads.fetch_add(plates.len() as u64, Ordering::Relaxed);
-        self.reader.read(frame, plates)
+        ReadPlates::read(&self.reader, frame, plates)
     }
 }
 

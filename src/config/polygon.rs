@@ -60,6 +60,9 @@ fn polygon(points: &[Node]) -> Result<Polygon, String> {
     if !(3..=MOST.1).contains(&polygon.len()) {
         return Err(format!("has {} points, wanted 3 to {}", polygon.len(), MOST.1));
     }
+    if crate::domain::Polygon::new(polygon.clone()).crosses_itself() {
+        return Err("crosses or touches itself: name its corners in turn, as one walks around it".to_owned());
+    }
     if area(&polygon) < LEAST_AREA {
         return Err("covers nothing: its points lie on one line or in one place".to_owned());
     }

@@ -139,6 +139,7 @@ fn polygons_and_places_that_cannot_be_meant_are_told() {
         ("roi = [[0, 0], [0.5, 0.5], [1, 1]]", "covers nothing"),
         ("roi = [[0, 0], [1920, 0], [1920, 1080]]", "divide pixels by its width and height"),
         ("privacy_mask = [[[0, 0], [1, 0], [1]]]", "its polygon 1 has no [x, y] at point 3"),
+        ("roi = [[0, 0], [1, 1], [1, 0], [0, 1]]", "its polygon crosses or touches itself"),
         ("privacy_mask = \"all\"", "is a text, wanted a list of polygons"),
         ("privacy_mask = [[[0, 0], [1, 0], [1, 1]], 3]", "its polygon 2 is a whole number"),
         ("rotate = 45", "is 45, wanted 0, 90, 180 or 270"),

@@ -93,6 +93,23 @@ impl Rect {
         }
     }
 
+    /// The smallest box around both.
+    #[must_use]
+    pub fn joined(&self, other: &Self) -> Self {
+        Self {
+            x1: self.x1.min(other.x1),
+            y1: self.y1.min(other.y1),
+            x2: self.x2.max(other.x2),
+            y2: self.y2.max(other.y2),
+        }
+    }
+
+    /// `by` pixels more on every side.
+    #[must_use]
+    pub fn grown(&self, by: f32) -> Self {
+        Self { x1: self.x1 - by, y1: self.y1 - by, x2: self.x2 + by, y2: self.y2 + by }
+    }
+
     /// Edges as shares of the picture, 0..1: left, top, right, bottom.
     #[must_use]
     pub fn relative(&self, width: f32, height: f32) -> [f32; 4] {

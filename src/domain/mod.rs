@@ -14,6 +14,7 @@ pub mod hit;
 pub mod hotlist;
 pub mod id;
 pub mod plate;
+pub mod polygon;
 pub mod sighting;
 pub mod time;
 
@@ -26,5 +27,6 @@ pub use hit::{Hit, HitCause, How, ListMatch, RetentionClass, Severity};
 pub use hotlist::{MatchPolicy, RegionPolicy};
 pub use id::{BoxId, CameraId, EventId, IdError, ListId, RuleId, SiteId};
 pub use plate::{Candidate, Lattice, PlateRead, PlateText, Position};
+pub use polygon::Polygon;
 pub use sighting::{Pictures, Sighting, SightingEvent};
 pub use time::{ClockState, TimeMs};

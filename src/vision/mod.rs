@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`analyser`] | the whole: frames of one camera in, its sightings out |
 //! | [`model`] | manifests, the inference library, sessions shared fairly |
+//! | [`sight`] | what may be seen of a frame and where plates are looked for |
+//! | [`mask`] | privacy masks: pixels that no model sees |
 //! | [`area`] | the part of a frame that a detector is shown |
 //! | [`preprocess`] | pixels of a frame into the numbers a model reads |
 //! | [`detect`] | plates (or vehicles) of one frame |
@@ -24,15 +26,18 @@ pub mod ctc;
 pub mod detect;
 mod error;
 pub mod fuse;
+pub mod mask;
 pub mod model;
 pub mod pictures;
 pub mod plate;
 pub mod preprocess;
 mod rectify;
 mod resample;
+pub mod sight;
 pub mod track;
 
 pub use analyser::{Analyser, Settings};
 pub use area::Area;
 pub use error::Error;
+pub use mask::Seen;
 pub use model::Models;

@@ -5,6 +5,7 @@
 
 use image::codecs::jpeg::JpegEncoder;
 
+use super::mask::Seen;
 use crate::domain::{Frame, Pictures, PixelFormat, Plane, Rect};
 
 /// Widest scene, pixels.
@@ -21,7 +22,7 @@ const MARGIN: (f32, f32) = (0.12, 0.35);
 
 /// The plate at `plate` (pixels of the frame) and the scene; `None` when the plate lies outside the frame or has no size.
 #[must_use]
-pub fn take(frame: &Frame, plate: &Rect) -> Option<Pictures> {
+pub fn take(frame: &Seen<'_>, plate: &Rect) -> Option<Pictures> {
     let (width, height) = frame.size();
     let (mx, my) = (plate.width() * MARGIN.0, plate.height() * MARGIN.1);
     let around = Rect::new(plate.x1 - mx, plate.y1 - my, plate.x2 + mx, plate.y2 + my).clamped(width, height);
@@ -137,7 +138,8 @@ mod tests {
     #[test]
     fn pictures_have_the_colour_and_the_place_of_the_plate() {
         for rgb in [[200, 30, 40], [20, 160, 60], [250, 250, 250]] {
-            let taken = take(&frame_of(rgb, 1281, 721), &Rect::new(100.0, 100.0, 200.0, 125.0)).unwrap();
+            let taken =
+                take(&Seen::unmasked(&frame_of(rgb, 1281, 721)), &Rect::new(100.0, 100.0, 200.0, 125.0)).unwrap();
             let (crop, scene) = (decoded(&taken.crop), decoded(&taken.scene));
             assert_eq!(crop.dimensions(), (124, 43));
             assert_eq!(scene.dimensions(), (640, 361));
@@ -151,10 +153,12 @@ mod tests {
     #[test]
     fn a_plate_at_the_edge_is_cut_and_one_outside_has_no_picture() {
         let frame = frame_of([90, 90, 90], 320, 240);
-        assert!(take(&frame, &Rect::new(300.0, 230.0, 400.0, 260.0)).is_some());
-        assert!(take(&frame, &Rect::new(400.0, 300.0, 500.0, 330.0)).is_none());
-        assert!(take(&frame, &Rect::new(f32::NAN, 0.0, 50.0, 20.0)).is_none_or(|p| !p.crop.is_empty()));
-        assert!(take(&frame, &Rect::default()).is_none());
+        assert!(take(&Seen::unmasked(&frame), &Rect::new(300.0, 230.0, 400.0, 260.0)).is_some());
+        assert!(take(&Seen::unmasked(&frame), &Rect::new(400.0, 300.0, 500.0, 330.0)).is_none());
+        assert!(
+            take(&Seen::unmasked(&frame), &Rect::new(f32::NAN, 0.0, 50.0, 20.0)).is_none_or(|p| !p.crop.is_empty())
+        );
+        assert!(take(&Seen::unmasked(&frame), &Rect::default()).is_none());
     }
 
     struct Nv12 {
@@ -175,7 +179,7 @@ mod tests {
         let format =
             FrameFormat { width: 64, height: 48, pixels: PixelFormat::Nv12, strides: [64, 64, 0], full_range: false };
         let frame = Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels));
-        let scene = decoded(&take(&frame, &Rect::new(8.0, 8.0, 40.0, 20.0)).unwrap().scene);
+        let scene = decoded(&take(&Seen::unmasked(&frame), &Rect::new(8.0, 8.0, 40.0, 20.0)).unwrap().scene);
         let [r, g, b] = scene.get_pixel(20, 20).0;
         assert!(r > 245 && g < 10 && b < 10, "{r} {g} {b}");
     }

@@ -23,7 +23,9 @@ use self::memory::Memory;
 pub use self::settings::Settings;
 use super::area::Area;
 use super::detect::Detector;
+use super::mask::Seen;
 use super::plate::Reader;
+use super::sight::Sight;
 use super::track::{TrackUpdate, Tracker};
 use super::{Error, Models, pictures};
 use crate::domain::{CameraId, Class, ClockState, Detection, EventId, Frame, PlateRead, SightingEvent, Stage, TimeMs};
@@ -34,7 +36,7 @@ pub trait FindPlates: Send {
     ///
     /// # Errors
     /// What the model says.
-    fn find(&self, frame: &Frame, area: Area) -> Result<Vec<Detection>, Error>;
+    fn find(&self, frame: &Seen<'_>, area: Area) -> Result<Vec<Detection>, Error>;
 }
 
 /// Reads plates of a frame.
@@ -43,29 +45,29 @@ pub trait ReadPlates: Send {
     ///
     /// # Errors
     /// What the model says.
-    fn read(&self, frame: &Frame, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error>;
+    fn read(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error>;
 }
 
 impl<T: FindPlates + Sync + ?Sized> FindPlates for Arc<T> {
-    fn find(&self, frame: &Frame, area: Area) -> Result<Vec<Detection>, Error> {
+    fn find(&self, frame: &Seen<'_>, area: Area) -> Result<Vec<Detection>, Error> {
         T::find(self, frame, area)
     }
 }
 
 impl<T: ReadPlates + Sync + ?Sized> ReadPlates for Arc<T> {
-    fn read(&self, frame: &Frame, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
+    fn read(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
         T::read(self, frame, plates)
     }
 }
 
 impl FindPlates for Detector {
-    fn find(&self, frame: &Frame, area: Area) -> Result<Vec<Detection>, Error> {
+    fn find(&self, frame: &Seen<'_>, area: Area) -> Result<Vec<Detection>, Error> {
         self.detect_in(frame, area)
     }
 }
 
 impl ReadPlates for Reader {
-    fn read(&self, frame: &Frame, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
+    fn read(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
         Reader::read(self, frame, plates)
     }
 }
@@ -78,6 +80,7 @@ pub struct Analyser {
     camera: CameraId,
     camera_number: u16,
     clock: ClockState,
+    sight: Sight,
     tracker: Tracker,
     memory: Memory,
     random: ring::rand::SystemRandom,
@@ -105,6 +108,7 @@ impl Analyser {
         Self {
             finder,
             reader,
+            sight: Sight::new(settings.privacy_mask.clone(), settings.roi.clone()),
             tracker: Tracker::new(settings.track.clone()),
             settings,
             camera,
@@ -126,7 +130,10 @@ impl Analyser {
     /// # Errors
     /// What the models say; the tracks stay as they are and the next frame may be given.
     pub fn step(&mut self, frame: &Frame) -> Result<Vec<SightingEvent>, Error> {
-        let mut found = self.finder.find(frame, Area::whole(frame))?;
+        // Nothing below this line can reach what the masks hide.
+        let frame = &self.sight.look(frame)?;
+        let mut found = self.finder.find(frame, self.sight.area(frame))?;
+        self.sight.keep_inside(&mut found, frame);
         found.retain(|d| d.class == Class::Plate);
         let at = self.now.max(frame.at);
         self.now = at;
@@ -178,7 +185,7 @@ impl Analyser {
     /// Reads the plates that want it most.
     fn read(
         &mut self,
-        frame: &Frame,
+        frame: &Seen<'_>,
         seen: &[TrackUpdate],
         found: &[Detection],
         at: TimeMs,

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use crate::domain::Polygon;
 use crate::vision::track;
 
 /// Settings of one camera's analysis.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// What is blanked in every frame before anything sees it.
+    pub privacy_mask: Vec<Polygon>,
+    /// Where plates are looked for; empty: everywhere.
+    pub roi: Vec<Polygon>,
     /// How tracks begin, go on and end.
     pub track: track::Settings,
     /// Narrowest plate that is read, pixels.
@@ -51,6 +56,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            privacy_mask: Vec::new(),
+            roi: Vec::new(),
             track: track::Settings::default(),
             min_plate_width: 24.0,
             min_characters: 4,

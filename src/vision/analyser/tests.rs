@@ -25,14 +25,14 @@ struct Actor {
 }
 
 impl FindPlates for Actor {
-    fn find(&self, frame: &Frame, _: Area) -> Result<Vec<Detection>, Error> {
+    fn find(&self, frame: &Seen<'_>, _: Area) -> Result<Vec<Detection>, Error> {
         let shown = (self.script)(frame.index).into_iter();
         Ok(shown.map(|s| Detection { class: Class::Plate, score: s.score, rect: s.rect, corners: None }).collect())
     }
 }
 
 impl ReadPlates for Actor {
-    fn read(&self, frame: &Frame, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
+    fn read(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
         self.read.lock().unwrap().push(frame.index);
         let shown = (self.script)(frame.index);
         Ok(plates.iter().map(|p| shown.iter().find(|s| s.rect == p.rect).and_then(|s| s.read.clone())).collect())

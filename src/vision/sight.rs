@@ -1,0 +1,98 @@
+//! What of a camera's picture may be seen and where plates are looked for in it: masks, region of interest, gate.
+//!
+//! The first thing that a frame meets in the analyser, on its thread. What it lets through is a [`Seen`]; what the masks
+//! hide is gone for everything after it.
+
+use super::Error;
+use super::area::Area;
+use super::mask::{Mask, Seen};
+use crate::domain::{Detection, Frame, Polygon};
+
+/// How one camera is looked through.
+#[derive(Debug, Default)]
+pub struct Sight {
+    mask: Mask,
+    roi: Vec<Polygon>,
+}
+
+/// What is looked at around a region of interest, a share of the picture's width: a plate whose middle lies at the
+/// region's edge is shown to the detector as a whole.
+const MARGIN: f32 = 1.0 / 32.0;
+
+impl Sight {
+    /// Hides what `mask` touches; looks for plates in `roi`, everywhere if that is empty.
+    #[must_use]
+    pub fn new(mask: Vec<Polygon>, roi: Vec<Polygon>) -> Self {
+        Self { mask: Mask::new(mask), roi }
+    }
+
+    /// The frame as it may be seen.
+    ///
+    /// # Errors
+    /// What [`Mask::apply`] says.
+    pub fn look<'a>(&self, frame: &'a Frame) -> Result<Seen<'a>, Error> {
+        self.mask.apply(frame)
+    }
+
+    /// Where to look for plates: the smallest area around all of the region of interest, and a little more.
+    #[must_use]
+    pub fn area(&self, frame: &Seen<'_>) -> Area {
+        let (width, height) = frame.size();
+        let bounds = self.roi.iter().filter_map(|p| p.bounds(width, height));
+        let Some(all) = bounds.reduce(|a, b| a.joined(&b)) else { return Area::whole(frame) };
+        Area::around(&all.grown(MARGIN * width), frame).unwrap_or_else(|| Area::whole(frame))
+    }
+
+    /// Drops what was found outside the region of interest: what counts is its middle.
+    pub fn keep_inside(&self, found: &mut Vec<Detection>, frame: &Seen<'_>) {
+        let (width, height) = frame.size();
+        if !self.roi.is_empty() {
+            found.retain(|d| self.roi.iter().any(|p| p.contains(d.rect.centre(), width, height)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::frame::OwnedI420;
+    use crate::domain::{Class, Rect, TimeMs};
+
+    fn square(x1: f64, y1: f64, x2: f64, y2: f64) -> Polygon {
+        Polygon::new(vec![[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
+    }
+
+    #[test]
+    fn two_regions_are_one_area_and_what_lies_between_them_is_dropped() {
+        let (format, pixels) = OwnedI420::from_rgb(&[], 640, 360);
+        let frame = Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels));
+        let sight = Sight::new(vec![], vec![square(0.25, 0.5, 0.5, 0.75), square(0.75, 0.5, 1.0, 1.0)]);
+        let seen = sight.look(&frame).unwrap();
+        let area = sight.area(&seen);
+        assert_eq!((area.origin(), area.size()), ((140, 160), (500, 200)));
+        let at = |x: f32, y: f32| Detection {
+            class: Class::Plate,
+            score: 0.9,
+            rect: Rect::new(x - 40.0, y - 10.0, x + 40.0, y + 10.0),
+            corners: None,
+        };
+        let mut found = vec![at(170.0, 200.0), at(400.0, 200.0), at(560.0, 300.0), at(200.0, 330.0), at(10.0, 10.0)];
+        sight.keep_inside(&mut found, &seen);
+        assert_eq!(found, [at(170.0, 200.0), at(560.0, 300.0)]);
+    }
+
+    #[test]
+    fn without_a_region_the_whole_picture_is_looked_at_and_nothing_is_dropped() {
+        let (format, pixels) = OwnedI420::from_rgb(&[], 64, 36);
+        let frame = Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels));
+        let sight = Sight::default();
+        let seen = sight.look(&frame).unwrap();
+        assert_eq!(sight.area(&seen), Area::whole(&frame));
+        let rect = Rect::new(1.0, 1.0, 9.0, 4.0);
+        let mut found = vec![Detection { class: Class::Plate, score: 0.9, rect, corners: None }];
+        sight.keep_inside(&mut found, &seen);
+        assert_eq!(found.len(), 1);
+    }
+}
