@@ -1,9 +1,11 @@
 //! Counters that every room feeds and the health message reads. Every drop is counted here.
+//!
+//! Of the frames that a decoder gave, each is analysed, dropped, thinned, rested on or unanalysed; one may be under way.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::CameraId;
+use crate::domain::{CameraId, ListId, TimeMs};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -38,6 +40,10 @@ pub struct CameraCounters {
     pub unanalysed: Counter,
     /// Frames replaced by a newer one before they were analysed.
     pub dropped: Counter,
+    /// Frames left out to keep the configured `fps`.
+    pub thinned: Counter,
+    /// Frames on which the motion gate rested: nothing in them had moved.
+    pub rested: Counter,
     /// Times the source was opened.
     pub opened: Counter,
     /// Times the source failed or stalled.
@@ -48,6 +54,8 @@ pub struct CameraCounters {
     pub unread: Counter,
     /// Hits.
     pub hits: Counter,
+    /// Sightings that nobody could record: the recorder did not run.
+    pub lost: Counter,
     /// UTC milliseconds of the newest frame, 0 before the first.
     pub last_frame_ms: AtomicU64,
     state: Mutex<CameraState>,
@@ -95,9 +103,12 @@ pub struct CentreCounters {
     pub acked: Counter,
     /// Acks and commands that were refused.
     pub refused: Counter,
+    /// Health messages that found no room in the link.
+    pub unsaid: Counter,
     /// 1 while a session with the broker stands.
     pub connected: AtomicU64,
     fault: Mutex<Option<String>>,
+    last_loss: Mutex<Option<(TimeMs, String)>>,
 }
 
 impl CentreCounters {
@@ -111,7 +122,39 @@ impl CentreCounters {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
-    /// Why there is no session with the broker, when there is none.
+    /// Why there is no session with the broker, or why it takes no alerts.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says when and why a session ended, or could not be made.
+    pub fn set_last_loss(&self, at: TimeMs, why: String) {
+        *self.last_loss.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, why));
+    }
+
+    /// When and why there was no session the last time that there was none.
+    #[must_use]
+    pub fn last_loss(&self) -> Option<(TimeMs, String)> {
+        self.last_loss.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What is counted of one hotlist that comes as a file.
+#[derive(Debug, Default)]
+pub struct ListCounters {
+    /// Times that its file was refused.
+    pub refused: Counter,
+    fault: Mutex<Option<String>>,
+}
+
+impl ListCounters {
+    /// Says why its newest file was refused (names no plate), or that it is in force.
+    pub fn set_fault(&self, fault: Option<String>) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    /// Why its newest file was refused.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -122,6 +165,7 @@ impl CentreCounters {
 #[derive(Debug, Default)]
 pub struct Health {
     cameras: Mutex<Vec<(CameraId, Arc<CameraCounters>)>>,
+    lists: Mutex<Vec<(ListId, Arc<ListCounters>)>>,
     /// Delivery.
     pub centre: CentreCounters,
     /// Copies shed from a full outbox.
@@ -140,13 +184,7 @@ impl Health {
     /// The counters of `camera`, made at the first call.
     #[must_use]
     pub fn camera(&self, camera: &CameraId) -> Arc<CameraCounters> {
-        let mut cameras = self.cameras.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, counters)) = cameras.iter().find(|(id, _)| id == camera) {
-            return Arc::clone(counters);
-        }
-        let counters = Arc::new(CameraCounters::default());
-        cameras.push((camera.clone(), Arc::clone(&counters)));
-        counters
+        of(&self.cameras, camera)
     }
 
     /// All cameras with their counters, in the order they were made.
@@ -154,4 +192,21 @@ impl Health {
     pub fn cameras(&self) -> Vec<(CameraId, Arc<CameraCounters>)> {
         self.cameras.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// The counters of `list`, made at the first call.
+    #[must_use]
+    pub fn list(&self, list: &ListId) -> Arc<ListCounters> {
+        of(&self.lists, list)
+    }
+}
+
+/// The counters of `id`, made at the first call.
+fn of<I: Clone + PartialEq, C: Default>(all: &Mutex<Vec<(I, Arc<C>)>>, id: &I) -> Arc<C> {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, counters)) = all.iter().find(|(known, _)| known == id) {
+        return Arc::clone(counters);
+    }
+    let counters = Arc::new(C::default());
+    all.push((id.clone(), Arc::clone(&counters)));
+    counters
 }

@@ -14,6 +14,7 @@
 mod analysis;
 mod delivery;
 mod lists;
+pub mod machine;
 mod told;
 
 use std::collections::HashMap;
@@ -27,7 +28,7 @@ use anyhow::Context as _;
 use crate::camera::{self, Credential, SourceUri};
 use crate::centre::keys::refuse_exposed;
 use crate::centre::publish::News;
-use crate::centre::wire::StateDigests;
+use crate::centre::wire::{AuditHead, Gauges, StateDigests};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::domain::{CameraId, Polygon};
@@ -84,6 +85,9 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
     let news = News::default();
     let told = news.clone();
     let recorder = Recorder::start(&store, Arc::clone(&health), Box::new(move |_| told.tell()))?;
+    let hotlists = Arc::new(Hotlists::new());
+    let mut watch = lists::Watch::new(&config.hotlists);
+    watch.look(&hotlists, &health, clock.utc());
     // The session stops after everybody else: it has a flag of its own.
     let hang_up = Shutdown::new();
     let delivery = match &config.centre {
@@ -94,14 +98,12 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
             outbox: store.outbox(),
             news,
             digests,
+            gauges: gauges(config, &models, &store, &hotlists, &health),
             health: Arc::clone(&health),
             clock: clock.clone(),
             shutdown: hang_up.clone(),
         })?),
     };
-    let hotlists = Arc::new(Hotlists::new());
-    let mut watch = lists::Watch::new(&config.hotlists);
-    watch.look(&hotlists, clock.utc());
     let maker = Maker {
         config,
         models,
@@ -251,7 +253,7 @@ impl<'a> Crew<'a> {
                 return true;
             }
             if self.maker.clock.monotonic() >= next_look {
-                lists.look(&self.maker.hotlists, self.maker.clock.utc());
+                lists.look(&self.maker.hotlists, &self.maker.health, self.maker.clock.utc());
                 next_look = self.maker.clock.monotonic() + lists::LOOK_EVERY;
             }
         }
@@ -311,6 +313,31 @@ impl<'a> Crew<'a> {
         }
         self.failed
     }
+}
+
+/// What health says of the machine and of the rooms that count nothing themselves.
+fn gauges(
+    config: &Config,
+    models: &Models,
+    store: &Store,
+    hotlists: &Arc<Hotlists>,
+    health: &Arc<Health>,
+) -> delivery::Ask {
+    let parts = machine::parts(models.runtime.library());
+    let (dir, files) = (config.site.data_dir.clone(), config.hotlists.clone());
+    let (store, hotlists, health) = (store.clone(), Arc::clone(hotlists), Arc::clone(health));
+    Box::new(move |now| {
+        let (number, sha256) = store.audit_head();
+        Gauges {
+            disk: machine::disk(&dir),
+            memory: machine::memory(),
+            process: machine::process(),
+            audit: AuditHead { number, sha256 },
+            pictures_lost: store.pictures_lost(),
+            lists: lists::gauges(&files, &hotlists, &health, now),
+            parts: parts.clone(),
+        }
+    })
 }
 
 /// Where the store lies.

@@ -141,6 +141,18 @@ pub fn open(settings: &Settings, _clock: &Clock, _counters: Arc<CameraCounters>)
     Err(Error::NotBuilt { origin: settings.uri.to_string() })
 }
 
+/// The version of what decodes, when this build has it.
+#[must_use]
+pub fn decoder_version() -> Option<String> {
+    #[cfg(feature = "gst")]
+    {
+        let (major, minor, micro, _) = gstreamer::version();
+        Some(format!("{major}.{minor}.{micro}"))
+    }
+    #[cfg(not(feature = "gst"))]
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

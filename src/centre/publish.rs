@@ -171,6 +171,8 @@ impl Publisher {
     pub fn connected(&mut self) {
         self.window.reset();
         self.news = true;
+        // Said anew when it still holds: the session that begins has no fault yet.
+        self.broker_refuses = false;
     }
 
     /// The outbox has news, or a failed store may be asked again.
@@ -263,6 +265,10 @@ impl Publisher {
         let was_away = self.window.is_away();
         let now = self.parts.clock.monotonic();
         self.window.taken(seq, taken, now);
+        if self.broker_refuses && taken != Taken::Refused {
+            tracing::info!("the broker takes our alerts again");
+            self.parts.health.centre.set_fault(None);
+        }
         match taken {
             Taken::Yes if self.parts.mode == AckMode::Broker => {
                 let ack = Ack { epoch: self.parts.outbox.epoch(), upto: 0, also: vec![(seq, seq)] };

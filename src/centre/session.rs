@@ -272,6 +272,7 @@ impl Session {
             tracing::warn!(broker = %self.link.broker, %fault, advice, waiting, "no session with the broker");
         }
         self.health.centre.set_fault(Some(fault.to_string()));
+        self.health.centre.set_last_loss(self.clock.utc(), fault.to_string());
     }
 
     /// One connection from CONNECT to its end. `Ok` when it was stopped in good order, or given up while stopping.

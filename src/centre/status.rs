@@ -12,10 +12,10 @@ use super::link::{Sender, Token, Will};
 use super::publish::Depth;
 use super::session::Identity;
 use super::wire::{
-    self, BootId, BoxState, CameraStatus, Disk, HealthFacts, HealthReport, OutboxGauge, StateDigests, Status, Wire,
+    self, BootId, BoxState, CameraStatus, Gauges, HealthFacts, HealthReport, OutboxGauge, StateDigests, Status, Wire,
 };
 use crate::clock::Clock;
-use crate::domain::{CameraId, Epoch};
+use crate::domain::{CameraId, Epoch, TimeMs};
 use crate::health::Health;
 
 /// The numbers in a camera's status are brought up to date so often although nothing changed.
@@ -38,8 +38,8 @@ pub struct Facts {
     pub cameras: Vec<CameraFacts>,
     /// What the `state` of alerts stands for.
     pub digests: StateDigests,
-    /// Asks for room on the store's file system; called every 30 s, must not block for long.
-    pub disk: Box<dyn Fn() -> Disk + Send>,
+    /// Asks the machine and the other rooms; called every 30 s, must not block for long.
+    pub gauges: Box<dyn Fn(TimeMs) -> Gauges + Send>,
 }
 
 struct Camera {
@@ -55,7 +55,7 @@ pub struct StatusBoard {
     told_online: bool,
     cameras: Vec<Camera>,
     digests: StateDigests,
-    disk: Box<dyn Fn() -> Disk + Send>,
+    gauges: Box<dyn Fn(TimeMs) -> Gauges + Send>,
     clock: Clock,
     started: Duration,
 }
@@ -70,7 +70,7 @@ impl StatusBoard {
             told_online: false,
             cameras: facts.cameras.into_iter().map(|facts| Camera { facts, told: None }).collect(),
             digests: facts.digests,
-            disk: facts.disk,
+            gauges: facts.gauges,
             started: clock.monotonic(),
             clock,
         }
@@ -121,7 +121,7 @@ impl StatusBoard {
         self.say_state(BoxState::Stopped, Token::Farewell, identity, link)
     }
 
-    /// Says how the box is; lost when the link has no room.
+    /// Says how the box is; lost, and counted, when the link has no room.
     pub fn say_health(
         &self,
         identity: &Identity,
@@ -142,12 +142,14 @@ impl StatusBoard {
             uptime_s: self.clock.monotonic().saturating_sub(self.started).as_secs(),
             numbers: (epoch, newest),
             outbox,
-            disk: (self.disk)(),
+            gauges: (self.gauges)(utc),
             digests: self.digests.clone(),
         };
         let topic = identity.topics.health();
-        if let Some(message) = signed(&HealthReport::of(health, facts), &topic, &identity.key) {
-            link.publish_unacknowledged(&topic, message);
+        if let Some(message) = signed(&HealthReport::of(health, facts), &topic, &identity.key)
+            && !link.publish_unacknowledged(&topic, message)
+        {
+            health.centre.unsaid.inc();
         }
     }
 

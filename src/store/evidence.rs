@@ -23,6 +23,7 @@ use super::error::Error;
 use super::record::Bytes;
 use super::seal::{class_byte, class_of};
 use crate::domain::{EventId, Pictures, RetentionClass};
+use crate::health::Counter;
 
 const MAGIC: &[u8; 4] = b"WPE1";
 const HEAD: usize = 26;
@@ -141,15 +142,22 @@ pub(super) fn read(root: &Path, keys: &DayKeys, id: EventId, folder_day: u32) ->
     Ok(Pictures { crop, scene })
 }
 
-/// [`read`] for a writer: a picture that does not open is told and empty, because a damaged file must not hold up what is
-/// stored after it.
+/// [`read`] for a writer: a picture that does not open is told, counted in `lost` and empty, because a damaged file must
+/// not hold up what is stored after it.
 ///
 /// # Errors
 /// I/O errors, which may pass.
-pub(super) fn read_sound(root: &Path, keys: &DayKeys, id: EventId, folder_day: u32) -> Result<Pictures, Error> {
+pub(super) fn read_sound(
+    root: &Path,
+    keys: &DayKeys,
+    id: EventId,
+    folder_day: u32,
+    lost: &Counter,
+) -> Result<Pictures, Error> {
     let one = |what| match read_one(&path_of(root, folder_day, id, what), keys, id, what) {
         Err(error @ Error::Unsealed { .. }) => {
             tracing::error!(%error, "picture lost: a hit is stored without it");
+            lost.inc();
             Ok(Vec::new())
         }
         other => other,

@@ -56,6 +56,7 @@ pub use writer::Commit;
 
 use crate::clock::Clock;
 use crate::domain::{Epoch, Hit, SightingEvent};
+use crate::health::Counter;
 
 /// How a store behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +134,7 @@ pub(crate) struct Inner {
     distrusted: AtomicBool,
     order: Mutex<outbox::Order>,
     audit: audit::Audit,
+    pictures_lost: Counter,
     _lock: File,
 }
 
@@ -153,6 +155,12 @@ impl Store {
     #[must_use]
     pub fn audit_head(&self) -> (u64, [u8; 32]) {
         self.0.audit.head()
+    }
+
+    /// Pictures, since it was opened, that could not be read back when their sighting became a hit.
+    #[must_use]
+    pub fn pictures_lost(&self) -> u64 {
+        self.0.pictures_lost.get()
     }
 
     /// The folder.

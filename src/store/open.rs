@@ -27,6 +27,7 @@ use super::walk::{self, Torn};
 use super::{Inner, Settings, Store, folder};
 use crate::clock::Clock;
 use crate::domain::{Epoch, TimeMs};
+use crate::health::Counter;
 
 /// Why a store did not open, and its index, if that is sound.
 type Refused = (Error, Option<Index>);
@@ -103,6 +104,7 @@ impl Store {
             distrusted: AtomicBool::new(false),
             order: Mutex::new(order),
             audit,
+            pictures_lost: Counter::default(),
             _lock: lock,
         };
         for (event, details) in &opening.notes {

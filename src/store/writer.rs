@@ -316,7 +316,10 @@ impl Draft<'_> {
             (Some(pictures), _) => pictures,
             // They lie under the key of a class that is deleted earlier: seal them anew.
             (None, Some(fresh)) if risen => Arc::clone(fresh),
-            (None, None) if risen => Arc::new(evidence::read_sound(&store.evidence_dir(), &store.keys, id, key.0)?),
+            (None, None) if risen => {
+                let sound = evidence::read_sound(&store.evidence_dir(), &store.keys, id, key.0, &store.pictures_lost)?;
+                Arc::new(sound)
+            }
             (None, _) => return Ok(()),
         };
         self.fresh.insert(id, Arc::clone(&pictures));

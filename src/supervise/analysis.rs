@@ -109,6 +109,7 @@ impl Analysis {
         let new = hits.iter().filter(|h| h.stage == Stage::New).count();
         self.counters.hits.add(new as u64);
         if let Err(error) = self.recorder.send(Entry { event, hits }) {
+            self.counters.lost.inc();
             tracing::error!(camera = %self.camera.id, %error, "sighting lost: the recorder does not run");
         }
     }

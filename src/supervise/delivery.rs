@@ -15,13 +15,17 @@ use crate::centre::session::{self, Identity, SessionHandle, Settings};
 use crate::centre::status::{CameraFacts, Facts, StatusBoard};
 use crate::centre::tls::TlsFiles;
 use crate::centre::topics::Topics;
-use crate::centre::wire::{Disk, StateDigests};
+use crate::centre::wire::{Gauges, StateDigests};
 use crate::clock::Clock;
 use crate::config::{Centre, Config};
+use crate::domain::TimeMs;
 use crate::health::Health;
 use crate::shutdown::Shutdown;
 use crate::store::StoreKey;
 use crate::store::outbox::Outbox;
+
+/// Asks what only the machine and other rooms know.
+pub(super) type Ask = Box<dyn Fn(TimeMs) -> Gauges + Send>;
 
 /// What delivery is made of.
 pub(super) struct Parts<'a> {
@@ -30,6 +34,7 @@ pub(super) struct Parts<'a> {
     pub outbox: Outbox,
     pub news: News,
     pub digests: StateDigests,
+    pub gauges: Ask,
     pub health: Arc<Health>,
     pub clock: Clock,
     pub shutdown: Shutdown,
@@ -70,7 +75,7 @@ impl Delivery {
             identity,
             outbox: Arc::new(parts.outbox),
             news: parts.news,
-            board: StatusBoard::new(facts(config, parts.digests), parts.clock.clone()),
+            board: StatusBoard::new(facts(config, parts.digests, parts.gauges), parts.clock.clone()),
             health: parts.health,
             clock: parts.clock,
             shutdown: parts.shutdown,
@@ -166,26 +171,19 @@ fn tls_files(centre: &Centre) -> Option<TlsFiles> {
     })
 }
 
-fn facts(config: &Config, digests: StateDigests) -> Facts {
+fn facts(config: &Config, digests: StateDigests, gauges: Ask) -> Facts {
     let location = config.site.location.map(|(lat, lon)| [lat, lon]);
     let cameras = config.cameras.iter().filter(|c| c.enabled);
-    let dir = config.site.data_dir.clone();
     Facts {
         cameras: cameras.map(|c| CameraFacts { id: c.id.clone(), number: c.number, location }).collect(),
         digests,
-        disk: Box::new(move || {
-            rustix::fs::statvfs(&dir).map_or(Disk { free: 0, total: 0 }, |s| Disk {
-                free: s.f_bavail.saturating_mul(s.f_frsize),
-                total: s.f_blocks.saturating_mul(s.f_frsize),
-            })
-        }),
+        gauges,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::TimeMs;
 
     #[test]
     fn a_keyring_older_than_the_newest_seen_is_refused() {

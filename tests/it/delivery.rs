@@ -239,6 +239,24 @@ async fn a_box_cannot_speak_for_another() {
     centre.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_refuses_alerts_is_said_and_forgotten_when_it_takes_them() {
+    let mut site = Site::new();
+    let test_box = site.add_box("box-1");
+    site.set_acl(false);
+    let broker = site.start_broker();
+    let outbox = outbox(&test_box);
+    put_all(&outbox, 3, Severity::Critical);
+    let running = test_box.start(outbox.clone());
+    let fault = || running.health.centre.fault();
+    let refused = || fault().is_some_and(|fault| fault.contains("refuses our alerts"));
+    assert!(running.session.until(LONG, refused).await, "{:?}", fault());
+    site.set_acl(true);
+    broker.reload();
+    assert!(running.session.until(LONG, || fault().is_none()).await, "{:?}", fault());
+    running.stop().await;
+}
+
 /// A plain client with the centre's certificate, which acknowledges nothing by itself.
 struct Listener {
     sender: Sender,

@@ -10,14 +10,14 @@ use watchpost::centre::keyring::{Entry, Keyring, Role};
 use watchpost::centre::keys::{Keys, SigningKey, hex};
 use watchpost::centre::topics::{DEFAULT_ROOT, Topics};
 use watchpost::centre::wire::{
-    self, BootId, BoxState, CameraStatus, Disk, Error, HealthFacts, HealthReport, Message, OutboxGauge, StateDigests,
-    Status, Wire,
+    self, AuditHead, BootId, BoxState, CameraStatus, Disk, Error, Gauges, HealthFacts, HealthReport, ListGauge, Memory,
+    Message, OutboxGauge, Part, Process, StateDigests, Status, Wire,
 };
 use watchpost::centre::{boxes, cose};
 use watchpost::domain::alert::{ALERT_VERSION, CandidateMark, SHED_VERSION, VehicleMark};
 use watchpost::domain::{
-    Ack, Alert, BoxId, CameraId, Class, ClockState, Epoch, EventId, How, MatchMark, PlateText, Severity, Shed, SiteId,
-    Stage, TimeMs,
+    Ack, Alert, BoxId, CameraId, Class, ClockState, Epoch, EventId, How, ListId, MatchMark, PlateText, Severity, Shed,
+    SiteId, Stage, TimeMs,
 };
 use watchpost::health::{CameraState, Health};
 
@@ -102,10 +102,40 @@ fn health() -> std::sync::Arc<Health> {
     gate.hits.add(9);
     gate.last_frame_ms.store(NOON.0 - 40, std::sync::atomic::Ordering::Relaxed);
     gate.set_state(CameraState::Online);
-    health.camera(&CameraId::new("yard").unwrap()).set_state(CameraState::Offline("no route to host".to_owned()));
+    let yard = health.camera(&CameraId::new("yard").unwrap());
+    yard.received.add(12);
+    yard.thinned.add(12);
+    yard.set_state(CameraState::Offline("no route to host".to_owned()));
     health.centre.sent.add(12);
     health.centre.acked.add(9);
+    health.centre.set_last_loss(TimeMs(NOON.0 - 90_000), "the broker does not answer (no CONNACK in time)".to_owned());
+    let local = health.list(&list("local"));
+    local.refused.inc();
+    local.set_fault(Some("hotlist local: line 3: PlateNumber is empty".to_owned()));
     health
+}
+
+fn list(id: &str) -> ListId {
+    ListId::new(id).unwrap()
+}
+
+/// What the other rooms tell.
+fn gauges() -> Gauges {
+    let stolen = ListGauge::new(list("stolen"), 2, &health().list(&list("stolen")));
+    let serial = 1_767_225_600;
+    let issued = TimeMs(u64::from(serial) * 1000);
+    Gauges {
+        disk: Disk { free: 21_474_836_480, total: 64_424_509_440 },
+        memory: Memory { available: 612_000_000, total: 1_024_000_000 },
+        process: Process { resident: 160_000_000, peak: 171_000_000, cpu_ms: 7_200_000, threads: 12, files: 61 },
+        audit: AuditHead { number: 1_204, sha256: [0xad; 32] },
+        pictures_lost: 0,
+        lists: vec![
+            ListGauge { serial, entries: 48_211, issued, stale: true, ..stolen },
+            ListGauge::new(list("local"), 3, &health().list(&list("local"))),
+        ],
+        parts: vec![Part::new("onnxruntime", "1.31.1"), Part::new("gstreamer", "1.22.0")],
+    }
 }
 
 fn camera() -> CameraStatus {
@@ -127,7 +157,7 @@ fn report() -> HealthReport {
         uptime_s: 86_400,
         numbers: (EPOCH, 4711),
         outbox: OutboxGauge { entries: 3, bytes: 612, oldest_ms: 2_500 },
-        disk: Disk { free: 21_474_836_480, total: 64_424_509_440 },
+        gauges: gauges(),
         digests: StateDigests::new([0x0c; 32], [("reader-1".to_owned(), [2; 32]), ("plates-1".to_owned(), [1; 32])]),
     };
     let mut report = HealthReport::of(&health(), facts);
@@ -282,10 +312,30 @@ fn the_longest_of_the_others_fit_their_bounds() {
     let mut long_report = report();
     let mut gauge = long_report.cameras.remove(0);
     gauge.id = CameraId::new("camera-of-16-let").unwrap();
-    for count in [&mut gauge.received, &mut gauge.analysed, &mut gauge.dropped, &mut gauge.reads, &mut gauge.unread] {
-        *count = u64::MAX;
+    for count in [
+        &mut gauge.received,
+        &mut gauge.analysed,
+        &mut gauge.dropped,
+        &mut gauge.opened,
+        &mut gauge.failed,
+        &mut gauge.reads,
+        &mut gauge.unread,
+        &mut gauge.hits,
+        &mut gauge.thinned,
+        &mut gauge.rested,
+        &mut gauge.unanalysed,
+        &mut gauge.lost,
+    ] {
+        *count = u64::from(u32::MAX);
     }
+    gauge.frame_age_ms = Some(u64::MAX);
     long_report.cameras = vec![gauge; 64];
+    let mut long_list = long_report.lists.remove(0);
+    (long_list.id, long_list.fault) = (list("list-of-16-bytes"), Some("f".repeat(96)));
+    (long_list.entries, long_list.issued, long_list.refused) = (u64::MAX, TimeMs(u64::MAX), u64::MAX);
+    long_report.lists = vec![long_list; 32];
+    long_report.parts = vec![Part::new(&"n".repeat(40), &"v".repeat(40)); 8];
+    long_report.fault = Some("f".repeat(160));
     long_report.digests = StateDigests::new([1; 32], (0..16).map(|i| (format!("{i:032}"), [1; 32])));
     wire::sign(&long_report, &topics().health(), &key()).unwrap();
 }

@@ -81,6 +81,7 @@ impl Intake {
         self.counters.received.inc();
         self.counters.last_frame_ms.store(self.clock.utc().0, Ordering::Relaxed);
         if !self.thinner.wants(arrived.pts) {
+            self.counters.thinned.inc();
             return Ok(gst::FlowSuccess::Ok);
         }
         if self.live {

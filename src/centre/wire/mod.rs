@@ -11,6 +11,7 @@
 mod ack;
 mod alert;
 mod camera;
+mod gauge;
 mod health;
 mod message;
 mod shed;
@@ -18,7 +19,8 @@ mod status;
 
 pub use alert::POSSIBLE_MATCH;
 pub use camera::{CameraStatus, Link};
-pub use health::{CameraGauge, Delivery, Disk, HealthFacts, HealthReport, ModelDigest, OutboxGauge, StateDigests};
+pub use gauge::{AuditHead, CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, Memory, OutboxGauge, Part, Process};
+pub use health::{HealthFacts, HealthReport, ModelDigest, StateDigests};
 pub use message::{Message, guess, open};
 pub use status::{BootId, BoxState, Status};
 

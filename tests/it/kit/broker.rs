@@ -69,6 +69,11 @@ impl Mosquitto {
         self.signal("-STOP");
     }
 
+    /// SIGHUP: access rules are read again.
+    pub fn reload(&self) {
+        self.signal("-HUP");
+    }
+
     /// SIGCONT.
     pub fn thaw(&self) {
         self.signal("-CONT");

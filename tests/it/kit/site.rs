@@ -15,7 +15,7 @@ use watchpost::centre::session::{self, Identity, SessionHandle, Settings};
 use watchpost::centre::status::{CameraFacts, Facts, StatusBoard};
 use watchpost::centre::tls::TlsFiles;
 use watchpost::centre::topics::{self, Topics};
-use watchpost::centre::wire::{Disk, StateDigests};
+use watchpost::centre::wire::{Gauges, StateDigests};
 use watchpost::clock::Clock;
 use watchpost::domain::{AckMode, BoxId, Broker, CameraId, SiteId, TimeMs};
 use watchpost::health::Health;
@@ -122,6 +122,14 @@ impl Site {
         fs::write(&self.config, text).unwrap();
     }
 
+    /// The broker's access rules: all of them, or none but for the status topics. [`Mosquitto::reload`] makes them count.
+    pub fn set_acl(&self, alerts: bool) {
+        let acl = self.dir.path().join("acl");
+        let text = topics::mosquitto_acl(topics::DEFAULT_ROOT, "centre").unwrap();
+        let kept: Vec<&str> = text.lines().filter(|line| alerts || !line.contains("alert")).collect();
+        fs::write(&acl, kept.join("\n") + "\n").unwrap();
+    }
+
     pub fn start_broker(&self) -> Mosquitto {
         Mosquitto::start(&self.config)
     }
@@ -199,7 +207,7 @@ impl TestBox {
         let facts = Facts {
             cameras: vec![CameraFacts { id: CameraId::new("gate").unwrap(), number: 1, location: None }],
             digests: StateDigests::new([0; 32], []),
-            disk: Box::new(Disk::default),
+            gauges: Box::new(|_| Gauges::default()),
         };
         let session = session::start(session::Parts {
             settings: Settings {

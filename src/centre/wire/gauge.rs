@@ -1,0 +1,321 @@
+//! The parts of a health message: what is counted and measured, each a short array.
+
+use std::sync::atomic::Ordering;
+
+use minicbor::{Decode, Encode};
+use serde_json::{Value, json};
+
+use super::camera::Link;
+use super::{check_text, cut};
+use crate::domain::{CameraId, ListId, TimeMs};
+use crate::health::{CameraCounters, CentreCounters, ListCounters};
+
+/// Longest reason of a list's refusal, in bytes.
+const MAX_REASON: usize = 96;
+/// Longest name or version of a part, in bytes.
+const MAX_PART: usize = 32;
+
+/// What waits for the centre.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub struct OutboxGauge {
+    /// Entries.
+    #[n(0)]
+    pub entries: u64,
+    /// Their bytes.
+    #[n(1)]
+    pub bytes: u64,
+    /// Age of the oldest in milliseconds; 0 when it is empty.
+    #[n(2)]
+    pub oldest_ms: u64,
+}
+
+/// The file system that the store is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Disk {
+    /// Bytes that the daemon may still use.
+    #[n(0)]
+    pub free: u64,
+    /// Its size in bytes.
+    #[n(1)]
+    pub total: u64,
+}
+
+/// The machine's memory; 0 where the system does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Memory {
+    /// Bytes that may be used without swapping.
+    #[n(0)]
+    pub available: u64,
+    /// All bytes.
+    #[n(1)]
+    pub total: u64,
+}
+
+/// The daemon's process; 0 where the system does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Process {
+    /// Bytes in memory, shared ones included.
+    #[n(0)]
+    pub resident: u64,
+    /// The most that it ever had.
+    #[n(1)]
+    pub peak: u64,
+    /// Processor time since the start, milliseconds, all threads.
+    #[n(2)]
+    pub cpu_ms: u64,
+    /// Threads.
+    #[n(3)]
+    pub threads: u32,
+    /// Open files and sockets.
+    #[n(4)]
+    pub files: u32,
+}
+
+/// The newest record of the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub struct AuditHead {
+    /// Its number; 0 when there is none.
+    #[n(0)]
+    pub number: u64,
+    /// Its SHA-256.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub sha256: [u8; 32],
+}
+
+/// Something that the daemon works with, and its version; both at most 32 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Part {
+    /// What it is: `gstreamer`, `onnxruntime`, `linux`.
+    #[n(0)]
+    pub name: String,
+    /// Its version, as it says it.
+    #[n(1)]
+    pub version: String,
+}
+
+impl Part {
+    /// Both cut to what fits.
+    #[must_use]
+    pub fn new(name: &str, version: &str) -> Self {
+        Self { name: cut(name, MAX_PART), version: cut(version, MAX_PART) }
+    }
+}
+
+/// A configured hotlist.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct ListGauge {
+    /// Its id.
+    #[n(0)]
+    pub id: ListId,
+    /// Its number in alerts.
+    #[n(1)]
+    pub number: u16,
+    /// Serial of the one in force; 0 when none is.
+    #[n(2)]
+    pub serial: u32,
+    /// Entries in force.
+    #[n(3)]
+    pub entries: u64,
+    /// When the one in force was made; 0 when none is.
+    #[n(4)]
+    pub issued: TimeMs,
+    /// Whether it is past its freshness.
+    #[n(5)]
+    pub stale: bool,
+    /// Times that a file was refused since the start.
+    #[n(6)]
+    pub refused: u64,
+    /// Why the newest file was refused, when it was; at most 96 bytes, names no plate.
+    #[n(7)]
+    pub fault: Option<String>,
+}
+
+impl ListGauge {
+    /// A list that is configured; nothing of it is in force yet.
+    #[must_use]
+    pub fn new(id: ListId, number: u16, counters: &ListCounters) -> Self {
+        Self {
+            id,
+            number,
+            serial: 0,
+            entries: 0,
+            issued: TimeMs(0),
+            stale: false,
+            refused: counters.refused.get(),
+            fault: counters.fault().map(|why| cut(&why, MAX_REASON)),
+        }
+    }
+}
+
+/// What was counted of delivery since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Delivery {
+    /// Sessions with the broker.
+    #[n(0)]
+    pub connects: u64,
+    /// Alerts handed to the broker, resends included.
+    #[n(1)]
+    pub sent: u64,
+    /// Of these, sent again.
+    #[n(2)]
+    pub resent: u64,
+    /// Alerts that the centre acknowledged.
+    #[n(3)]
+    pub acked: u64,
+    /// Acks and commands that were refused.
+    #[n(4)]
+    pub refused: u64,
+    /// Health messages that found no room in the link.
+    #[n(5)]
+    pub unsaid: u64,
+}
+
+impl Delivery {
+    pub(super) fn of(centre: &CentreCounters) -> Self {
+        Self {
+            connects: centre.connects.get(),
+            sent: centre.sent.get(),
+            resent: centre.resent.get(),
+            acked: centre.acked.get(),
+            refused: centre.refused.get(),
+            unsaid: centre.unsaid.get(),
+        }
+    }
+}
+
+/// When and why there was no session with the broker.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Loss {
+    /// When.
+    #[n(0)]
+    pub at: TimeMs,
+    /// Why; at most 160 bytes.
+    #[n(1)]
+    pub why: String,
+}
+
+/// What was counted of one camera since the start.
+///
+/// Every frame received is analysed, dropped, thinned, rested on or unanalysed; one may be under way.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct CameraGauge {
+    /// Its id.
+    #[n(0)]
+    pub id: CameraId,
+    /// What it is doing.
+    #[n(1)]
+    pub state: Link,
+    /// Frames that the decoder gave.
+    #[n(2)]
+    pub received: u64,
+    /// Frames that were analysed.
+    #[n(3)]
+    pub analysed: u64,
+    /// Frames replaced by a newer one before they were analysed.
+    #[n(4)]
+    pub dropped: u64,
+    /// Times the source was opened.
+    #[n(5)]
+    pub opened: u64,
+    /// Times the source failed or stalled.
+    #[n(6)]
+    pub failed: u64,
+    /// Sightings that ended with a read.
+    #[n(7)]
+    pub reads: u64,
+    /// Tracks that ended without a read.
+    #[n(8)]
+    pub unread: u64,
+    /// Hits.
+    #[n(9)]
+    pub hits: u64,
+    /// Frames left out to keep the configured `fps`.
+    #[n(10)]
+    pub thinned: u64,
+    /// Frames on which the motion gate rested.
+    #[n(11)]
+    pub rested: u64,
+    /// Frames that could not be analysed.
+    #[n(12)]
+    pub unanalysed: u64,
+    /// Sightings that nobody could record.
+    #[n(13)]
+    pub lost: u64,
+    /// Age of its newest frame in milliseconds, when there was one.
+    #[n(14)]
+    pub frame_age_ms: Option<u64>,
+}
+
+impl CameraGauge {
+    pub(super) fn of(id: &CameraId, counters: &CameraCounters, now: TimeMs) -> Self {
+        let newest = counters.last_frame_ms.load(Ordering::Relaxed);
+        Self {
+            id: id.clone(),
+            state: Link::of(&counters.state()).0,
+            received: counters.received.get(),
+            analysed: counters.analysed.get(),
+            dropped: counters.dropped.get(),
+            opened: counters.opened.get(),
+            failed: counters.failed.get(),
+            reads: counters.reads.get(),
+            unread: counters.unread.get(),
+            hits: counters.hits.get(),
+            thinned: counters.thinned.get(),
+            rested: counters.rested.get(),
+            unanalysed: counters.unanalysed.get(),
+            lost: counters.lost.get(),
+            frame_age_ms: (newest > 0).then(|| now.since(TimeMs(newest))),
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "id": self.id.as_str(), "state": self.state.as_str(), "received": self.received,
+            "analysed": self.analysed, "dropped": self.dropped, "thinned": self.thinned, "rested": self.rested,
+            "unanalysed": self.unanalysed, "opened": self.opened, "failed": self.failed, "reads": self.reads,
+            "unread": self.unread, "hits": self.hits, "lost": self.lost, "frame_age_ms": self.frame_age_ms,
+        })
+    }
+}
+
+impl ListGauge {
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "id": self.id.as_str(), "number": self.number, "serial": self.serial, "entries": self.entries,
+            "issued": (self.serial > 0).then(|| self.issued.to_string()), "stale": self.stale,
+            "refused": self.refused, "fault": self.fault,
+        })
+    }
+
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+        // The decoder takes any text for an id.
+        ListId::new(self.id.as_str()).map_err(|error| ("lists", error.to_string()))?;
+        self.fault.as_ref().map_or(Ok(()), |why| check_text("lists", why, MAX_REASON))
+    }
+}
+
+impl Part {
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+        check_text("parts", &self.name, MAX_PART)?;
+        check_text("parts", &self.version, MAX_PART)
+    }
+}
+
+/// What the machine and the other rooms tell when they are asked for a health message.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Gauges {
+    /// The store's file system.
+    pub disk: Disk,
+    /// The machine's memory.
+    pub memory: Memory,
+    /// The daemon's process.
+    pub process: Process,
+    /// The newest audit record.
+    pub audit: AuditHead,
+    /// Pictures that could not be read back when their sighting became a hit.
+    pub pictures_lost: u64,
+    /// The configured hotlists; at most 32 are told.
+    pub lists: Vec<ListGauge>,
+    /// What the daemon works with; at most 8 are told.
+    pub parts: Vec<Part>,
+}
