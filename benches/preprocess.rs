@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use watchpost::domain::{Frame, FrameFormat, PixelFormat, Pixels, TimeMs};
-use watchpost::vision::model::{Colour, Fit, Input, Layout, PerChannel};
+use watchpost::vision::model::{Colour, Fit, Input, Kind, Layout, PerChannel};
 use watchpost::vision::preprocess::{Scratch, tensor};
 
 struct Planes([Vec<u8>; 3]);
@@ -32,12 +32,14 @@ fn input(size: [u32; 2], colour: Colour) -> Input {
         size,
         channels: if colour == Colour::Grey { 1 } else { 3 },
         layout: Layout::Nchw,
+        kind: Kind::F32,
         colour,
         scale: 1.0 / 255.0,
         mean: PerChannel::All(0.0),
         std: PerChannel::All(1.0),
         fit: Fit::Letterbox,
         pad: 0.5,
+        size_tensor: None,
     }
 }
 

@@ -126,9 +126,12 @@ pub enum Error {
         /// Height of the input, pixels.
         height: i64,
     },
-    /// A tensor is not of 32-bit floats.
-    #[error("model {model:?}: {what} {name:?} is {got}, only 32-bit floats are understood")]
-    NotFloat {
+    /// A tensor holds other values than the manifest makes it hold.
+    #[error(
+        "model {model:?}: {what} {name:?} is {got}, its manifest wants {want}: correct its manifest, or export the model \
+         with 32-bit floats"
+    )]
+    Type {
         /// Name in the manifest.
         model: String,
         /// `input` or `output`.
@@ -137,6 +140,29 @@ pub enum Error {
         name: String,
         /// Its type in the library's words.
         got: String,
+        /// The type by the manifest.
+        want: String,
+    },
+    /// The model wants more than a picture.
+    #[error(
+        "model {model:?} has a further input {name:?} that its manifest does not name: export it without, or name it by \
+         input.size_tensor if it takes the picture's size"
+    )]
+    MoreInputs {
+        /// Name in the manifest.
+        model: String,
+        /// Name of the input that nobody feeds.
+        name: String,
+    },
+    /// A model gave values that are not what its manifest says they are.
+    #[error("model {model:?} gave {got}, its manifest says that {want}: correct its manifest")]
+    Values {
+        /// Name in the manifest.
+        model: String,
+        /// What came.
+        got: String,
+        /// What the manifest says.
+        want: String,
     },
     /// A model gave something that is no number.
     #[error(

@@ -7,7 +7,7 @@
 
 use super::Error;
 use super::ctc::{self, Probs};
-use super::model::{Family, Manifest, Net, Runtime, Spec};
+use super::model::{Manifest, Net, Runtime, Spec};
 use super::preprocess::luma_range;
 use super::rectify::{is_large_enough, rectify, widened};
 use crate::domain::{Candidate, Class, Detection, Frame, PlateRead, PlateText, Quad, Rect};
@@ -25,13 +25,13 @@ impl Reader {
     /// # Errors
     /// [`Error::WrongFamily`] for a detector, and what [`Net::load`] says.
     pub fn load(runtime: &Runtime, manifest: Manifest, workers: usize) -> Result<Self, Error> {
-        if manifest.family != Family::Ctc {
+        if !manifest.family.reads() {
             let family = manifest.family.as_str();
             return Err(Error::WrongFamily { model: manifest.name, family, role: "reader" });
         }
         let alphabet: Vec<char> = manifest.alphabet.chars().collect();
         let classes = i64::try_from(alphabet.len() + 1).unwrap_or(i64::MAX);
-        let wanted = vec![Spec::new(manifest.output.probs.as_deref(), "probs", &[-1, -1, classes])];
+        let wanted = vec![Spec::new(manifest.output.probs.as_deref(), "probs", &[Spec::PICTURES, -1, classes])];
         Ok(Self { net: Net::load(runtime, manifest, wanted, workers)?, alphabet })
     }
 

@@ -227,7 +227,7 @@ mod tests {
     use super::*;
     use crate::domain::frame::OwnedI420;
     use crate::domain::{FrameFormat, PixelFormat, Pixels, Rect, TimeMs};
-    use crate::vision::model::{Layout, PerChannel};
+    use crate::vision::model::{Kind, Layout, PerChannel};
 
     struct Planes(Vec<Vec<u8>>);
     impl Pixels for Planes {
@@ -242,12 +242,14 @@ mod tests {
             size,
             channels: if colour == Colour::Grey { 1 } else { 3 },
             layout: Layout::Nchw,
+            kind: Kind::F32,
             colour,
             scale: 1.0 / 255.0,
             mean: PerChannel::All(0.0),
             std: PerChannel::All(1.0),
             fit,
             pad: 0.5,
+            size_tensor: None,
         }
     }
 

@@ -20,6 +20,8 @@ mod camera_rtsp;
 #[cfg(all(feature = "gst", feature = "onnx"))]
 mod data;
 mod delivery;
+#[cfg(feature = "onnx")]
+mod families;
 mod kit;
 #[cfg(feature = "onnx")]
 mod models;

@@ -224,7 +224,7 @@ fn a_model_whose_tensors_do_not_fit_its_manifest_is_refused_with_both() {
     assert!(matches!(shape, Error::Shape { .. }) && shape.to_string().contains("[1, 4, 4, 8]"), "{shape}");
     assert!(shape.to_string().contains("[1, 4, 5, 8]"), "{shape}");
     let wide = detector("wide").unwrap_err();
-    assert!(matches!(&wide, Error::NotFloat { name, .. } if name == "heat"), "{wide}");
+    assert!(matches!(&wide, Error::Type { name, .. } if name == "heat"), "{wide}");
     let names = detector("names").unwrap_err();
     assert!(matches!(&names, Error::NoSuchTensor { has, .. } if has.contains(&"hot".to_owned())), "{names}");
     let role = Reader::load(&runtime(), manifest("spot"), 1).unwrap_err();

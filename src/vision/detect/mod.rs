@@ -3,15 +3,22 @@
 //! Called by the analyser for each frame that the gate lets through; waits only for a free session. What comes out is
 //! finite, inside the picture and sorted by score. Tracking and reading are done elsewhere.
 
+mod boxes;
 mod centre;
+mod db;
+mod end2end;
+mod nanodet;
 mod nms;
+mod rtdetr;
+mod yolov5;
+mod yolov8;
 mod yolox;
 
 use std::sync::{Mutex, PoisonError};
 
 use super::Error;
 use super::area::Area;
-use super::model::{Family, Manifest, Net, Runtime, Spec};
+use super::model::{Family, Manifest, Net, Runtime, View};
 use super::preprocess::{Placement, Scratch, tensor_of};
 use crate::domain::{Class, Detection, Frame, Quad};
 
@@ -41,17 +48,18 @@ impl Detector {
     /// # Errors
     /// [`Error::WrongFamily`] for a reader, and what [`Net::load`] says.
     pub fn load(runtime: &Runtime, manifest: Manifest, workers: usize) -> Result<Self, Error> {
-        let (width, height) = (i64::from(manifest.input.size[0]), i64::from(manifest.input.size[1]));
         let classes = manifest.known_classes();
-        let count = i64::try_from(classes.len()).unwrap_or(i64::MAX);
-        let names = &manifest.output;
         let heads = if manifest.family == Family::Centre { centre::heads(&manifest) } else { Vec::new() };
         let wanted = match manifest.family {
             Family::Centre => heads.iter().flat_map(centre::Head::wanted).collect(),
-            Family::Yolox => {
-                let cells = yolox::STRIDES.iter().map(|s| (height / s) * (width / s)).sum();
-                vec![Spec::new(names.grid.as_deref(), "output", &[1, cells, 5 + count])]
-            }
+            Family::Yolox if manifest.decode.decoded() => yolov5::wanted(&manifest, "output"),
+            Family::Yolox => yolox::wanted(&manifest),
+            Family::Yolov5 => yolov5::wanted(&manifest, "output0"),
+            Family::Yolov8 => yolov8::wanted(&manifest),
+            Family::End2end => end2end::wanted(&manifest),
+            Family::RtDetr => rtdetr::wanted(&manifest),
+            Family::Nanodet => nanodet::wanted(&manifest),
+            Family::Db => db::wanted(&manifest),
             Family::Ctc => {
                 let family = manifest.family.as_str();
                 return Err(Error::WrongFamily { model: manifest.name, family, role: "detector" });
@@ -96,16 +104,30 @@ impl Detector {
     fn detect_with(&self, frame: &Frame, area: Area, work: &mut Work) -> Result<Vec<Detection>, Error> {
         let manifest = self.net.manifest();
         let placement = tensor_of(frame, area, &manifest.input, &mut work.scratch, &mut work.input)?;
-        let mut found = self.net.run(1, &work.input, |outputs| match manifest.family {
-            Family::Centre => centre::decode(&self.heads, manifest, outputs),
-            Family::Yolox => Ok(yolox::decode(outputs, manifest, &self.classes)),
-            Family::Ctc => Ok(Vec::new()),
-        })??;
-        if manifest.family == Family::Yolox {
-            nms::best(&mut found, manifest.thresholds.nms);
+        let mut found = self.net.run(1, &work.input, |outputs| self.decode(outputs))??;
+        if manifest.family != Family::Centre {
+            // What is not suppressed is only sorted: a limit of 1 keeps all.
+            nms::best(&mut found, if manifest.family.overlaps() { manifest.thresholds.nms } else { 1.0 });
             found.truncate(MAX_DETECTIONS);
         }
         Ok(found.iter().filter_map(|d| in_frame(d, &placement, area)).collect())
+    }
+
+    /// What the outputs say, in pixels of the input.
+    fn decode(&self, outputs: &[View<'_>]) -> Result<Vec<Detection>, Error> {
+        let (manifest, classes) = (self.net.manifest(), self.classes.as_slice());
+        match manifest.family {
+            Family::Centre => centre::decode(&self.heads, manifest, outputs),
+            Family::Yolox if !manifest.decode.decoded() => yolox::decode(outputs, manifest, classes),
+            Family::Yolox | Family::Yolov5 => yolov5::decode(outputs, manifest, classes),
+            Family::Yolov8 => yolov8::decode(outputs, manifest, classes),
+            Family::End2end => end2end::decode(outputs, manifest, classes),
+            Family::RtDetr => rtdetr::decode(outputs, manifest, classes),
+            Family::Nanodet => nanodet::decode(outputs, manifest, classes),
+            Family::Db => db::decode(outputs, manifest, classes),
+            // Refused when it was loaded.
+            Family::Ctc => Ok(Vec::new()),
+        }
     }
 }
 

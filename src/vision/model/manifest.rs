@@ -8,151 +8,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::{Decode, Family, Input};
 use crate::domain::Class;
 use crate::vision::Error;
 
 /// Name of the file that describes a model, in the model's folder.
 pub const MANIFEST_FILE: &str = "manifest.toml";
 
-/// Longest side that a model's input may have, in pixels.
-const MAX_SIDE: u32 = 4096;
-
-/// Most heads beside the first.
-const MAX_HEADS: usize = 4;
-
 /// Largest manifest that is read, in bytes.
 const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
-
-/// How a model's outputs are to be understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Family {
-    /// Centre heat map, box and corners (CenterNet, arXiv:1904.07850): our own detectors.
-    Centre,
-    /// One undecoded grid over strides 8, 16 and 32 (YOLOX, arXiv:2107.08430).
-    Yolox,
-    /// Probabilities by time step, class 0 blank (CTC, Graves 2006): readers.
-    Ctc,
-}
-
-impl Family {
-    /// The word in manifests.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Centre => "centre",
-            Self::Yolox => "yolox",
-            Self::Ctc => "ctc",
-        }
-    }
-}
-
-/// What the channels of the input are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Colour {
-    /// Luma, one channel.
-    Grey,
-    /// Red, green, blue.
-    Rgb,
-    /// Blue, green, red.
-    Bgr,
-}
-
-/// Order of the dimensions of the input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layout {
-    /// Picture, channel, row, column: the only one that is understood.
-    Nchw,
-}
-
-/// How a picture is brought to the input's size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fit {
-    /// Same shape, centred, the rest padded.
-    Letterbox,
-    /// Same shape, at the top left, the rest padded (as YOLOX is trained).
-    LetterboxTopLeft,
-    /// Each side on its own.
-    Stretch,
-}
-
-/// One number for all channels, or one a channel.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged)]
-pub enum PerChannel {
-    /// The same for all.
-    All(f32),
-    /// In the order of the channels.
-    Each(Vec<f32>),
-}
-
-impl PerChannel {
-    /// The value of `channel`.
-    #[must_use]
-    pub fn of(&self, channel: usize) -> f32 {
-        match self {
-            Self::All(v) => *v,
-            Self::Each(v) => v.get(channel).copied().unwrap_or_default(),
-        }
-    }
-
-    fn fits(&self, channels: u32, good: fn(f32) -> bool) -> bool {
-        match self {
-            Self::All(v) => good(*v),
-            Self::Each(v) => v.len() == channels as usize && v.iter().all(|v| good(*v)),
-        }
-    }
-}
-
-/// The input: a tensor value is `(pixel * scale - mean) / std` of pixels 0..255, full range.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Input {
-    /// Name of the tensor.
-    pub name: String,
-    /// Width and height in pixels.
-    pub size: [u32; 2],
-    /// 1 (grey) or 3.
-    pub channels: u32,
-    /// Order of the dimensions.
-    pub layout: Layout,
-    /// What the channels are.
-    pub colour: Colour,
-    /// What a pixel of 0..255 is multiplied by; 1/255 by default.
-    #[serde(default = "default_scale")]
-    pub scale: f32,
-    /// Taken away after scaling; 0 by default.
-    #[serde(default = "default_mean")]
-    pub mean: PerChannel,
-    /// Divided by in the end; 1 by default.
-    #[serde(default = "default_std")]
-    pub std: PerChannel,
-    /// How the picture is brought to `size`.
-    #[serde(default = "default_fit")]
-    pub fit: Fit,
-    /// Value of the tensor (not of a pixel) where the picture does not reach; 0.5 by default.
-    #[serde(default = "default_pad")]
-    pub pad: f32,
-}
-
-fn default_scale() -> f32 {
-    1.0 / 255.0
-}
-fn default_mean() -> PerChannel {
-    PerChannel::All(0.0)
-}
-fn default_std() -> PerChannel {
-    PerChannel::All(1.0)
-}
-fn default_fit() -> Fit {
-    Fit::Letterbox
-}
-fn default_pad() -> f32 {
-    0.5
-}
 
 /// Names of the outputs, by what they mean; each family has its own.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -160,13 +24,19 @@ fn default_pad() -> f32 {
 pub struct Outputs {
     /// `centre`: score of each class and cell, 0..1, `[1, classes, rows, columns]`.
     pub heat: Option<String>,
-    /// `centre`: distances left, top, right, bottom from the cell's middle, input pixels, `[1, 4, rows, columns]`.
+    /// `rt-detr`: boxes. `centre`: distances left, top, right, bottom from the cell's middle, input pixels, `[1, 4, rows, columns]`.
     #[serde(rename = "box")]
     pub boxes: Option<String>,
     /// `centre`, optional: x and y offsets to the four corners, input pixels, `[1, 8, rows, columns]`.
     pub corners: Option<String>,
-    /// `yolox`: box, objectness and class scores, `[1, cells, 5 + classes]`.
+    /// Detectors with one output for all, and `rt-detr` in one form.
     pub grid: Option<String>,
+    /// `rt-detr`: scores of each query and class, or of each query.
+    pub scores: Option<String>,
+    /// `rt-detr`, optional: class number of each query, 64-bit integers.
+    pub labels: Option<String>,
+    /// `db`: probability of text, `[1, 1, rows, columns]`.
+    pub map: Option<String>,
     /// `ctc`: probabilities, `[plates, steps, 1 + alphabet]`.
     pub probs: Option<String>,
 }
@@ -245,6 +115,9 @@ pub struct Manifest {
     /// Readers: the characters in the order of the probabilities, without the blank.
     #[serde(default)]
     pub alphabet: String,
+    /// Choices in decoding.
+    #[serde(default)]
+    pub decode: Decode,
     /// What counts.
     #[serde(default)]
     pub thresholds: Thresholds,
@@ -315,7 +188,7 @@ impl Manifest {
     /// The classes of this program behind the model's scores; `None` for those that are not reported.
     #[must_use]
     pub fn known_classes(&self) -> Vec<Option<Class>> {
-        known(&self.classes)
+        super::faults::known(&self.classes)
     }
 
     /// Whether the model tells of `class`, in any of its heads.
@@ -324,127 +197,6 @@ impl Manifest {
         let more = self.heads.iter().flat_map(Head::known_classes);
         self.known_classes().into_iter().chain(more).flatten().any(class)
     }
-
-    fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        let mut check = |good: bool, fault: String| {
-            if !good {
-                faults.push(fault);
-            }
-        };
-        check(!self.name.trim().is_empty(), "name: is empty".into());
-        let plain = !self.file.is_empty() && !self.file.contains(['/', '\\']) && self.file != "..";
-        check(plain, format!("file = {:?}: must name a file in the manifest's own folder", self.file));
-        let hex = self.sha256.len() == 64 && self.sha256.bytes().all(|b| b.is_ascii_hexdigit());
-        check(hex, format!("sha256 = {:?}: must be 64 hexadecimal digits", self.sha256));
-        check(
-            !self.licence.trim().is_empty(),
-            "licence: is empty; say under which terms the weights may be used".into(),
-        );
-        self.input_faults(&mut check);
-        for (key, value) in
-            [("score", self.thresholds.score), ("nms", self.thresholds.nms), ("read", self.thresholds.read)]
-        {
-            check((0.0..=1.0).contains(&value), format!("thresholds.{key} = {value}: must be within 0 and 1"));
-        }
-        let margin = self.margin.iter().all(|m| (0.0..=1.0).contains(m));
-        check(margin, format!("margin = {:?}: both must be within 0 and 1", self.margin));
-        match self.family {
-            Family::Ctc => {
-                let mut seen = std::collections::BTreeSet::new();
-                let good = self.alphabet.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
-                let once = self.alphabet.chars().all(|c| seen.insert(c));
-                let many = self.alphabet.len() >= 2;
-                check(
-                    good && once && many,
-                    format!("alphabet = {:?}: must be two or more of A-Z and 0-9, each once", self.alphabet),
-                );
-                check(
-                    self.input.channels == 1,
-                    "input.channels: a reader of family ctc reads one channel, grey".into(),
-                );
-            }
-            Family::Centre | Family::Yolox => {
-                class_faults("classes", &self.classes, &mut check);
-                let whole = self.family == Family::Centre || self.input.size.iter().all(|s| s % 32 == 0);
-                check(whole, format!("input.size = {:?}: must be multiples of 32", self.input.size));
-            }
-        }
-        self.head_faults(&mut check);
-        faults
-    }
-
-    fn head_faults(&self, check: &mut impl FnMut(bool, String)) {
-        let centre = self.family == Family::Centre || self.heads.is_empty();
-        check(centre, format!("head: a model of family {} has no more heads", self.family.as_str()));
-        let count = self.heads.len();
-        check(count <= MAX_HEADS, format!("head: {count} more heads, at most {MAX_HEADS} are taken"));
-        let mut taken = self.known_classes();
-        for (at, head) in (1..).zip(&self.heads) {
-            class_faults(&format!("head[{at}].classes"), &head.classes, check);
-            let classes = head.known_classes();
-            let twice = classes.iter().find(|c| c.is_some() && taken.contains(c)).copied().flatten();
-            if let Some(class) = twice {
-                check(false, format!("head[{at}].classes: another head tells of {class} already"));
-            }
-            taken.extend(classes);
-            for (key, value) in [("score", head.score), ("nms", head.nms)] {
-                check((0.0..=1.0).contains(&value), format!("head[{at}].{key} = {value}: must be within 0 and 1"));
-            }
-        }
-    }
-
-    fn input_faults(&self, check: &mut impl FnMut(bool, String)) {
-        let input = &self.input;
-        let size = input.size.iter().all(|s| (4..=MAX_SIDE).contains(s));
-        check(size, format!("input.size = {:?}: both must be within 4 and {MAX_SIDE}", input.size));
-        let channels = if input.colour == Colour::Grey { 1 } else { 3 };
-        check(
-            input.channels == channels,
-            format!("input.channels = {}: colour {:?} has {channels}", input.channels, input.colour),
-        );
-        check(input.scale.is_finite() && input.scale > 0.0, format!("input.scale = {}: must be above 0", input.scale));
-        check(
-            input.mean.fits(input.channels, f32::is_finite),
-            format!("input.mean = {:?}: one number, or one a channel", input.mean),
-        );
-        check(
-            input.std.fits(input.channels, |v| v.is_finite() && v > 0.0),
-            format!("input.std = {:?}: one number above 0, or one a channel", input.std),
-        );
-        check(input.pad.is_finite(), "input.pad: must be a finite number".into());
-    }
-}
-
-impl Head {
-    /// The classes of this program behind the head's scores; `None` for those that are not reported.
-    #[must_use]
-    pub fn known_classes(&self) -> Vec<Option<Class>> {
-        known(&self.classes)
-    }
-}
-
-fn known(classes: &[String]) -> Vec<Option<Class>> {
-    classes.iter().map(|name| class_of(name)).collect()
-}
-
-fn class_faults(key: &str, classes: &[String], check: &mut impl FnMut(bool, String)) {
-    check(!classes.is_empty(), format!("{key}: a detector must name its classes"));
-    let some = classes.is_empty() || known(classes).iter().any(Option::is_some);
-    check(some, format!("{key} = {classes:?}: none is plate, car, bus, truck, motorbike or person"));
-}
-
-/// The class that a name means, in our words and in those of COCO.
-fn class_of(name: &str) -> Option<Class> {
-    Some(match name {
-        "plate" | "license-plate" | "licence-plate" => Class::Plate,
-        "car" | "van" => Class::Car,
-        "bus" => Class::Bus,
-        "truck" | "lorry" => Class::Truck,
-        "motorbike" | "motorcycle" => Class::Motorbike,
-        "person" => Class::Person,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -472,7 +224,7 @@ colour = "grey"
         let m = Manifest::parse(GOOD).unwrap();
         assert_eq!(m.input_size(), (640, 384));
         assert!((m.input.scale - 1.0 / 255.0).abs() < 1e-9);
-        assert_eq!(m.input.fit, Fit::Letterbox);
+        assert_eq!(m.input.fit, crate::vision::model::Fit::Letterbox);
         assert_eq!(m.known_classes(), [Some(Class::Plate)]);
         assert_eq!(m.thresholds.min_length, 3);
     }

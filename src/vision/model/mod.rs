@@ -4,18 +4,27 @@
 //! and shapes that its manifest leads to expect. Sessions are few and shared by all cameras (a session costs 15 MB and a
 //! second thread in it saves nothing), each with one thread of its own that does not spin.
 
+mod decode;
+mod family;
+mod faults;
+mod file;
+mod input;
 mod manifest;
 mod net;
 mod pool;
 mod runtime;
+#[cfg(feature = "onnx")]
+mod session;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use manifest::{
-    Colour, Family, Fit, Head, Input, Layout, MANIFEST_FILE, Manifest, Outputs, PerChannel, Thresholds,
-};
-pub use net::{MAX_MODEL_BYTES, Net, Spec, View, read_checked};
+pub use decode::{Decode, Rows, Scores};
+pub use family::Family;
+pub use file::{MAX_MODEL_BYTES, read_checked};
+pub use input::{Colour, Fit, Input, Kind, Layout, PerChannel};
+pub use manifest::{Head, MANIFEST_FILE, Manifest, Outputs, Thresholds};
+pub use net::{Net, Spec, View};
 pub use pool::{Pool, Taken};
 pub use runtime::Runtime;
 

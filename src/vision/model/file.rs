@@ -1,0 +1,39 @@
+//! A model's bytes: read once, bounded, and only those that the manifest was written for.
+
+use std::io::Read;
+use std::path::Path;
+
+use super::Manifest;
+use crate::vision::Error;
+
+/// Largest model file that is loaded.
+pub const MAX_MODEL_BYTES: u64 = 200 * 1024 * 1024;
+
+/// The model's bytes, when their digest is the manifest's.
+///
+/// # Errors
+/// [`Error::Unreadable`], [`Error::TooLarge`], [`Error::Digest`].
+pub fn read_checked(manifest: &Manifest) -> Result<Vec<u8>, Error> {
+    let path = manifest.model_path();
+    let bytes = read_bounded(&path, MAX_MODEL_BYTES)?;
+    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+    let got = digest.as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    if got.eq_ignore_ascii_case(&manifest.sha256) {
+        Ok(bytes)
+    } else {
+        Err(Error::Digest { path, got, want: manifest.sha256.to_ascii_lowercase() })
+    }
+}
+
+fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    let unreadable = |e: std::io::Error| Error::Unreadable { path: path.to_path_buf(), reason: e.to_string() };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let bytes = file.metadata().map_err(unreadable)?.len();
+    if bytes > limit {
+        return Err(Error::TooLarge { path: path.to_path_buf(), bytes, limit });
+    }
+    let mut content = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
+    // A file may grow while it is read; what is beyond the limit is not taken, and the digest then tells.
+    file.take(limit).read_to_end(&mut content).map_err(unreadable)?;
+    Ok(content)
+}
