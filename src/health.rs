@@ -75,12 +75,23 @@ pub enum CameraState {
     Degraded(String),
     /// A file that has been played to its end.
     Ended,
+    /// Switched off by the configuration.
+    Disabled,
 }
 
 impl CameraCounters {
     /// Says what the camera is doing now.
     pub fn set_state(&self, state: CameraState) {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    /// Looks at what the camera is doing and says something else where `change` does, in one step: another thread's
+    /// word is not overwritten by one that was made from an older.
+    pub fn change_state(&self, change: impl FnOnce(&CameraState) -> Option<CameraState>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(next) = change(&state) {
+            *state = next;
+        }
     }
 
     /// What the camera was doing last.

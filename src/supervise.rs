@@ -16,6 +16,7 @@ mod delivery;
 mod lists;
 pub mod machine;
 mod told;
+mod verdict;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -79,6 +80,9 @@ pub struct Summary {
 /// returned.
 pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown) -> anyhow::Result<Summary> {
     let health = Health::new();
+    for camera in config.cameras.iter().filter(|c| !c.enabled) {
+        health.camera(&camera.id).set_state(CameraState::Disabled);
+    }
     let models = Models::load(&model_settings(&config.vision)?)?;
     let digests = digests(config, &models);
     let store = open_store(config, digests.state(), clock)?;
@@ -242,6 +246,7 @@ impl<'a> Crew<'a> {
         lists: &mut lists::Watch,
         alive: &dyn Fn() -> bool,
     ) -> bool {
+        let mut verdicts = verdict::Verdicts::default();
         let mut next_look = self.maker.clock.monotonic() + lists::LOOK_EVERY;
         while !shutdown.wait(LOOK_EVERY) {
             if !alive() {
@@ -249,6 +254,7 @@ impl<'a> Crew<'a> {
             }
             self.collect(true);
             self.wake();
+            verdicts.look(&self.maker.health, self.maker.clock.monotonic());
             if options.until_eos && self.threads.iter().all(|t| t.camera.uri.is_live()) {
                 return true;
             }

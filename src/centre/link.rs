@@ -206,6 +206,12 @@ impl Sender {
         self.client.try_subscribe_many(filters).is_ok()
     }
 
+    /// Asks for messages of `filters` at QoS 0; false when the request could not be handed over.
+    pub fn subscribe_unacknowledged(&self, filters: &[String]) -> bool {
+        let filters = filters.iter().map(|f| Filter::new(f.clone(), QoS::AtMostOnce));
+        self.client.try_subscribe_many(filters).is_ok()
+    }
+
     /// Asks for a DISCONNECT behind everything that was handed over, so that the broker drops the will.
     pub fn disconnect(&self) -> bool {
         self.client.try_disconnect().is_ok()

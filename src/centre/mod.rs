@@ -5,7 +5,7 @@
 //!
 //! [`session`] keeps a [`link`] to the broker, waits by [`backoff`] after a [`fault`], and carries [`publish`], which
 //! drains the outbox through a sending [`window`], and [`status`]. [`client`] is the other end, the centre's: it keeps
-//! [`receipts`] of what arrived and acknowledges.
+//! [`receipts`] of what arrived and acknowledges; [`listen`] only looks around.
 
 pub mod backoff;
 pub mod boxes;
@@ -15,6 +15,7 @@ pub mod fault;
 pub mod keyring;
 pub mod keys;
 pub mod link;
+pub mod listen;
 pub mod publish;
 pub mod receipts;
 pub mod session;

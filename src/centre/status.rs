@@ -2,7 +2,12 @@
 //!
 //! The board remembers what the broker was told and says what differs; a new connection is told everything again.
 //! Nothing here waits: what does not fit into the link is said at the next call. Used by `session`.
+//!
+//! On a thin link the words about cameras are bounded: a camera whose state keeps changing is told at most
+//! [`CHANGES`] times in [`CHANGES_WITHIN`], its newest state then, and numbers alone are brought up to date for one
+//! camera every [`REFRESH_GAP`], each at most every [`REFRESH`].
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -12,7 +17,8 @@ use super::link::{Sender, Token, Will};
 use super::publish::Depth;
 use super::session::Identity;
 use super::wire::{
-    self, BootId, BoxState, CameraStatus, Gauges, HealthFacts, HealthReport, OutboxGauge, StateDigests, Status, Wire,
+    self, BootId, BoxState, CameraStatus, Gauges, HealthFacts, HealthReport, OutboxGauge, Place, StateDigests, Status,
+    Wire,
 };
 use crate::clock::Clock;
 use crate::domain::{CameraId, Epoch, TimeMs};
@@ -20,6 +26,12 @@ use crate::health::Health;
 
 /// The numbers in a camera's status are brought up to date so often although nothing changed.
 const REFRESH: Duration = Duration::from_mins(1);
+/// … and those of one camera at a time: with more than six cameras each waits its turn.
+const REFRESH_GAP: Duration = Duration::from_secs(10);
+/// A camera's changes of state are told at once, up to so many …
+const CHANGES: usize = 4;
+/// … within this time.
+const CHANGES_WITHIN: Duration = Duration::from_secs(30);
 
 /// A camera as the centre is told of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,8 +40,8 @@ pub struct CameraFacts {
     pub id: CameraId,
     /// Its number, as alerts name it.
     pub number: u16,
-    /// Latitude and longitude in degrees.
-    pub location: Option<[f64; 2]>,
+    /// Where it is and looks.
+    pub place: Place,
 }
 
 /// What does not change while the daemon runs, and where the rest is asked.
@@ -46,6 +58,40 @@ struct Camera {
     facts: CameraFacts,
     /// What this connection was told last, and when.
     told: Option<(CameraStatus, Duration)>,
+    /// When its newest changes of state were told, at most [`CHANGES`], over all connections.
+    changes: VecDeque<Duration>,
+}
+
+/// Why a camera is to be told of now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    /// This connection does not know it.
+    New,
+    /// Its state is another.
+    Changed,
+    /// Its numbers are old.
+    Refresh,
+}
+
+impl Camera {
+    fn due(&self, status: &CameraStatus, now: Duration, next_refresh: Duration) -> Option<Due> {
+        let Some((told, at)) = &self.told else { return Some(Due::New) };
+        if told.state == status.state && told.reason == status.reason {
+            return (now >= (*at + REFRESH).max(next_refresh)).then_some(Due::Refresh);
+        }
+        let spent = self.changes.len() >= CHANGES && self.changes.front().is_some_and(|t| now < *t + CHANGES_WITHIN);
+        (!spent).then_some(Due::Changed)
+    }
+
+    fn note(&mut self, due: Due, status: CameraStatus, now: Duration) {
+        self.told = Some((status, now));
+        if due == Due::Changed {
+            self.changes.push_back(now);
+            while self.changes.len() > CHANGES {
+                self.changes.pop_front();
+            }
+        }
+    }
 }
 
 /// See the module.
@@ -54,6 +100,8 @@ pub struct StatusBoard {
     session: u32,
     told_online: bool,
     cameras: Vec<Camera>,
+    /// No camera's numbers are refreshed before.
+    next_refresh: Duration,
     digests: StateDigests,
     gauges: Box<dyn Fn(TimeMs) -> Gauges + Send>,
     clock: Clock,
@@ -68,7 +116,12 @@ impl StatusBoard {
             boot: BootId(random_8()),
             session: 0,
             told_online: false,
-            cameras: facts.cameras.into_iter().map(|facts| Camera { facts, told: None }).collect(),
+            cameras: facts
+                .cameras
+                .into_iter()
+                .map(|facts| Camera { facts, told: None, changes: VecDeque::new() })
+                .collect(),
+            next_refresh: Duration::ZERO,
             digests: facts.digests,
             gauges: facts.gauges,
             started: clock.monotonic(),
@@ -99,12 +152,9 @@ impl StatusBoard {
         let (utc, now) = (self.clock.utc(), self.clock.monotonic());
         for camera in &mut self.cameras {
             let facts = &camera.facts;
-            let mut status = CameraStatus::of(facts.number, &health.camera(&facts.id), utc).at(facts.location);
-            if let Some((told, at)) = &camera.told {
-                let same = told.state == status.state && told.reason == status.reason;
-                if same && now < *at + REFRESH {
-                    continue;
-                }
+            let mut status = CameraStatus::of(facts.number, &health.camera(&facts.id), utc).at(&facts.place);
+            let Some(due) = camera.due(&status, now, self.next_refresh) else { continue };
+            if let Some((told, _)) = &camera.told {
                 status = status.since(told);
             }
             let topic = identity.topics.camera_status(&facts.id);
@@ -112,7 +162,10 @@ impl StatusBoard {
             if !link.publish(&topic, message, true, Token::Other) {
                 return;
             }
-            camera.told = Some((status, now));
+            camera.note(due, status, now);
+            if due == Due::Refresh {
+                self.next_refresh = now + REFRESH_GAP;
+            }
         }
     }
 
@@ -180,4 +233,54 @@ fn random_8() -> [u8; 8] {
     // Without randomness the boot id is all zero: it tells starts apart and guards nothing.
     let _ = SystemRandom::new().fill(&mut bytes);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::TimeMs;
+    use crate::health::{CameraCounters, CameraState};
+
+    fn camera() -> Camera {
+        let facts = CameraFacts { id: CameraId::new("gate").unwrap(), number: 1, place: Place::default() };
+        Camera { facts, told: None, changes: VecDeque::new() }
+    }
+
+    fn status(state: CameraState) -> CameraStatus {
+        let counters = CameraCounters::default();
+        counters.set_state(state);
+        CameraStatus::of(1, &counters, TimeMs(1))
+    }
+
+    fn at(s: u64) -> Duration {
+        Duration::from_secs(s)
+    }
+
+    #[test]
+    fn a_camera_that_flaps_is_told_four_times_in_half_a_minute_and_then_its_newest_state() {
+        let mut camera = camera();
+        assert_eq!(camera.due(&status(CameraState::Starting), at(0), at(0)), Some(Due::New));
+        camera.note(Due::New, status(CameraState::Starting), at(0));
+        let mut told = Vec::new();
+        for second in 1..60 {
+            let now = if second % 2 == 0 { CameraState::Online } else { CameraState::Offline("gone".to_owned()) };
+            if let Some(due) = camera.due(&status(now.clone()), at(second), at(0)) {
+                assert_eq!(due, Due::Changed);
+                camera.note(due, status(now), at(second));
+                told.push(second);
+            }
+        }
+        assert_eq!(told, [1, 2, 3, 4, 31, 32, 33, 34]);
+    }
+
+    #[test]
+    fn numbers_are_refreshed_each_minute_one_camera_every_ten_seconds() {
+        let mut camera = camera();
+        let online = || status(CameraState::Online);
+        camera.note(Due::New, online(), at(0));
+        assert_eq!(camera.due(&online(), at(59), at(0)), None);
+        assert_eq!(camera.due(&online(), at(60), at(0)), Some(Due::Refresh));
+        assert_eq!(camera.due(&online(), at(60), at(65)), None, "another one had its turn at 55 s");
+        assert_eq!(camera.due(&online(), at(65), at(65)), Some(Due::Refresh));
+    }
 }

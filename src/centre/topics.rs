@@ -193,6 +193,18 @@ pub fn centre_filters(root: &str) -> Result<Vec<String>, Error> {
     Ok(kinds.iter().map(|kind| format!("{root}/+/+/{kind}")).collect())
 }
 
+/// What boxes say of themselves: their status, that of their cameras, their health; of all under `root`, or of one site
+/// or box.
+///
+/// # Errors
+/// [`Error::Root`] when `root` is no plain topic.
+pub fn board_filters(root: &str, site: Option<&SiteId>, box_id: Option<&BoxId>) -> Result<Vec<String>, Error> {
+    check_root(root)?;
+    let (site, box_id) = (site.map_or("+", SiteId::as_str), box_id.map_or("+", BoxId::as_str));
+    let kinds = ["status", "camera/+/status", "health"];
+    Ok(kinds.iter().map(|kind| format!("{root}/{site}/{box_id}/{kind}")).collect())
+}
+
 /// Lines of a mosquitto ACL in which a box (the user of a certificate, its CN) writes and reads its own topics alone,
 /// and the user `centre` reads all and writes what goes down.
 ///
@@ -335,6 +347,8 @@ mod tests {
         assert_eq!(t.camera_status(&CameraId::new("gate").unwrap()), "watchpost/v1/north/box-1/camera/gate/status");
         assert_eq!(t.ack(), "watchpost/v1/north/box-1/ack");
         assert_eq!(t.box_filters()[1], "watchpost/v1/north/box-1/cmd/+/+");
+        let north = SiteId::new("north").unwrap();
+        assert_eq!(board_filters(DEFAULT_ROOT, Some(&north), None).unwrap()[2], "watchpost/v1/north/+/health");
         assert!(centre_filters(DEFAULT_ROOT).unwrap().contains(&"watchpost/v1/+/+/alert/#".to_owned()));
     }
 

@@ -15,9 +15,9 @@ use crate::centre::session::{self, Identity, SessionHandle, Settings};
 use crate::centre::status::{CameraFacts, Facts, StatusBoard};
 use crate::centre::tls::TlsFiles;
 use crate::centre::topics::Topics;
-use crate::centre::wire::{Gauges, StateDigests};
+use crate::centre::wire::{Gauges, Place, StateDigests};
 use crate::clock::Clock;
-use crate::config::{Centre, Config};
+use crate::config::{self, Centre, Config};
 use crate::domain::TimeMs;
 use crate::health::Health;
 use crate::shutdown::Shutdown;
@@ -172,10 +172,14 @@ fn tls_files(centre: &Centre) -> Option<TlsFiles> {
 }
 
 fn facts(config: &Config, digests: StateDigests, gauges: Ask) -> Facts {
-    let location = config.site.location.map(|(lat, lon)| [lat, lon]);
-    let cameras = config.cameras.iter().filter(|c| c.enabled);
+    let place = |camera: &config::Camera| Place {
+        location: camera.location.or(config.site.location).map(|(lat, lon)| [lat, lon]),
+        heading: camera.heading,
+        road: camera.road.clone(),
+    };
+    let cameras = config.cameras.iter();
     Facts {
-        cameras: cameras.map(|c| CameraFacts { id: c.id.clone(), number: c.number, location }).collect(),
+        cameras: cameras.map(|c| CameraFacts { id: c.id.clone(), number: c.number, place: place(c) }).collect(),
         digests,
         gauges,
     }

@@ -155,6 +155,7 @@ async fn the_centre_that_init_makes_works_as_it_is() {
             keyring: Arc::new(Keyring::read(&centre.keyring, &root).unwrap()),
         },
         ack: AckMode::Centre,
+        health_every: watchpost::centre::session::HEALTH_EVERY,
         news: News::default(),
         clock: Clock::system(),
     };

@@ -12,6 +12,7 @@
 
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod bad_input;
+mod boxes;
 mod broker;
 #[cfg(feature = "testkit")]
 mod camera_files;

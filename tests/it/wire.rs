@@ -11,7 +11,7 @@ use watchpost::centre::keys::{Keys, SigningKey, hex};
 use watchpost::centre::topics::{DEFAULT_ROOT, Topics};
 use watchpost::centre::wire::{
     self, AuditHead, BootId, BoxState, CameraStatus, Disk, Error, Gauges, HealthFacts, HealthReport, ListGauge, Memory,
-    Message, OutboxGauge, Part, Process, StateDigests, Status, Wire,
+    Message, OutboxGauge, Part, Place, Process, StateDigests, Status, Wire,
 };
 use watchpost::centre::{boxes, cose};
 use watchpost::domain::alert::{ALERT_VERSION, CandidateMark, SHED_VERSION, VehicleMark};
@@ -140,7 +140,11 @@ fn gauges() -> Gauges {
 
 fn camera() -> CameraStatus {
     let counters = health().camera(&CameraId::new("gate").unwrap());
-    let now = CameraStatus::of(3, &counters, NOON).at(Some([52.520_008, 13.404_954]));
+    let now = CameraStatus::of(3, &counters, NOON).at(&Place {
+        location: Some([52.520_008, 13.404_954]),
+        heading: Some(274.6),
+        road: Some("B 96 north".to_owned()),
+    });
     let mut before = now.clone();
     before.time = TimeMs(NOON.0 - 30_000);
     before.received -= 750;

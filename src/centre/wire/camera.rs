@@ -12,6 +12,18 @@ use crate::health::{CameraCounters, CameraState};
 
 const VERSION: u8 = 1;
 const MAX_REASON: usize = 160;
+const MAX_ROAD: usize = 128;
+
+/// Where a camera is and what it looks at, as configured.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Place {
+    /// Latitude and longitude, degrees.
+    pub location: Option<[f64; 2]>,
+    /// Where it looks: degrees clockwise from north.
+    pub heading: Option<f64>,
+    /// The road that it looks at.
+    pub road: Option<String>,
+}
 
 /// What a camera is doing, in the four words of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -52,6 +64,7 @@ impl Link {
             CameraState::Offline(reason) => (Self::Offline, Some(cut(reason, MAX_REASON))),
             CameraState::Degraded(reason) => (Self::Degraded, Some(cut(reason, MAX_REASON))),
             CameraState::Ended => (Self::Offline, Some("file has ended".to_owned())),
+            CameraState::Disabled => (Self::Disabled, None),
         }
     }
 }
@@ -92,6 +105,12 @@ pub struct CameraStatus {
     /// When this was signed.
     #[n(10)]
     pub time: TimeMs,
+    /// Where it looks: whole degrees clockwise from north, 0–359.
+    #[n(11)]
+    pub heading: Option<u16>,
+    /// The road that it looks at; at most 128 bytes.
+    #[n(12)]
+    pub road: Option<String>,
 }
 
 impl CameraStatus {
@@ -112,16 +131,20 @@ impl CameraStatus {
             rates: None,
             last_frame: (last > 0).then_some(TimeMs(last)),
             time,
+            heading: None,
+            road: None,
         }
     }
 
-    /// With where the camera is: latitude and longitude in degrees. What is no place on Earth is left out.
+    /// With where the camera is and looks. What is no place on Earth and no direction is left out.
     #[must_use]
-    pub fn at(mut self, location: Option<[f64; 2]>) -> Self {
-        self.location = location.and_then(|[lat, lon]| {
+    pub fn at(mut self, place: &Place) -> Self {
+        self.location = place.location.and_then(|[lat, lon]| {
             let on_earth = (-90.0..=90.0).contains(&lat) && (-180.0..=180.0).contains(&lon);
             on_earth.then(|| [e7(lat), e7(lon)])
         });
+        self.heading = place.heading.filter(|h| (0.0..=360.0).contains(h)).map(whole_degrees);
+        self.road = place.road.as_deref().map(|road| cut(road, MAX_ROAD));
         self
     }
 
@@ -150,6 +173,12 @@ fn e7(degrees: f64) -> i32 {
     (degrees * 1e7).round() as i32
 }
 
+/// 0–359; 360 is north again.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be within 0–360 degrees")]
+fn whole_degrees(degrees: f64) -> u16 {
+    degrees.round() as u16 % 360
+}
+
 impl Wire for CameraStatus {
     const NAME: &'static str = "camera";
     const VERSION: u8 = VERSION;
@@ -161,7 +190,13 @@ impl Wire for CameraStatus {
         {
             return Err(("location", format!("[{lat}, {lon}] is no place on Earth")));
         }
-        self.reason.as_ref().map_or(Ok(()), |reason| check_text("reason", reason, MAX_REASON))
+        if let Some(heading) = self.heading.filter(|h| *h > 359) {
+            return Err(("heading", format!("{heading} degrees, at most 359")));
+        }
+        for (field, text, max) in [("reason", &self.reason, MAX_REASON), ("road", &self.road, MAX_ROAD)] {
+            text.as_ref().map_or(Ok(()), |text| check_text(field, text, max))?;
+        }
+        Ok(())
     }
 
     fn fits(&self, kind: &Kind) -> bool {
@@ -176,6 +211,8 @@ impl Wire for CameraStatus {
             "reason": self.reason,
             "number": self.number,
             "location": self.location.map(|[lat, lon]| [f64::from(lat) / 1e7, f64::from(lon) / 1e7]),
+            "heading": self.heading,
+            "road": self.road,
             "frames": { "received": self.received, "analysed": self.analysed, "dropped": self.dropped },
             "fps": self.rates.map(|[received, analysed, dropped]| json!({
                 "received": f64::from(received) / 100.0,

@@ -18,7 +18,7 @@ mod shed;
 mod status;
 
 pub use alert::POSSIBLE_MATCH;
-pub use camera::{CameraStatus, Link};
+pub use camera::{CameraStatus, Link, Place};
 pub use gauge::{AuditHead, CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, Memory, OutboxGauge, Part, Process};
 pub use health::{HealthFacts, HealthReport, ModelDigest, StateDigests};
 pub use message::{Message, guess, open};

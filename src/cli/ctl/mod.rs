@@ -3,6 +3,7 @@
 //! A centre's folder, as `watchpost init --centre` makes it, holds `watchpostctl.toml`, which names the rest; each of its
 //! entries can be given on the command line instead. Needs neither GStreamer nor ONNX Runtime nor OpenCV.
 
+pub mod boxes;
 mod summary;
 mod table;
 pub mod tail;
@@ -37,6 +38,8 @@ pub struct Ctl {
 enum Verb {
     /// Receive alerts: verify, show, remove duplicates, tell of gaps, acknowledge.
     Tail(tail::Options),
+    /// Every box of the fleet: state, version, cameras, outbox, clock, disk, and what is wrong.
+    Boxes(boxes::Options),
 }
 
 /// Where the broker, the keys and the boxes are.
@@ -66,7 +69,8 @@ struct Connection {
     /// First part of every topic [default: watchpost/v1]
     #[arg(long, global = true, value_name = "TOPIC", help_heading = "Centre")]
     topic_root: Option<String>,
-    /// MQTT client id; two clients with the same id end each other's sessions [default: watchpostctl]
+    /// MQTT client id; two clients with the same id end each other's sessions [default: watchpostctl for tail, a
+    /// new one for each other verb]
     #[arg(long, global = true, value_name = "ID", help_heading = "Centre")]
     client_id: Option<String>,
     /// Speak mqtt:// without TLS to another machine: anyone between can read and end the session
@@ -93,7 +97,7 @@ struct Centre {
     link: LinkSettings,
     topic_root: String,
     boxes: PathBuf,
-    delivery_key: PathBuf,
+    delivery_key: Option<PathBuf>,
     state: Option<PathBuf>,
 }
 
@@ -103,20 +107,24 @@ impl Ctl {
     /// # Errors
     /// What failed, with where and what to do.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let centre = self.connection.resolve()?;
+        let client_id = match &self.verb {
+            Verb::Tail(_) => "watchpostctl".to_owned(),
+            // A look around must not end the session of a tail.
+            Verb::Boxes(_) => format!("watchpostctl-{}", std::process::id()),
+        };
+        let centre = self.connection.resolve(client_id)?;
         // One thread serves: there is one connection.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("tokio runtime")?;
         match self.verb {
             Verb::Tail(options) => runtime.block_on(tail::run(&centre, options)),
+            Verb::Boxes(options) => runtime.block_on(boxes::run(&centre, options)),
         }
     }
 }
 
 impl Connection {
-    fn resolve(self) -> anyhow::Result<Centre> {
+    fn resolve(self, client_id: String) -> anyhow::Result<Centre> {
         let file = self.centre.as_deref().map(CentreFile::read).transpose()?.unwrap_or_default();
-        let missing =
-            |what: &str| format!("{what} is not given: name the centre's folder with --centre DIR, or give --{what}");
         let broker = self.broker.or(file.broker).with_context(|| missing("broker"))?;
         let broker = Broker::parse(&broker)?;
         broker.check_plaintext(self.allow_plaintext)?;
@@ -130,13 +138,17 @@ impl Connection {
             None
         };
         Ok(Centre {
-            link: LinkSettings::new(broker, tls, self.client_id.unwrap_or_else(|| "watchpostctl".to_owned())),
+            link: LinkSettings::new(broker, tls, self.client_id.unwrap_or(client_id)),
             topic_root: self.topic_root.or(file.topic_root).unwrap_or_else(|| topics::DEFAULT_ROOT.to_owned()),
             boxes: self.boxes.or(file.boxes).with_context(|| missing("boxes"))?,
-            delivery_key: self.delivery_key.or(file.delivery_key).with_context(|| missing("delivery-key"))?,
+            delivery_key: self.delivery_key.or(file.delivery_key),
             state: file.state,
         })
     }
+}
+
+fn missing(what: &str) -> String {
+    format!("{what} is not given: name the centre's folder with --centre DIR, or give --{what}")
 }
 
 impl CentreFile {
@@ -171,8 +183,14 @@ impl Centre {
     }
 
     fn delivery_key(&self) -> anyhow::Result<SigningKey> {
-        Ok(SigningKey::read(&self.delivery_key)?)
+        let path = self.delivery_key.as_deref().with_context(|| missing("delivery-key"))?;
+        Ok(SigningKey::read(path)?)
     }
+}
+
+/// A text of a box or a broker without what could steer a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).take(200).collect()
 }
 
 #[cfg(test)]
@@ -192,7 +210,7 @@ mod tests {
         std::fs::write(dir.path().join(CENTRE_FILE), text).unwrap();
         let folder = dir.path().to_str().unwrap();
         let ctl = Ctl::try_parse_from(["watchpostctl", "--centre", folder, "tail", "--boxes", "/b.toml"]).unwrap();
-        let centre = ctl.connection.resolve().unwrap();
+        let centre = ctl.connection.resolve("c".to_owned()).unwrap();
         assert_eq!(centre.link.tls.unwrap().ca, dir.path().join("ca.pem"));
         assert_eq!(centre.boxes, Path::new("/b.toml"));
         assert_eq!(centre.topic_root, "watchpost/v1");
@@ -202,9 +220,9 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let ctl = Ctl::try_parse_from(["watchpostctl", "tail", "--broker", "mqtts://127.0.0.1:8883"]).unwrap();
-        let error = ctl.connection.resolve().err().unwrap().to_string();
+        let error = ctl.connection.resolve("c".to_owned()).err().unwrap().to_string();
         assert!(error.contains("--centre") && error.contains("--ca"), "{error}");
         let ctl = Ctl::try_parse_from(["watchpostctl", "tail", "--broker", "mqtt://192.0.2.1:1883"]).unwrap();
-        assert!(ctl.connection.resolve().err().unwrap().to_string().contains("plain TCP"));
+        assert!(ctl.connection.resolve("c".to_owned()).err().unwrap().to_string().contains("plain TCP"));
     }
 }

@@ -15,9 +15,9 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Centre;
 use super::summary::{Summary, gap_json, gap_text};
 use super::table::{self, CameraNames, Table};
+use super::{Centre, printable};
 use crate::centre::client::{Client, Heard, Next, Parts};
 use crate::centre::receipts::Receipts;
 use crate::centre::topics::{Address, Kind};
@@ -273,9 +273,4 @@ fn with_box(mut told: Value, from: &Address) -> Value {
         }
     }
     told
-}
-
-/// A text of a box or a broker without what could steer a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).take(200).collect()
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use watchpost::centre::boxes::{Boxes, KnownBox};
@@ -15,7 +16,7 @@ use watchpost::centre::session::{self, Identity, SessionHandle, Settings};
 use watchpost::centre::status::{CameraFacts, Facts, StatusBoard};
 use watchpost::centre::tls::TlsFiles;
 use watchpost::centre::topics::{self, Topics};
-use watchpost::centre::wire::{Gauges, StateDigests};
+use watchpost::centre::wire::{Gauges, Place, StateDigests};
 use watchpost::clock::Clock;
 use watchpost::domain::{AckMode, BoxId, Broker, CameraId, SiteId, TimeMs};
 use watchpost::health::Health;
@@ -178,6 +179,7 @@ impl Site {
                 keyring: Arc::clone(&self.keyring),
             },
             ack: AckMode::Centre,
+            health_every: session::HEALTH_EVERY,
             news: News::default(),
             clock: self.clock.clone(),
         }
@@ -189,6 +191,7 @@ pub struct TestBox {
     pub link: LinkSettings,
     pub identity: Identity,
     pub ack: AckMode,
+    pub health_every: Duration,
     pub news: News,
     pub clock: Clock,
 }
@@ -205,7 +208,7 @@ impl TestBox {
         let health = Health::new();
         let shutdown = Shutdown::new();
         let facts = Facts {
-            cameras: vec![CameraFacts { id: CameraId::new("gate").unwrap(), number: 1, location: None }],
+            cameras: vec![CameraFacts { id: CameraId::new("gate").unwrap(), number: 1, place: Place::default() }],
             digests: StateDigests::new([0; 32], []),
             gauges: Box::new(|_| Gauges::default()),
         };
@@ -214,7 +217,7 @@ impl TestBox {
                 link: self.link.clone(),
                 topic_root: topics::DEFAULT_ROOT.to_owned(),
                 ack: self.ack,
-                health_every: session::HEALTH_EVERY,
+                health_every: self.health_every,
             },
             identity: self.identity.clone(),
             outbox,
