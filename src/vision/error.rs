@@ -71,6 +71,14 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// A file that is not given to the library.
+    #[error("{path:?} is refused: {refusal}")]
+    Refused {
+        /// The model file.
+        path: PathBuf,
+        /// Why, and what to do.
+        refusal: super::model::Refusal,
+    },
     /// The library refuses the model.
     #[error("model {model:?}: {path:?} can't be loaded: {reason}")]
     Load {

@@ -28,6 +28,8 @@ mod kit;
 mod models;
 #[cfg(feature = "onnx")]
 mod read;
+#[cfg(feature = "onnx")]
+mod refusals;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod run;
 mod store_kill;

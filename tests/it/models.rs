@@ -240,7 +240,7 @@ fn a_manifest_that_claims_another_input_size_is_refused() {
 }
 
 #[test]
-fn changed_missing_and_foreign_model_files_are_named_by_path() {
+fn changed_and_missing_model_files_are_named_by_path() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     for name in ["manifest.toml", "spot.onnx"] {
@@ -252,14 +252,6 @@ fn changed_missing_and_foreign_model_files_are_named_by_path() {
     std::fs::write(at("spot.onnx"), &bytes).unwrap();
     let changed = load();
     assert!(matches!(changed, Error::Digest { .. }) && changed.to_string().contains("spot.onnx"), "{changed}");
-
-    // A file that is no model, with the digest it has.
-    std::fs::write(at("spot.onnx"), b"no model").unwrap();
-    let Error::Digest { got, want, .. } = load() else { panic!() };
-    let text = std::fs::read_to_string(at("manifest.toml")).unwrap().replace(&want, &got);
-    std::fs::write(at("manifest.toml"), text).unwrap();
-    let foreign = load();
-    assert!(matches!(foreign, Error::Load { .. }) && foreign.to_string().contains("spot.onnx"), "{foreign}");
 
     std::fs::remove_file(at("spot.onnx")).unwrap();
     let missing = load();

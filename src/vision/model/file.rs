@@ -1,28 +1,31 @@
-//! A model's bytes: read once, bounded, and only those that the manifest was written for.
+//! A model's bytes: read once, bounded, those that the manifest was written for, and looked over.
 
 use std::io::Read;
 use std::path::Path;
 
-use super::Manifest;
+use super::{Manifest, inspect};
 use crate::vision::Error;
 
 /// Largest model file that is loaded.
 pub const MAX_MODEL_BYTES: u64 = 200 * 1024 * 1024;
 
-/// The model's bytes, when their digest is the manifest's.
+/// The model's bytes, when their digest is the manifest's and nothing in them is to be refused.
 ///
 /// # Errors
-/// [`Error::Unreadable`], [`Error::TooLarge`], [`Error::Digest`].
+/// [`Error::Unreadable`], [`Error::TooLarge`], [`Error::Digest`], [`Error::Refused`].
 pub fn read_checked(manifest: &Manifest) -> Result<Vec<u8>, Error> {
     let path = manifest.model_path();
     let bytes = read_bounded(&path, MAX_MODEL_BYTES)?;
+    let refused = |refusal| Error::Refused { path: path.clone(), refusal };
+    // What is no model at all has another digest too, but that would not help anybody.
+    inspect::recognise(&bytes).map_err(refused)?;
     let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
     let got = digest.as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-    if got.eq_ignore_ascii_case(&manifest.sha256) {
-        Ok(bytes)
-    } else {
-        Err(Error::Digest { path, got, want: manifest.sha256.to_ascii_lowercase() })
+    if !got.eq_ignore_ascii_case(&manifest.sha256) {
+        return Err(Error::Digest { path, got, want: manifest.sha256.to_ascii_lowercase() });
     }
+    inspect::inspect(&bytes).map_err(refused)?;
+    Ok(bytes)
 }
 
 fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {

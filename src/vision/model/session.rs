@@ -144,6 +144,9 @@ fn builder(runtime: &Runtime) -> Result<SessionBuilder, String> {
     let told = |e: ort::Error<SessionBuilder>| e.to_string();
     Session::builder(&runtime.environment)
         .map_err(|e| e.to_string())?
+        // Its own format is not looked over, so bytes that look like it are not taken for it.
+        .with_config_entry("session.load_model_format", "ONNX")
+        .map_err(told)?
         .with_optimization_level(GraphOptimizationLevel::All)
         .map_err(told)?
         .with_intra_threads(1)
