@@ -28,7 +28,8 @@ fn entry(n: u64, pictures: Option<Pictures>) -> Option<Entry> {
         begin: TimeMs(BEGIN + n),
         end: TimeMs(BEGIN + n + 500),
         clock: ClockState::Synced,
-        class: Class::Car,
+        class: Class::Plate,
+        vehicle: None,
         read: Some(PlateRead {
             text,
             confidence: 0.9,

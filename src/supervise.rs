@@ -373,7 +373,7 @@ pub fn open_store(config: &Config, state: [u8; 4], clock: &Clock) -> anyhow::Res
 /// What the `state` of alerts stands for.
 fn digests(config: &Config, models: &Models) -> StateDigests {
     let of = |manifest: &model::Manifest| (manifest.name.clone(), manifest.digest());
-    StateDigests::new(config.digest, [of(models.detector.net().manifest()), of(models.reader.net().manifest())])
+    StateDigests::new(config.digest, models.manifests().map(of))
 }
 
 /// What the model room wants to know.
@@ -393,6 +393,7 @@ pub fn model_settings(vision: &config::Vision) -> Result<model::Settings, vision
         folder,
         detector: vision.detector.clone(),
         reader: vision.reader.clone(),
+        vehicles: vision.vehicles.clone(),
         library: vision.onnxruntime.clone(),
         score: vision.detect_threshold.map(small),
         workers,

@@ -18,10 +18,12 @@ use crate::camera::{self, Next, Source, SourceUri};
 use crate::clock::Clock;
 use crate::domain::{CameraId, Detection, Frame, PlateRead};
 use crate::health::CameraCounters;
-use crate::vision::analyser::ReadPlates;
+use crate::vision::analyser::{FindPlates, ReadPlates, VehicleSource};
+use crate::vision::detect::Detector;
+use crate::vision::model::Vehicles;
 use crate::vision::plate::Reader;
 use crate::vision::preprocess::{Scratch, tensor};
-use crate::vision::{self, Analyser, Models, Seen, model};
+use crate::vision::{self, Analyser, Area, Models, Seen, model};
 
 /// Arguments of `watchpost bench`.
 #[derive(Debug, clap::Args)]
@@ -37,6 +39,9 @@ pub struct Args {
     /// Folder with one folder a model.
     #[arg(long)]
     pub models: Option<PathBuf>,
+    /// Look for vehicles as well, with this model (a folder's name).
+    #[arg(long, value_name = "MODEL")]
+    pub vehicles: Option<String>,
 }
 
 /// Runs of a model or of the tensor alone.
@@ -50,27 +55,30 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
     let folder = args.models.clone().map_or_else(model::usual_folder, Ok)?;
     let most = args.cameras.iter().copied().max().unwrap_or(1).max(1);
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(most as usize);
-    let models = Models::load(&model::Settings { folder, workers, ..model::Settings::default() })?;
+    let vehicles = args.vehicles.clone();
+    let models = Models::load(&model::Settings { folder, vehicles, workers, ..model::Settings::default() })?;
     let alone = alone(args, &models)?;
     writeln!(out, "{} {}×{}, {} frames a camera", args.clip.display(), alone.size.0, alone.size.1, args.frames)?;
     writeln!(
         out,
-        "alone, CPU ms: decode {:.2} a frame · tensor {:.2} · detector {:.2} · reader {:.2} a plate",
-        alone.decode, alone.tensor, alone.detect, alone.read
+        "alone, CPU ms: decode {:.2} a frame · tensor {:.2} · detector {:.2} · vehicles {:.2} a look · reader {:.2} a plate",
+        alone.decode, alone.tensor, alone.detect, alone.look, alone.read
     )?;
     writeln!(
         out,
-        "{:>7} {:>10} {:>9} {:>9} {:>7} {:>9} {:>8} {:>8}",
-        "cameras", "ms/frame", "floor", "ratio", "reads", "frames/s", "PSS MiB", "threads"
+        "{:>7} {:>10} {:>9} {:>9} {:>7} {:>7} {:>9} {:>8} {:>8}",
+        "cameras", "ms/frame", "floor", "ratio", "looks", "reads", "frames/s", "PSS MiB", "threads"
     )?;
     for &cameras in &args.cameras {
         let whole = whole(args, &models, cameras.max(1))?;
-        let floor = alone.decode + alone.tensor + alone.detect + alone.read * whole.reads_a_frame;
+        let wanted = alone.look * whole.looks_a_frame + alone.read * whole.reads_a_frame;
+        let floor = alone.decode + alone.tensor + alone.detect + wanted;
         writeln!(
             out,
-            "{cameras:>7} {:>10.2} {floor:>9.2} {:>9.3} {:>7.2} {:>9.1} {:>8.0} {:>8}",
+            "{cameras:>7} {:>10.2} {floor:>9.2} {:>9.3} {:>7.2} {:>7.2} {:>9.1} {:>8.0} {:>8}",
             whole.cpu_ms,
             whole.cpu_ms / floor,
+            whole.looks_a_frame,
             whole.reads_a_frame,
             whole.fps,
             whole.pss_mib,
@@ -86,6 +94,8 @@ struct Alone {
     decode: f64,
     tensor: f64,
     detect: f64,
+    /// Tensor and model of those who find vehicles; 0 without a model of their own.
+    look: f64,
     read: f64,
 }
 
@@ -101,11 +111,18 @@ fn alone(args: &Args, models: &Models) -> anyhow::Result<Alone> {
     let manifest = models.detector.net().manifest();
     let tensor_ms = each(|| tensor(&frame, &manifest.input, &mut scratch, &mut input).map(drop))?;
     let detect = each(|| models.detector.net().run(1, &input, |_| ()))?;
+    let look = match &models.vehicles {
+        Vehicles::Own(finder) => each(|| {
+            tensor(&frame, &finder.net().manifest().input, &mut scratch, &mut input)?;
+            finder.net().run(1, &input, |_| ())
+        })?,
+        Vehicles::Off | Vehicles::SamePass => 0.0,
+    };
     let (width, height) = models.reader.net().manifest().input_size();
     let plate = vec![0.5; width * height];
     let read = each(|| models.reader.net().run(1, &plate, |_| ()))?;
     let size = (frame.format.width, frame.format.height);
-    Ok(Alone { size, decode, tensor: tensor_ms, detect, read })
+    Ok(Alone { size, decode, tensor: tensor_ms, detect, look, read })
 }
 
 /// CPU milliseconds of one call, after one that does not count.
@@ -121,6 +138,7 @@ fn each<E: Into<anyhow::Error>>(mut call: impl FnMut() -> Result<(), E>) -> anyh
 /// What it costs with everything on.
 struct Whole {
     cpu_ms: f64,
+    looks_a_frame: f64,
     reads_a_frame: f64,
     fps: f64,
     pss_mib: f64,
@@ -128,15 +146,15 @@ struct Whole {
 }
 
 fn whole(args: &Args, models: &Models, cameras: u32) -> anyhow::Result<Whole> {
-    let reads = Arc::new(AtomicU64::new(0));
+    let (reads, looks) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let clock = Clock::system();
     let (begin, wall) = (cpu(), clock.monotonic());
     let mut memory = (0.0, 0);
     std::thread::scope(|scope| -> anyhow::Result<()> {
         let threads: Vec<_> = (0..cameras)
             .map(|n| {
-                let reads = Arc::clone(&reads);
-                scope.spawn(move || one_camera(args, models, n, reads))
+                let (reads, looks) = (Arc::clone(&reads), Arc::clone(&looks));
+                scope.spawn(move || one_camera(args, models, n, reads, looks))
             })
             .collect();
         while threads.iter().any(|t| !t.is_finished()) {
@@ -152,6 +170,7 @@ fn whole(args: &Args, models: &Models, cameras: u32) -> anyhow::Result<Whole> {
     let seconds = clock.monotonic().saturating_sub(wall).as_secs_f64();
     Ok(Whole {
         cpu_ms: ms_since(begin) / frames,
+        looks_a_frame: looks.load(Ordering::Relaxed) as f64 / frames,
         reads_a_frame: reads.load(Ordering::Relaxed) as f64 / frames,
         fps: frames / seconds,
         pss_mib: memory.0,
@@ -159,11 +178,26 @@ fn whole(args: &Args, models: &Models, cameras: u32) -> anyhow::Result<Whole> {
     })
 }
 
-fn one_camera(args: &Args, models: &Models, n: u32, reads: Arc<AtomicU64>) -> anyhow::Result<()> {
-    let reader = Counting { reader: Arc::clone(&models.reader), reads };
+fn one_camera(
+    args: &Args,
+    models: &Models,
+    n: u32,
+    reads: Arc<AtomicU64>,
+    looks: Arc<AtomicU64>,
+) -> anyhow::Result<()> {
+    let reader = Counting { inner: Arc::clone(&models.reader), calls: reads };
     let id = CameraId::new(&format!("bench-{n}"))?;
     let finder = Box::new(Arc::clone(&models.detector));
     let mut analyser = Analyser::with(finder, Box::new(reader), vision::Settings::default(), id, 1);
+    let source = match &models.vehicles {
+        Vehicles::Own(finder) => {
+            Some(VehicleSource::Own(Box::new(Counting { inner: Arc::clone(finder), calls: looks })))
+        }
+        other => VehicleSource::of(other),
+    };
+    if let Some(source) = source {
+        analyser = analyser.with_vehicles(source);
+    }
     let mut player = Player::open(&args.clip)?;
     for _ in 0..args.frames {
         analyser.step(&player.next()?)?;
@@ -171,16 +205,23 @@ fn one_camera(args: &Args, models: &Models, n: u32, reads: Arc<AtomicU64>) -> an
     Ok(())
 }
 
-/// A reader that counts the plates it is asked for.
-struct Counting {
-    reader: Arc<Reader>,
-    reads: Arc<AtomicU64>,
+/// A reader that counts the plates it is asked for, or a finder that counts the frames.
+struct Counting<T> {
+    inner: Arc<T>,
+    calls: Arc<AtomicU64>,
 }
 
-impl ReadPlates for Counting {
+impl ReadPlates for Counting<Reader> {
     fn read(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, vision::Error> {
-        self.reads.fetch_add(plates.len() as u64, Ordering::Relaxed);
-        ReadPlates::read(&self.reader, frame, plates)
+        self.calls.fetch_add(plates.len() as u64, Ordering::Relaxed);
+        ReadPlates::read(&self.inner, frame, plates)
+    }
+}
+
+impl FindPlates for Counting<Detector> {
+    fn find(&self, frame: &Seen<'_>, area: Area) -> Result<Vec<Detection>, vision::Error> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        FindPlates::find(&self.inner, frame, area)
     }
 }
 

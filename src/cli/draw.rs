@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use image::{Rgb, RgbImage};
 
 use super::strokes;
-use crate::domain::{Frame, PixelFormat, Quad};
+use crate::domain::{Class, Frame, PixelFormat, Quad, Rect};
 
 /// What is written at one plate.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,17 @@ pub struct Mark {
     pub confidence: f32,
 }
 
+/// A vehicle or person around the plates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Thing {
+    /// Where, pixels of the frame.
+    pub rect: Rect,
+    /// Its class and how sure that is, 0..1.
+    pub class: Class,
+    /// 0..1.
+    pub confidence: f32,
+}
+
 /// Quality of the JPEG files.
 const QUALITY: u8 = 90;
 
@@ -30,6 +41,9 @@ const DARK: Rgb<u8> = Rgb([18, 22, 28]);
 
 /// Letters.
 const LIGHT: Rgb<u8> = Rgb([245, 247, 250]);
+
+/// Around vehicles and persons: plates stay what catches the eye.
+const CALM: Rgb<u8> = Rgb([120, 190, 255]);
 
 /// By certainty: sure, likely, doubtful.
 const SURE: Rgb<u8> = Rgb([56, 211, 120]);
@@ -44,11 +58,14 @@ fn colour(confidence: f32) -> Rgb<u8> {
     }
 }
 
-/// The frame in colours with its marks.
+/// The frame in colours with its marks, and the vehicles and persons in it under them.
 #[must_use]
-pub fn annotated(frame: &Frame, marks: &[Mark]) -> RgbImage {
+pub fn annotated(frame: &Frame, marks: &[Mark], things: &[Thing]) -> RgbImage {
     let mut picture = to_rgb(frame);
     let unit = f32::from(u16::try_from(picture.height().max(picture.width() / 2)).unwrap_or(u16::MAX)) / 40.0;
+    for thing in things {
+        framed(&mut picture, thing, unit);
+    }
     for mark in marks {
         let thick = (unit / 7.0).clamp(1.5, 6.0);
         outline(&mut picture, mark, if mark.text.is_some() { thick } else { thick / 2.0 });
@@ -95,6 +112,21 @@ fn outline(picture: &mut RgbImage, mark: &Mark, thick: f32) {
     strokes::lines(&sides, thick, &mut |x, y, share| blend(picture, x, y, colour(mark.confidence), share));
 }
 
+/// A thin box, its class inside the top left corner.
+fn framed(picture: &mut RgbImage, thing: &Thing, unit: f32) {
+    let [a, b, c, d] = Quad::from_rect(&thing.rect).points.map(|p| (p.x, p.y));
+    let thick = (unit / 14.0).clamp(1.0, 3.0);
+    let sides = [(a, b), (b, c), (c, d), (d, a)];
+    strokes::lines(&sides, thick + 1.5, &mut |x, y, share| blend(picture, x, y, DARK, share * 0.4));
+    strokes::lines(&sides, thick, &mut |x, y, share| blend(picture, x, y, CALM, share));
+    let height = (unit * 0.55).clamp(8.0, 24.0);
+    let text = format!("{} {:.0}%", thing.class, (thing.confidence * 100.0).min(99.4));
+    let (pad, wide) = (height * 0.35, strokes::width(&text, height));
+    let (left, top) = (thing.rect.x1.max(0.0), thing.rect.y1.max(0.0));
+    plaque(picture, (left, top), (wide + 2.0 * pad, height + 2.0 * pad), height * 0.3, 0.7);
+    strokes::text(&text, (left + pad, top + pad), height, &mut |x, y, share| blend(picture, x, y, CALM, share));
+}
+
 /// Text and certainty on a dark plate of its own, above the outline or, at the top of the picture, below it.
 fn label(picture: &mut RgbImage, mark: &Mark, text: &str, height: f32) {
     let sure = format!("{:.0}%", (mark.confidence * 100.0).min(99.4));
@@ -109,26 +141,28 @@ fn label(picture: &mut RgbImage, mark: &Mark, text: &str, height: f32) {
     let above = bounds.y1 - high - height * 0.4;
     let below = bounds.y2 + height * 0.4;
     let top = if above >= 0.0 { above } else { below }.min(ph - high).max(0.0);
+    plaque(picture, (left, top), (wide, high), height * 0.5, 0.86);
+    strokes::text(text, (left + pad, top + pad), height, &mut |x, y, share| blend(picture, x, y, LIGHT, share));
+    let at = (left + wide - pad - strokes::width(&sure, small), top + pad + height - small);
+    strokes::text(&sure, at, small, &mut |x, y, share| blend(picture, x, y, colour(mark.confidence), share));
+}
+
+/// A dark plate with round corners behind a text; `dark` is what it covers of the picture, 0..1.
+fn plaque(picture: &mut RgbImage, (left, top): (f32, f32), (wide, high): (f32, f32), round: f32, dark: f32) {
     // Thick lines with round ends make a plate with round corners.
-    let round = height * 0.5;
-    let body = |inset: f32| {
-        let (x1, x2) = (left + inset, left + wide - inset);
-        [((x1, top + inset), (x2, top + inset)), ((x1, top + high - inset), (x2, top + high - inset))]
-    };
+    let (x1, x2) = (left + round, left + wide - round);
+    let edges = [((x1, top + round), (x2, top + round)), ((x1, top + high - round), (x2, top + high - round))];
     let mut inked = std::collections::BTreeMap::new();
     let mut keep = |x: i32, y: i32, share: f32| {
         let most = inked.entry((y, x)).or_insert(0.0_f32);
         *most = most.max(share);
     };
-    strokes::lines(&body(round), round * 2.0, &mut keep);
+    strokes::lines(&edges, round * 2.0, &mut keep);
     let middle = top + high / 2.0;
-    strokes::lines(&[((left + round, middle), (left + wide - round, middle))], high - 2.0 * round + 1.0, &mut keep);
+    strokes::lines(&[((x1, middle), (x2, middle))], high - 2.0 * round + 1.0, &mut keep);
     for ((y, x), share) in inked {
-        blend(picture, x, y, DARK, share * 0.86);
+        blend(picture, x, y, DARK, share * dark);
     }
-    strokes::text(text, (left + pad, top + pad), height, &mut |x, y, share| blend(picture, x, y, LIGHT, share));
-    let at = (left + wide - pad - strokes::width(&sure, small), top + pad + height - small);
-    strokes::text(&sure, at, small, &mut |x, y, share| blend(picture, x, y, colour(mark.confidence), share));
 }
 
 /// The frame's planes as 8-bit RGB (BT.601, or BT.709 for HD video).
@@ -187,13 +221,17 @@ mod tests {
         };
         let plain = to_rgb(&frame);
         for (x, y) in [(100.0, 80.0), (-30.0, -10.0), (300.0, 170.0), (5000.0, 5000.0)] {
-            let picture = annotated(&frame, &[mark(x, y)]);
+            let picture = annotated(&frame, &[mark(x, y)], &[]);
             assert_eq!(picture.dimensions(), plain.dimensions());
             assert!(picture != plain, "at {x},{y}");
         }
+        for (x, y) in [(100.0, 80.0), (-30.0, -10.0), (310.0, 170.0)] {
+            let thing = Thing { rect: Rect::new(x, y, x + 90.0, y + 60.0), class: Class::Bus, confidence: 0.9 };
+            assert!(annotated(&frame, &[], &[thing]) != plain, "at {x},{y}");
+        }
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.jpg");
-        save(&annotated(&frame, &[mark(100.0, 80.0)]), &path).unwrap();
+        save(&annotated(&frame, &[mark(100.0, 80.0)], &[]), &path).unwrap();
         assert_eq!(image::open(&path).unwrap().width(), 320);
         let error = save(&plain, &dir.path().join("no/a.jpg")).unwrap_err();
         assert!(format!("{error:#}").contains("no/a.jpg"), "{error:#}");

@@ -5,6 +5,7 @@
 
 mod output;
 mod timing;
+mod vehicles;
 mod video;
 
 use std::collections::BTreeSet;
@@ -13,14 +14,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use self::output::{Line, One, Output};
+use self::output::{Line, Object, One, Output};
 use self::timing::{Stage, Timing};
-use super::draw::{self, Mark};
+use super::draw::{self, Mark, Thing};
 use crate::camera;
 use crate::clock::Clock;
-use crate::domain::{Detection, Frame, PlateRead, Quad, Rect};
+use crate::domain::{Class, Detection, Frame, PlateRead, Point, Quad, Rect};
 use crate::vision::model::{Settings, usual_folder};
-use crate::vision::{self, Models};
+use crate::vision::{self, Models, tie};
 
 /// `watchpost read`
 #[derive(Debug, clap::Args)]
@@ -46,6 +47,9 @@ pub struct Args {
     /// Score from which a plate counts as found, 0-1; by default the model's own
     #[arg(long, value_name = "SCORE", value_parser = share)]
     threshold: Option<f32>,
+    /// Find vehicles and persons as well, with this model (a folder's name); each read names the vehicle that carries it
+    #[arg(long, value_name = "MODEL", conflicts_with = "crops")]
+    vehicles: Option<String>,
     /// Tell on stderr what each stage cost
     #[arg(long)]
     timing: bool,
@@ -61,7 +65,8 @@ fn share(text: &str) -> Result<f32, String> {
 /// When the models can't be loaded or stdout can't be written. Faults of single files are told and make exit code 1.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let folder = args.models.clone().map_or_else(usual_folder, Ok)?;
-    let models = Models::load(&Settings { folder, score: args.threshold, ..Settings::default() })?;
+    let vehicles = args.vehicles.clone();
+    let models = Models::load(&Settings { folder, vehicles, score: args.threshold, ..Settings::default() })?;
     if let Some(folder) = &args.draw {
         std::fs::create_dir_all(folder).with_context(|| format!("{}: can't be made", folder.display()))?;
     }
@@ -71,7 +76,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         models,
         timing: Timing::new(clock.clone()),
         clock,
-        output: Output::new(args.json),
+        output: Output::new(args.json, args.vehicles.is_some()),
         drawn: BTreeSet::new(),
     };
     let mut failed = false;
@@ -105,6 +110,15 @@ struct Reading<'a> {
 struct Plate {
     found: Detection,
     read: Option<PlateRead>,
+    /// Which of the frame's vehicles carries it.
+    carrier: Option<usize>,
+}
+
+/// What one frame shows.
+struct Shown {
+    plates: Vec<Plate>,
+    /// Vehicles and persons; empty when they are not looked for.
+    vehicles: Vec<Detection>,
 }
 
 impl Reading<'_> {
@@ -120,34 +134,68 @@ impl Reading<'_> {
 
     fn picture(&mut self, path: &Path) -> Result<()> {
         let frame = self.timing.of(Stage::Load, || camera::still::load(path))?;
-        let plates = if self.args.crops { self.crop(&frame) } else { self.plates(&frame) };
-        let plates = plates.with_context(|| path.display().to_string())?;
+        let shown = if self.args.crops { self.crop(&frame) } else { self.shown(&frame) };
+        let shown = shown.with_context(|| path.display().to_string())?;
         self.timing.pictures += 1;
-        self.output.line(&line(path, &frame, &plates, false))?;
-        self.draw(path, "", &frame, &plates)
+        self.output.line(&self.line(path, &frame, &shown, false))?;
+        self.draw(path, "", &frame, &shown)
     }
 
-    fn crop(&mut self, frame: &Frame) -> Result<Vec<Plate>, vision::Error> {
+    fn crop(&mut self, frame: &Frame) -> Result<Shown, vision::Error> {
         let (width, height) = frame.size();
         let read = self.timing.of(Stage::Read, || self.models.reader.read_crop(frame))?;
         let rect = Rect::new(0.0, 0.0, width, height);
-        let found = Detection { class: crate::domain::Class::Plate, score: 1.0, rect, corners: None };
-        Ok(vec![Plate { found, read }])
+        let found = Detection { class: Class::Plate, score: 1.0, rect, corners: None };
+        Ok(Shown { plates: vec![Plate { found, read, carrier: None }], vehicles: Vec::new() })
     }
 
-    fn plates(&mut self, frame: &Frame) -> Result<Vec<Plate>, vision::Error> {
+    fn shown(&mut self, frame: &Frame) -> Result<Shown, vision::Error> {
         let found = self.timing.of(Stage::Detect, || self.models.detector.detect(frame))?;
+        let (found, passed): (Vec<_>, Vec<_>) = found.into_iter().partition(|d| d.class == Class::Plate);
+        let vehicles = self.vehicles(frame, passed)?;
         let reads = self.timing.of(Stage::Read, || self.models.reader.read(frame, &found))?;
-        Ok(found.into_iter().zip(reads).map(|(found, read)| Plate { found, read }).collect())
+        let carriers = tie::carriers(&refs(&found), &refs(&vehicles), |_, _| false);
+        let plates = found.into_iter().zip(reads).zip(carriers);
+        let plates = plates.map(|((found, read), carrier)| Plate { found, read, carrier }).collect();
+        Ok(Shown { plates, vehicles })
     }
 
-    fn draw(&mut self, path: &Path, suffix: &str, frame: &Frame, plates: &[Plate]) -> Result<()> {
-        let Some(folder) = &self.args.draw else { return Ok(()) };
-        let marks: Vec<Mark> =
-            plates.iter().filter(|p| p.read.is_some() || p.found.score >= WORTH_DRAWING).map(mark).collect();
-        let name = picture_name(path, suffix, &mut self.drawn);
-        draw::save(&draw::annotated(frame, &marks), &folder.join(name))
+    /// What is told of one frame: its reads, the surest first.
+    fn line(&self, path: &Path, frame: &Frame, shown: &Shown, timed: bool) -> Line {
+        let (width, height) = frame.size();
+        let object = |d: &Detection| Object::new(d.class, d.score, d.rect.relative(width, height));
+        let one = |p: &Plate| {
+            let rect = p.found.rect.relative(width, height);
+            let relative = |p: Point| [(p.x / width).clamp(0.0, 1.0), (p.y / height).clamp(0.0, 1.0)];
+            let corners = p.found.corners.map(|q| q.points.map(relative));
+            let vehicle = p.carrier.and_then(|v| shown.vehicles.get(v)).map(object);
+            Some(One::new(p.read.as_ref()?, rect, corners, vehicle))
+        };
+        let mut reads: Vec<One> = shown.plates.iter().filter_map(one).collect();
+        reads.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+        Line {
+            file: path.display().to_string(),
+            at_ms: timed.then(|| u64::try_from(frame.pts.as_millis()).unwrap_or(u64::MAX)),
+            end_ms: None,
+            width: frame.format.width,
+            height: frame.format.height,
+            reads,
+            vehicles: self.args.vehicles.is_some().then(|| shown.vehicles.iter().map(object).collect()),
+        }
     }
+
+    fn draw(&mut self, path: &Path, suffix: &str, frame: &Frame, shown: &Shown) -> Result<()> {
+        let Some(folder) = &self.args.draw else { return Ok(()) };
+        let worth = shown.plates.iter().filter(|p| p.read.is_some() || p.found.score >= WORTH_DRAWING);
+        let marks: Vec<Mark> = worth.map(mark).collect();
+        let things: Vec<Thing> = shown.vehicles.iter().map(vehicles::thing).collect();
+        let name = picture_name(path, suffix, &mut self.drawn);
+        draw::save(&draw::annotated(frame, &marks, &things), &folder.join(name))
+    }
+}
+
+fn refs(found: &[Detection]) -> Vec<&Detection> {
+    found.iter().collect()
 }
 
 /// Score from which a plate that was not read is outlined: weaker ones are mostly none.
@@ -179,30 +227,4 @@ fn is_picture(path: &Path) -> std::io::Result<bool> {
     let mut first = Vec::new();
     std::fs::File::open(path)?.take(8).read_to_end(&mut first)?;
     Ok(first.starts_with(&[0xff, 0xd8, 0xff]) || first.starts_with(b"\x89PNG\r\n\x1a\n"))
-}
-
-/// What is told of one frame: its reads, the surest first.
-fn line(path: &Path, frame: &Frame, plates: &[Plate], timed: bool) -> Line {
-    let (width, height) = frame.size();
-    let mut reads: Vec<One> = plates
-        .iter()
-        .filter_map(|p| {
-            let rect = p.found.rect.relative(width, height);
-            let corners = p
-                .found
-                .corners
-                .map(|q| q.points.map(|p| [(p.x / width).clamp(0.0, 1.0), (p.y / height).clamp(0.0, 1.0)]));
-            Some(One::new(p.read.as_ref()?, rect, corners))
-        })
-        .collect();
-    reads.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
-    let at_ms = timed.then(|| u64::try_from(frame.pts.as_millis()).unwrap_or(u64::MAX));
-    Line {
-        file: path.display().to_string(),
-        at_ms,
-        end_ms: None,
-        width: frame.format.width,
-        height: frame.format.height,
-        reads,
-    }
 }

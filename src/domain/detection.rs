@@ -31,6 +31,15 @@ pub enum Class {
 }
 
 impl Class {
+    /// Whether it carries a plate.
+    #[must_use]
+    pub fn is_vehicle(self) -> bool {
+        match self {
+            Self::Car | Self::Bus | Self::Truck | Self::Motorbike => true,
+            Self::Plate | Self::Person => false,
+        }
+    }
+
     /// The word in config, manifests and JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -28,5 +28,5 @@ pub use hotlist::{MatchPolicy, RegionPolicy};
 pub use id::{BoxId, CameraId, EventId, IdError, ListId, RuleId, SiteId};
 pub use plate::{Candidate, Lattice, PlateRead, PlateText, Position};
 pub use polygon::Polygon;
-pub use sighting::{Pictures, Sighting, SightingEvent};
+pub use sighting::{Pictures, Sighting, SightingEvent, Vehicle};
 pub use time::{ClockState, TimeMs};

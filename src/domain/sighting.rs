@@ -26,12 +26,25 @@ pub struct Sighting {
     pub clock: ClockState,
     /// Class of the vehicle, or [`Class::Plate`] when only its plate was tracked.
     pub class: Class,
+    /// The vehicle that carries the plate, once frames agree on it; its class is that of the sighting then.
+    pub vehicle: Option<Vehicle>,
     /// The fused read, once it can be trusted.
     pub read: Option<PlateRead>,
     /// The plate (or object) in its best frame, as shares of the picture: left, top, right, bottom.
     pub rect: [f32; 4],
     /// Heading in the picture, degrees clockwise from up, when it moved enough to tell.
     pub direction: Option<u16>,
+}
+
+/// The vehicle that a plate was seen on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Vehicle {
+    /// Car, bus, truck or motorbike, by vote of the frames that it was looked at in.
+    pub class: Class,
+    /// How far that vote can be trusted, 0..1.
+    pub confidence: f32,
+    /// Where it was when its plate was most readable, as shares of the picture: left, top, right, bottom.
+    pub rect: [f32; 4],
 }
 
 /// Pictures that verify a sighting, coded as JPEG, from its best frame.

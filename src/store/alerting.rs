@@ -11,7 +11,7 @@ use super::evidence;
 use super::row::{permille, share16};
 use crate::domain::alert::{ALERT_VERSION, CandidateMark, VehicleMark};
 use crate::domain::{
-    Alert, Class, Epoch, EventId, Hit, HitCause, MatchMark, Pictures, RetentionClass, Sighting, SightingEvent, TimeMs,
+    Alert, Epoch, EventId, Hit, HitCause, MatchMark, Pictures, RetentionClass, Sighting, SightingEvent, TimeMs,
 };
 
 /// Tracks that are remembered while they are under way; beyond it the oldest is forgotten.
@@ -77,8 +77,7 @@ pub(super) struct Stamp {
     pub(super) state: [u8; 4],
 }
 
-/// The alert of a hit; one that is withdrawn carries no match. Candidates are the other texts, best first; the confidence
-/// that the vehicle's class is right is not known to the store and is 0.
+/// The alert of a hit; one that is withdrawn carries no match. Candidates are the other texts, best first.
 pub(super) fn alert(
     stamp: Stamp,
     seq: u64,
@@ -126,10 +125,10 @@ pub(super) fn alert(
         region: read.and_then(|read| read.region.clone()),
         matched,
         rule,
-        vehicle: (sighting.class != Class::Plate).then_some(VehicleMark {
-            class: sighting.class,
+        vehicle: sighting.vehicle.map(|vehicle| VehicleMark {
+            class: vehicle.class,
             colour: None,
-            permille: 0,
+            permille: permille(vehicle.confidence),
         }),
         direction: sighting.direction,
         rect: Some(sighting.rect.map(share16)),
@@ -150,7 +149,7 @@ pub(super) fn crop_digest(event: &SightingEvent, track: &OpenTrack) -> Option<[u
 mod tests {
     use super::super::testkit::{event, list_hit};
     use super::*;
-    use crate::domain::{Severity, Stage};
+    use crate::domain::{Class, Severity, Stage, Vehicle};
 
     #[test]
     fn a_sighting_keeps_the_class_of_its_most_severe_hit() {
@@ -177,6 +176,7 @@ mod tests {
     fn alert_carries_the_other_candidates_and_the_digest_of_the_crop() {
         let mut event = event(1, Stage::New, Some("AB123CD"));
         event.pictures = Some(Pictures { crop: b"jpeg".to_vec(), scene: Vec::new() });
+        event.sighting.vehicle = Some(Vehicle { class: Class::Bus, confidence: 0.81, rect: [0.0; 4] });
         let hit = list_hit(&event, 4, Severity::Serious);
         let stamp = Stamp { epoch: Epoch([1; 8]), state: [2; 4] };
         let crop = crop_digest(&event, &OpenTrack::default());
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(texts, ["A8123CD", "AB1Z3CD", "AB123C0"]);
         assert_eq!(alert.crop.unwrap()[..4], [0x41, 0xe5, 0x78, 0x7e]);
         assert_eq!(alert.rect, Some([6554, 13107, 19661, 26214]));
-        assert_eq!(alert.vehicle.map(|v| v.class), Some(Class::Car));
+        assert_eq!(alert.vehicle, Some(VehicleMark { class: Class::Bus, colour: None, permille: 810 }));
     }
 
     #[test]

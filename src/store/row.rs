@@ -9,7 +9,7 @@ use super::error::Error;
 use crate::domain::alert::CandidateMark;
 use crate::domain::{
     Alert, CameraId, Candidate, Class, ClockState, EventId, Lattice, ListId, PlateRead, PlateText, RuleId, Sighting,
-    TimeMs,
+    TimeMs, Vehicle,
 };
 
 const ROW_VERSION: u8 = 1;
@@ -42,6 +42,23 @@ pub(super) struct SightingRow {
     rect: [u16; 4],
     #[n(11)]
     direction: Option<u16>,
+    /// Since vehicles are looked for; rows from before have none.
+    #[n(12)]
+    vehicle: Option<VehicleRow>,
+}
+
+/// `[class, colour, ‰, box]`.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+struct VehicleRow {
+    #[n(0)]
+    class: Class,
+    /// Its number, when known: not yet.
+    #[n(1)]
+    colour: Option<u8>,
+    #[n(2)]
+    permille: u16,
+    #[n(3)]
+    rect: [u16; 4],
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -97,6 +114,11 @@ pub(super) fn share16(share: f32) -> u16 {
     scaled(share, 65535.0)
 }
 
+/// What [`share16`] stands for.
+fn share_of(steps: u16) -> f32 {
+    f32::from(steps) / 65535.0
+}
+
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=65535 before; NaN gives 0")]
 fn scaled(share: f32, full: f32) -> u16 {
     (share.clamp(0.0, 1.0) * full).round() as u16
@@ -117,6 +139,7 @@ impl SightingRow {
             read: sighting.read.as_ref().map(ReadRow::of),
             rect: sighting.rect.map(share16),
             direction: sighting.direction,
+            vehicle: sighting.vehicle.as_ref().map(VehicleRow::of),
         }
     }
 
@@ -131,9 +154,25 @@ impl SightingRow {
             clock: self.clock,
             class: self.class,
             read: self.read.map(ReadRow::into_read),
-            rect: self.rect.map(|v| f32::from(v) / 65535.0),
+            rect: self.rect.map(share_of),
             direction: self.direction,
+            vehicle: self.vehicle.map(VehicleRow::into_vehicle),
         }
+    }
+}
+
+impl VehicleRow {
+    fn of(vehicle: &Vehicle) -> Self {
+        Self {
+            class: vehicle.class,
+            colour: None,
+            permille: permille(vehicle.confidence),
+            rect: vehicle.rect.map(share16),
+        }
+    }
+
+    fn into_vehicle(self) -> Vehicle {
+        Vehicle { class: self.class, confidence: f32::from(self.permille) / 1000.0, rect: self.rect.map(share_of) }
     }
 }
 
@@ -193,4 +232,24 @@ pub(super) fn sighting(plain: &[u8]) -> Result<Sighting, Error> {
 /// The plate in an opened sighting record.
 pub(super) fn plate_of(plain: &[u8]) -> Result<Option<PlateText>, Error> {
     Ok(decode::<SightingRow>("sighting row", plain)?.read.map(|read| read.text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testkit::event;
+    use super::*;
+    use crate::domain::Stage;
+
+    #[test]
+    fn sightings_with_a_vehicle_and_without_have_golden_bytes_and_come_back() {
+        let mut seen = event(1, Stage::End, Some("AB123CD")).sighting;
+        seen.vehicle = Some(Vehicle { class: Class::Truck, confidence: 0.874, rect: [0.0, 0.1, 0.5, 1.0] });
+        for (name, vehicle) in [("sighting-1.bin", None), ("sighting-vehicle-1.bin", seen.vehicle)] {
+            let bytes = encode(&SightingRow::of(&Sighting { vehicle, ..seen.clone() }));
+            crate::store::golden(name, &bytes);
+            let again = sighting(&bytes).unwrap();
+            assert_eq!(again.vehicle.map(|v| (v.class, v.confidence)), vehicle.map(|v| (v.class, v.confidence)));
+            assert!(again.vehicle.is_none_or(|v| (v.rect[2] - 0.5).abs() < 1e-4 && v.rect[3] >= 1.0));
+        }
+    }
 }

@@ -50,6 +50,7 @@ pub fn event(n: u64, stage: Stage, plate: Option<&str>) -> SightingEvent {
         end: TimeMs(START.0 + n + 900),
         clock: ClockState::Synced,
         class: Class::Car,
+        vehicle: None,
         read: plate.map(read),
         rect: [0.1, 0.2, 0.3, 0.4],
         direction: Some(90),

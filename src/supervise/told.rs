@@ -67,6 +67,7 @@ mod tests {
             end: TimeMs(1),
             clock: ClockState::Synced,
             class: Class::Plate,
+            vehicle: None,
             read: None,
             rect: [0.0; 4],
             direction: None,

@@ -196,6 +196,18 @@ pub enum Error {
         /// `detector` or `reader`.
         role: &'static str,
     },
+    /// A detector that finds nothing of what it was named for.
+    #[error("model {model:?} tells of no {wanted} (it tells of {has:?}): name another model by [vision] {key}")]
+    FindsNone {
+        /// Name in the manifest.
+        model: String,
+        /// `plates` or `vehicles`.
+        wanted: &'static str,
+        /// The names of its classes.
+        has: Vec<String>,
+        /// The key that named it.
+        key: &'static str,
+    },
     /// The library failed while running a model.
     #[error("model {model:?} failed while running: {reason}")]
     Run {

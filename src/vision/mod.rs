@@ -12,6 +12,7 @@
 //! | [`plate`] | rectifies a plate by its corners and reads it |
 //! | [`ctc`] | text, candidates and the lattice out of a reader's probabilities |
 //! | [`track`] | joins detections from frame to frame |
+//! | [`tie`] | which vehicle carries which plate |
 //! | [`fuse`] | the reads of a track as one |
 //! | [`pictures`] | JPEGs that let a person verify a read |
 //!
@@ -34,6 +35,7 @@ pub mod preprocess;
 mod rectify;
 mod resample;
 pub mod sight;
+pub mod tie;
 pub mod track;
 
 pub use analyser::{Analyser, Settings};

@@ -7,7 +7,7 @@ use watchpost::domain::frame::OwnedI420;
 use watchpost::domain::{Class, Detection, Frame, Point, Rect, TimeMs};
 use watchpost::vision::Error;
 use watchpost::vision::detect::Detector;
-use watchpost::vision::model::{Manifest, Models, Runtime, Settings};
+use watchpost::vision::model::{Manifest, Models, Runtime, Settings, Vehicles};
 use watchpost::vision::plate::Reader;
 
 fn fixtures() -> PathBuf {
@@ -296,6 +296,30 @@ fn models_are_loaded_by_name_from_one_folder() {
     assert_eq!(models.reader.net().manifest().name, "scribe");
     let error = Models::load(&Settings { reader: "absent".into(), ..settings }).unwrap_err();
     assert!(error.to_string().contains("absent"), "{error}");
+}
+
+#[test]
+fn vehicles_have_a_model_of_their_own_or_come_with_the_plates() {
+    let settings = |detector: &str, vehicles: Option<&str>| Settings {
+        folder: fixtures(),
+        detector: detector.into(),
+        reader: "scribe".into(),
+        vehicles: vehicles.map(Into::into),
+        ..Settings::default()
+    };
+    let load = |detector, vehicles| Models::load(&settings(detector, vehicles));
+    assert!(matches!(load("both", None).unwrap().vehicles, Vehicles::Off));
+    assert!(matches!(load("both", Some("both")).unwrap().vehicles, Vehicles::SamePass));
+    let two = load("spot", Some("grid")).unwrap();
+    assert!(matches!(&two.vehicles, Vehicles::Own(finder) if finder.net().manifest().name == "grid"));
+    let names: Vec<&str> = two.manifests().map(|m| m.name.as_str()).collect();
+    assert_eq!(names, ["spot", "scribe", "grid"]);
+    let blind = load("spot", Some("spot")).unwrap_err();
+    for part in ["\"spot\"", "no vehicles", "[\"plate\"]", "[vision] vehicles"] {
+        assert!(blind.to_string().contains(part), "{part} is missing in {blind}");
+    }
+    let plates = load("grid", None).unwrap_err();
+    assert!(plates.to_string().contains("no plates") && plates.to_string().contains("[vision] detector"), "{plates}");
 }
 
 #[test]

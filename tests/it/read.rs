@@ -14,7 +14,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        for (from, to) in [("spot", "plates-1"), ("scribe", "reader-1")] {
+        for (from, to) in [("spot", "plates-1"), ("scribe", "reader-1"), ("both", "both")] {
             let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(from);
             let target = dir.path().join("models").join(to);
             std::fs::create_dir_all(&target).unwrap();
@@ -79,6 +79,39 @@ fn a_picture_is_one_json_line_with_relative_boxes() {
     assert_eq!(read["char_confidences"].as_array().unwrap().len(), 3);
     assert_eq!(nothing["file"].as_str(), black.to_str());
     assert_eq!(nothing["reads"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn with_vehicles_each_read_names_the_one_that_carries_it() {
+    let bench = Bench::new();
+    let plate = bench.plate("a.png");
+    // The tiny model sees a bus of 24x24 pixels around a bright pixel at 24,8, and a person where it is dark.
+    let mut lit = image::open(&plate).unwrap().to_rgb8();
+    lit.put_pixel(24, 8, image::Rgb([255; 3]));
+    let lit = bench.save("b.png", &lit);
+    let read = |extra: &[&str]| {
+        let output = bench.command().arg("--json").args(extra).arg(&lit).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        lines(&output).remove(0)
+    };
+    let plain = read(&[]);
+    assert!(plain.get("vehicles").is_none() && plain["reads"][0].get("vehicle").is_none(), "{plain}");
+    let told = read(&["--vehicles", "both"]);
+    let bus = &told["reads"][0]["vehicle"];
+    assert_eq!((&told["reads"][0]["plate"], &bus["class"]), (&plain["reads"][0]["plate"], &Value::from("bus")));
+    for (got, want) in bus["box"].as_array().unwrap().iter().zip([0.1875, 0.0, 0.5625, 0.625]) {
+        assert!((got.as_f64().unwrap() - want).abs() < 1e-4, "{bus}");
+    }
+    let all: Vec<&str> = told["vehicles"].as_array().unwrap().iter().filter_map(|v| v["class"].as_str()).collect();
+    assert!(all.contains(&"bus") && all.contains(&"person") && !all.contains(&"plate"), "{told}");
+    let drawn = bench.path("drawn");
+    let output = bench.command().args(["--vehicles", "both", "--draw"]).args([&drawn, &lit]).output().unwrap();
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(table.contains("VEHICLE") && table.contains("bus 1.00"), "{table}");
+    assert!(drawn.join("b.jpg").exists());
+    let none = bench.command().args(["--vehicles", "plates-1"]).arg(&lit).output().unwrap();
+    assert_eq!(none.status.code(), Some(1));
+    assert!(stderr(&none).contains("tells of no vehicles"), "{}", stderr(&none));
 }
 
 #[test]

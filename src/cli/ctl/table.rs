@@ -22,7 +22,7 @@ impl Table {
 
     /// Titles over the columns.
     pub(super) fn head(&self) -> String {
-        self.row(["TIME (UTC)", "BOX", "CAMERA", "STAGE", "SEVERITY", "PLATE", "CONF", "LATENCY", "MATCH"])
+        self.row(["TIME (UTC)", "BOX", "CAMERA", "STAGE", "SEVERITY", "PLATE", "CONF", "LATENCY", "VEHICLE", "MATCH"])
     }
 
     /// One line for `alert`, without colour.
@@ -41,15 +41,17 @@ impl Table {
             alert.plate.as_ref().map_or("–", |p| p.as_str()),
             &confidence,
             &duration(at.since(alert.time)),
+            alert.vehicle.as_ref().map_or("–", |v| v.class.as_str()),
             &cause(alert),
         ])
     }
 
-    fn row(&self, [time, box_id, camera, stage, severity, plate, confidence, latency, cause]: [&str; 9]) -> String {
+    fn row(&self, columns: [&str; 10]) -> String {
+        let [time, box_id, camera, stage, severity, plate, confidence, latency, vehicle, cause] = columns;
         let width = self.box_width;
         format!(
             "{time:<12}  {box_id:<width$}  {camera:<16}  {stage:<6}  {severity:<8}  {plate:<10}  {confidence:>7}  \
-             {latency:>7}  {cause}"
+             {latency:>7}  {vehicle:<9}  {cause}"
         )
         .trim_end()
         .to_owned()
@@ -100,8 +102,8 @@ fn cause(alert: &Alert) -> String {
 mod tests {
     use super::*;
     use crate::centre::topics::Kind;
-    use crate::domain::alert::ALERT_VERSION;
-    use crate::domain::{ClockState, Epoch, EventId, How, MatchMark, PlateText, SiteId, Stage};
+    use crate::domain::alert::{ALERT_VERSION, VehicleMark};
+    use crate::domain::{Class, ClockState, Epoch, EventId, How, MatchMark, PlateText, SiteId, Stage};
 
     fn alert() -> Alert {
         Alert {
@@ -121,7 +123,7 @@ mod tests {
             region: None,
             matched: Some(MatchMark { list: 2, serial: 1, entry: 17, how: How::Confusable, expiry_day: None }),
             rule: None,
-            vehicle: None,
+            vehicle: Some(VehicleMark { class: Class::Truck, colour: None, permille: 871 }),
             direction: None,
             rect: None,
             frames: None,
@@ -141,9 +143,9 @@ mod tests {
         assert_eq!(
             line,
             "00:00:00.123  box-1  3 gate            new     serious   ABC1Z34      97.3 %    85 ms  \
-             possible match: confusable, list 2 entry 17"
+             truck      possible match: confusable, list 2 entry 17"
         );
-        for (title, text) in [("CAMERA", "3 gate"), ("PLATE", "ABC1Z34"), ("MATCH", "possible")] {
+        for (title, text) in [("CAMERA", "3 gate"), ("PLATE", "ABC1Z34"), ("VEHICLE", "truck"), ("MATCH", "possible")] {
             assert_eq!(head.find(title), line.find(text), "{title}");
         }
     }

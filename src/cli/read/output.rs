@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::domain::PlateRead;
+use crate::domain::{Class, PlateRead};
 
 /// One line of `--json`: a picture, a frame, or a finished track.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,6 +24,25 @@ pub(super) struct Line {
     pub height: u32,
     /// The surest first.
     pub reads: Vec<One>,
+    /// Vehicles and persons of a picture or frame, the surest first; absent when they are not looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vehicles: Option<Vec<Object>>,
+}
+
+/// A vehicle or person.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Object {
+    pub class: &'static str,
+    pub confidence: f32,
+    /// Left, top, right, bottom as shares of the picture.
+    #[serde(rename = "box")]
+    pub rect: [f32; 4],
+}
+
+impl Object {
+    pub(super) fn new(class: Class, confidence: f32, rect: [f32; 4]) -> Self {
+        Self { class: class.as_str(), confidence: rounded(confidence), rect: rect.map(rounded) }
+    }
 }
 
 /// One read.
@@ -43,11 +62,19 @@ pub(super) struct One {
     pub region: Option<String>,
     /// One a character of `plate`.
     pub char_confidences: Vec<f32>,
+    /// The vehicle that carries the plate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vehicle: Option<Object>,
 }
 
 impl One {
     /// A read at its place.
-    pub(super) fn new(read: &PlateRead, rect: [f32; 4], corners: Option<[[f32; 2]; 4]>) -> Self {
+    pub(super) fn new(
+        read: &PlateRead,
+        rect: [f32; 4],
+        corners: Option<[[f32; 2]; 4]>,
+        vehicle: Option<Object>,
+    ) -> Self {
         Self {
             plate: read.text.to_string(),
             confidence: rounded(read.confidence),
@@ -56,6 +83,7 @@ impl One {
             candidates: read.candidates.iter().map(|c| (c.text.to_string(), rounded(c.confidence))).collect(),
             region: read.region.clone(),
             char_confidences: read.char_confidences.iter().map(|c| rounded(*c)).collect(),
+            vehicle,
         }
     }
 }
@@ -73,12 +101,14 @@ pub(super) struct Closed;
 /// Where lines go.
 pub(super) struct Output {
     json: bool,
+    vehicles: bool,
     headed: bool,
 }
 
 impl Output {
-    pub(super) fn new(json: bool) -> Self {
-        Self { json, headed: false }
+    /// JSON lines or a table; `vehicles`: the table has a column for them.
+    pub(super) fn new(json: bool, vehicles: bool) -> Self {
+        Self { json, vehicles, headed: false }
     }
 
     /// Prints one line of JSON, or a row a read.
@@ -92,10 +122,10 @@ impl Output {
             text.push('\n');
         } else {
             if !self.headed {
-                text.push_str(&row(["PLATE", "CONF", "BOX", "ALSO", "FILE"]));
+                text.push_str(&row(["PLATE", "CONF", "BOX", "ALSO", "FILE"], self.vehicles.then_some("VEHICLE")));
                 self.headed = true;
             }
-            rows(line, &mut text);
+            rows(line, self.vehicles, &mut text);
         }
         let mut out = std::io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -112,18 +142,19 @@ impl Output {
     }
 }
 
-fn row([plate, confidence, place, also, file]: [&str; 5]) -> String {
-    format!("{plate:<10} {confidence:>5}  {place:<19}  {also:<26}  {file}\n")
+fn row([plate, confidence, place, also, file]: [&str; 5], vehicle: Option<&str>) -> String {
+    let vehicle = vehicle.map_or_else(String::new, |v| format!("{v:<14}  "));
+    format!("{plate:<10} {confidence:>5}  {place:<19}  {vehicle}{also:<26}  {file}\n")
 }
 
-fn rows(line: &Line, text: &mut String) {
+fn rows(line: &Line, vehicles: bool, text: &mut String) {
     let file = match (line.at_ms, line.end_ms) {
         (Some(from), Some(to)) => format!("{} {}-{}", line.file, seconds(from), seconds(to)),
         (Some(at), None) => format!("{} {}", line.file, seconds(at)),
         _ => line.file.clone(),
     };
     if line.reads.is_empty() {
-        text.push_str(&row(["-", "", "", "", &file]));
+        text.push_str(&row(["-", "", "", "", &file], vehicles.then_some("")));
     }
     #[expect(clippy::cast_precision_loss, reason = "sides of a picture")]
     let (width, height) = (line.width as f32, line.height as f32);
@@ -137,7 +168,9 @@ fn rows(line: &Line, text: &mut String) {
             .take(2)
             .map(|(text, p)| format!("{text} {p:.2}"))
             .collect();
-        text.push_str(&row([&read.plate, &format!("{:.2}", read.confidence), &place, &also.join("  "), &file]));
+        let vehicle = read.vehicle.as_ref().map_or_else(String::new, |v| format!("{} {:.2}", v.class, v.confidence));
+        let columns = [&read.plate, &format!("{:.2}", read.confidence), &place, &also.join("  "), &file];
+        text.push_str(&row(columns.map(String::as_str), vehicles.then_some(&vehicle)));
     }
 }
 
@@ -165,8 +198,8 @@ mod tests {
             region: None,
             frames: 1,
         };
-        let reads = vec![One::new(&read, [0.1, 0.2, 0.3, 0.4], None)];
-        Line { file: "a.jpg".into(), at_ms: None, end_ms: None, width: 100, height: 50, reads }
+        let reads = vec![One::new(&read, [0.1, 0.2, 0.3, 0.4], None, None)];
+        Line { file: "a.jpg".into(), at_ms: None, end_ms: None, width: 100, height: 50, reads, vehicles: None }
     }
 
     #[test]
@@ -181,10 +214,23 @@ mod tests {
     }
 
     #[test]
+    fn vehicles_stand_in_the_line_and_the_carrier_at_its_read() {
+        let bus = Object::new(Class::Bus, 0.875, [0.0, 0.1, 0.5, 1.0]);
+        let mut line = Line { vehicles: Some(vec![bus.clone()]), ..line() };
+        line.reads[0].vehicle = Some(bus);
+        let json = serde_json::to_string(&line).unwrap();
+        let told = r#"{"class":"bus","confidence":0.875,"box":[0.0,0.1,0.5,1.0]}"#;
+        assert!(json.contains(&format!(r#""vehicle":{told}}}],"vehicles":[{told}]}}"#)), "{json}");
+        let mut text = String::new();
+        rows(&line, true, &mut text);
+        assert!(text.contains("bus 0.88"), "{text}");
+    }
+
+    #[test]
     fn the_table_has_a_row_a_read_and_one_for_a_picture_without() {
         let mut text = String::new();
-        rows(&line(), &mut text);
-        rows(&Line { reads: Vec::new(), ..line() }, &mut text);
+        rows(&line(), false, &mut text);
+        rows(&Line { reads: Vec::new(), ..line() }, false, &mut text);
         let rows: Vec<&str> = text.lines().collect();
         assert_eq!(rows.len(), 2);
         assert!(rows[0].starts_with("AB12") && rows[0].contains("10,10 20x10") && rows[0].contains("A812 0.05"));

@@ -15,6 +15,8 @@ pub(super) enum Stage {
     Load,
     /// Finding plates.
     Detect,
+    /// Finding vehicles, where a model of their own does.
+    Vehicles,
     /// Rectifying and reading them.
     Read,
     /// Both and tracking, of a video.
@@ -25,14 +27,14 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub(super) struct Timing {
     clock: Clock,
-    sums: [Duration; 4],
+    sums: [Duration; 5],
     /// How many pictures or frames went through.
     pub pictures: u32,
 }
 
 impl Timing {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, sums: [Duration::ZERO; 4], pictures: 0 }
+        Self { clock, sums: [Duration::ZERO; 5], pictures: 0 }
     }
 
     /// Does `work` as part of `stage`.
@@ -40,10 +42,11 @@ impl Timing {
         let before = self.now();
         let done = work();
         let took = self.now().saturating_sub(before);
-        let [load, detect, read, analyse] = &mut self.sums;
+        let [load, detect, vehicles, read, analyse] = &mut self.sums;
         *match stage {
             Stage::Load => load,
             Stage::Detect => detect,
+            Stage::Vehicles => vehicles,
             Stage::Read => read,
             Stage::Analyse => analyse,
         } += took;
@@ -64,10 +67,10 @@ fn cpu_of_thread() -> Option<Duration> {
 impl fmt::Display for Timing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let each = |sum: Duration| sum.as_secs_f64() * 1000.0 / f64::from(self.pictures.max(1));
-        let [load, detect, read, analyse] = self.sums.map(each);
+        let [load, detect, vehicles, read, analyse] = self.sums.map(each);
         write!(
             f,
-            "{} pictures, CPU ms a picture: load {load:.1}, detect {detect:.1}, read {read:.1}, \
+            "{} pictures, CPU ms a picture: load {load:.1}, detect {detect:.1}, vehicles {vehicles:.1}, read {read:.1}, \
              analyse (videos) {analyse:.1}; decoding of videos runs in threads of its own and is not in it",
             self.pictures
         )

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::output::{Line, One};
-use super::{Reading, Stage, line};
+use super::output::{Line, Object, One};
+use super::{Reading, Stage, vehicles};
 use crate::camera::{self, Next, Source, SourceUri};
 use crate::cli::draw::{self, Mark};
 use crate::domain::Stage as Told;
@@ -49,7 +49,8 @@ impl Clip {
 
     fn line(&self, path: &Path, at_ms: u64, end_ms: Option<u64>, reads: Vec<One>) -> Line {
         let (width, height) = (self.width, self.height);
-        Line { file: path.display().to_string(), at_ms: Some(at_ms), end_ms, width, height, reads }
+        let file = path.display().to_string();
+        Line { file, at_ms: Some(at_ms), end_ms, width, height, reads, vehicles: None }
     }
 }
 
@@ -103,7 +104,8 @@ impl Reading<'_> {
     fn tell(&mut self, path: &Path, clip: &mut Clip, events: Vec<SightingEvent>) -> Result<()> {
         for event in events.into_iter().filter(|e| e.stage == Told::End) {
             let seen = event.sighting;
-            let reads = seen.read.as_ref().map(|read| One::new(read, seen.rect, None)).into_iter().collect();
+            let vehicle = seen.vehicle.map(|v| Object::new(v.class, v.confidence, v.rect));
+            let reads = seen.read.as_ref().map(|read| One::new(read, seen.rect, None, vehicle)).into_iter().collect();
             let line = clip.line(path, clip.since(seen.begin), Some(clip.since(seen.end)), reads);
             clip.lines += 1;
             self.output.line(&line)?;
@@ -119,7 +121,8 @@ impl Reading<'_> {
         let mark = Mark { outline, text: Some(read.text.to_string()), confidence: read.confidence };
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let name = format!("{stem}-track{:03}.jpg", seen.track);
-        draw::save(&draw::annotated(frame, &[mark]), &folder.join(name))
+        let thing = seen.vehicle.map(|v| vehicles::carrier(&v, (width, height)));
+        draw::save(&draw::annotated(frame, &[mark], thing.as_slice()), &folder.join(name))
     }
 
     /// The next frame; `None` at the end.
@@ -138,9 +141,12 @@ impl Reading<'_> {
     }
 
     fn frame(&mut self, path: &Path, frame: &Frame) -> Result<()> {
-        let plates = self.plates(frame).with_context(|| path.display().to_string())?;
+        let shown = self.shown(frame).with_context(|| path.display().to_string())?;
         self.timing.pictures += 1;
-        self.output.line(&line(path, frame, &plates, true))?;
-        if plates.is_empty() { Ok(()) } else { self.draw(path, &format!("-{:06}", frame.index), frame, &plates) }
+        self.output.line(&self.line(path, frame, &shown, true))?;
+        if shown.plates.is_empty() && shown.vehicles.is_empty() {
+            return Ok(());
+        }
+        self.draw(path, &format!("-{:06}", frame.index), frame, &shown)
     }
 }

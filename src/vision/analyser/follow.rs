@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::settings::Settings;
+use super::vehicles::Carrier;
 use crate::domain::{
     CameraId, Class, ClockState, Detection, EventId, Pictures, PlateRead, PlateText, Point, Rect, Sighting, TimeMs,
 };
@@ -55,6 +56,8 @@ pub(super) struct Told {
     /// How readable the best plate was by then.
     pub quality: f32,
     pub at: TimeMs,
+    /// The vehicle's class.
+    pub vehicle: Option<Class>,
 }
 
 /// One sighting.
@@ -78,6 +81,10 @@ pub(super) struct Followed {
     pub read: Option<PlateRead>,
     /// Where it was seen last, pixels.
     pub rect: Rect,
+    /// The vehicle that carries it.
+    pub carrier: Carrier,
+    /// The vehicle was put right once: a class that wavers is not told again.
+    vehicle_corrected: bool,
     hits: u32,
     best_score: f32,
     best_rect: [f32; 4],
@@ -122,6 +129,8 @@ impl Followed {
             fusion: Fusion::new(),
             read: None,
             rect: detection.rect,
+            carrier: Carrier::default(),
+            vehicle_corrected: false,
             hits: 0,
             best_score: 0.0,
             best_rect: [0.0; 4],
@@ -194,6 +203,8 @@ impl Followed {
         self.first = other.first;
         self.fusion.merge(other.fusion);
         self.read = self.fusion.fused();
+        self.carrier.merge(other.carrier);
+        self.vehicle_corrected = other.vehicle_corrected;
         if other.best_quality > self.best_quality {
             self.best_quality = other.best_quality;
             self.best_rect = other.best_rect;
@@ -237,7 +248,9 @@ impl Followed {
     pub(super) fn tell(&mut self, at: TimeMs, settings: &Settings) {
         let Some(read) = self.trusted(settings) else { return };
         let (text, confidence) = (read.text.clone(), read.confidence);
-        self.told = Some(Told { text, confidence, quality: self.read_quality, at });
+        self.vehicle_corrected |= self.told.is_some() && self.has_other_vehicle();
+        let vehicle = self.carrier.vehicle().map(|v| v.class);
+        self.told = Some(Told { text, confidence, quality: self.read_quality, at, vehicle });
         self.reopened = false;
     }
 
@@ -326,11 +339,20 @@ impl Followed {
     pub(super) fn changed(&self, at: TimeMs, settings: &Settings) -> bool {
         let (Some(told), Some(read)) = (&self.told, self.trusted(settings)) else { return false };
         let debounced = u128::from(at.since(told.at)) >= settings.update_every.as_millis();
-        debounced && (read.text != told.text || (!self.reopened && read.confidence >= told.confidence + 0.1))
+        let surer = !self.reopened && read.confidence >= told.confidence + 0.1;
+        let vehicle = !self.reopened && !self.vehicle_corrected && self.has_other_vehicle();
+        debounced && (read.text != told.text || surer || vehicle)
+    }
+
+    /// Whether the vehicle is certain by now and another than was told, or was not told at all.
+    fn has_other_vehicle(&self) -> bool {
+        let told = self.told.as_ref().and_then(|t| t.vehicle);
+        self.carrier.settled().is_some_and(|class| told != Some(class))
     }
 
     /// The sighting as it stands, with the read where it is good enough.
     pub(super) fn sighting(&self, camera: &CameraId, number: u16, clock: ClockState, settings: &Settings) -> Sighting {
+        let vehicle = self.carrier.vehicle();
         Sighting {
             id: self.id,
             camera: camera.clone(),
@@ -339,7 +361,8 @@ impl Followed {
             begin: self.begin,
             end: self.last,
             clock,
-            class: self.class,
+            class: vehicle.map_or(self.class, |v| v.class),
+            vehicle,
             read: self.keepable(settings).cloned(),
             rect: self.best_rect,
             direction: self.direction(),
@@ -358,17 +381,26 @@ impl Followed {
         (self.told.is_some() || read.confidence >= settings.keep_confidence).then_some(read)
     }
 
-    /// Degrees clockwise from up, once it has moved by the width it had at first.
+    /// Where it went: by the plate, and where that was seen too shortly, by the vehicle.
     fn direction(&self) -> Option<u16> {
-        let (now, first) = (self.rect.centre(), self.first.centre());
-        let (dx, dy) = (now.x - first.x, now.y - first.y);
         let far = self.first.width().max(0.4 * self.rect.width()).max(12.0);
-        if dx.hypot(dy) < far || !dx.is_finite() || !dy.is_finite() {
-            return None;
-        }
-        let degrees = dx.atan2(-dy).to_degrees().rem_euclid(360.0).round();
-        (0_u16..360).find(|d| (f32::from(*d) - degrees).abs() < 0.5).or(Some(0))
+        let by_plate = direction(&self.first, &self.rect, far);
+        by_plate.or_else(|| {
+            let (first, last) = self.carrier.path()?;
+            direction(&first, &last, 0.3 * first.width().max(last.width()).max(40.0))
+        })
     }
+}
+
+/// Degrees clockwise from up of the way from one place to another, where it is `far` or more.
+fn direction(first: &Rect, now: &Rect, far: f32) -> Option<u16> {
+    let (now, first) = (now.centre(), first.centre());
+    let (dx, dy) = (now.x - first.x, now.y - first.y);
+    if dx.hypot(dy) < far || !dx.is_finite() || !dy.is_finite() {
+        return None;
+    }
+    let degrees = dx.atan2(-dy).to_degrees().rem_euclid(360.0).round();
+    (0_u16..360).find(|d| (f32::from(*d) - degrees).abs() < 0.5).or(Some(0))
 }
 
 /// Whether two texts are one plate read twice: the same but for look-alikes, or within `edits` changed characters.

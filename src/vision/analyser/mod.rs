@@ -8,11 +8,13 @@
 //! within a minute is no new sighting either. What comes back after its end is told only where its read changed.
 //!
 //! Runs on the thread of the camera; waits for nothing but the models. Keeps no frame. Times are those of the frames:
-//! places in the stream for tracking, UTC for memory. Left out: vehicles and persons (they come with object events).
+//! places in the stream for tracking, UTC for memory. A plate's sighting names the vehicle that carries it ([`vehicles`]).
+//! Left out: sightings of vehicles without a plate and of persons (they come with object events).
 
 mod follow;
 mod memory;
 mod settings;
+mod vehicles;
 
 use std::sync::Arc;
 
@@ -21,6 +23,8 @@ use ring::rand::SecureRandom;
 use self::follow::{Followed, Life, Taken};
 use self::memory::Memory;
 pub use self::settings::Settings;
+pub use self::vehicles::VehicleSource;
+use self::vehicles::Vehicles;
 use super::area::Area;
 use super::detect::Detector;
 use super::mask::Seen;
@@ -30,9 +34,9 @@ use super::track::{TrackUpdate, Tracker};
 use super::{Error, Models, pictures};
 use crate::domain::{CameraId, Class, ClockState, Detection, EventId, Frame, PlateRead, SightingEvent, Stage, TimeMs};
 
-/// Finds plates in a frame.
+/// Finds plates in a frame, or vehicles.
 pub trait FindPlates: Send {
-    /// Plates in `area` with their corners, pixels of the full-size frame.
+    /// Plates in `area` with their corners, vehicles and persons, in pixels of the full-size frame, best first.
     ///
     /// # Errors
     /// What the model says.
@@ -82,6 +86,8 @@ pub struct Analyser {
     clock: ClockState,
     sight: Sight,
     tracker: Tracker,
+    /// `None` when vehicles are not looked for.
+    vehicles: Option<Vehicles>,
     memory: Memory,
     random: ring::rand::SystemRandom,
     /// UTC of the newest frame; never goes back, whatever the clock does.
@@ -93,7 +99,11 @@ impl Analyser {
     #[must_use]
     pub fn new(models: &Models, settings: Settings, camera: CameraId, camera_number: u16) -> Self {
         let (finder, reader) = (Box::new(Arc::clone(&models.detector)), Box::new(Arc::clone(&models.reader)));
-        Self::with(finder, reader, settings, camera, camera_number)
+        let analyser = Self::with(finder, reader, settings, camera, camera_number);
+        match VehicleSource::of(&models.vehicles) {
+            Some(source) => analyser.with_vehicles(source),
+            None => analyser,
+        }
     }
 
     /// An analyser with a finder and a reader of one's own.
@@ -110,6 +120,7 @@ impl Analyser {
             reader,
             sight: Sight::new(settings.privacy_mask.clone(), settings.roi.clone()),
             tracker: Tracker::new(settings.track.clone()),
+            vehicles: None,
             settings,
             camera,
             camera_number,
@@ -118,6 +129,13 @@ impl Analyser {
             random: ring::rand::SystemRandom::new(),
             now: TimeMs(0),
         }
+    }
+
+    /// Looks for vehicles as well.
+    #[must_use]
+    pub fn with_vehicles(mut self, source: VehicleSource) -> Self {
+        self.vehicles = Some(Vehicles::new(source, &self.settings));
+        self
     }
 
     /// Says how far the times of the frames can be trusted from now on; sightings carry it. `Unset` at first.
@@ -132,9 +150,10 @@ impl Analyser {
     pub fn step(&mut self, frame: &Frame) -> Result<Vec<SightingEvent>, Error> {
         // Nothing below this line can reach what the masks hide.
         let frame = &self.sight.look(frame)?;
-        let mut found = self.finder.find(frame, self.sight.area(frame))?;
+        let area = self.sight.area(frame);
+        let (mut found, others): (Vec<_>, Vec<_>) =
+            self.finder.find(frame, area)?.into_iter().partition(|d| d.class == Class::Plate);
         self.sight.keep_inside(&mut found, frame);
-        found.retain(|d| d.class == Class::Plate);
         let at = self.now.max(frame.at);
         self.now = at;
         let mut events = Vec::new();
@@ -145,6 +164,12 @@ impl Analyser {
         for update in &step.seen {
             if let Some(detection) = found.get(update.detection) {
                 self.follow(update, detection, at, frame.size());
+            }
+        }
+        if let Some(vehicles) = &mut self.vehicles {
+            let wanted = self.memory.wants_look(&step.seen);
+            if let Some(look) = vehicles.look(frame, area, others, wanted) {
+                self.memory.tie(&look, &step.seen, &found, frame.size());
             }
         }
         self.read(frame, &step.seen, &found, at, &mut events)?;
@@ -158,6 +183,9 @@ impl Analyser {
     /// Ends everything at the end of the stream: no frame comes any more.
     pub fn finish(&mut self, at: TimeMs) -> Vec<SightingEvent> {
         self.tracker.end_all();
+        if let Some(vehicles) = &mut self.vehicles {
+            vehicles.end_all();
+        }
         let at = self.now.max(at);
         let (camera, number, clock, settings) = (&self.camera, self.camera_number, self.clock, &self.settings);
         let mut events = Vec::new();

@@ -51,6 +51,8 @@ pub struct Settings {
     pub parked_memory: Duration,
     /// How long a plate must have stayed in its place to be parked.
     pub parked_after: Duration,
+    /// How often a model of their own looks for vehicles; what tells of them beside plates does so in every frame.
+    pub vehicles_every: Duration,
 }
 
 impl Default for Settings {
@@ -77,6 +79,7 @@ impl Default for Settings {
             same_within: Duration::from_mins(1),
             parked_memory: Duration::from_mins(10),
             parked_after: Duration::from_secs(5),
+            vehicles_every: Duration::from_millis(200),
         }
     }
 }

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{Candidate, FrameFormat, Lattice, PixelFormat, Pixels, PlateText, Position, Rect};
 
+mod vehicles;
+
 /// A plate as the script has it in one frame: where, and what a reader makes of it.
 #[derive(Debug, Clone)]
 struct Shown {

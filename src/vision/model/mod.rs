@@ -33,6 +33,7 @@ pub use runtime::Runtime;
 use super::Error;
 use super::detect::Detector;
 use super::plate::Reader;
+use crate::domain::Class;
 
 /// Which models to use and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +44,9 @@ pub struct Settings {
     pub detector: String,
     /// Name of the model that reads them.
     pub reader: String,
+    /// Name of the model that finds vehicles and persons; `None`: they are not looked for. Not loaded where the detector
+    /// tells of them in its own pass.
+    pub vehicles: Option<String>,
     /// The inference library; looked for where it usually lies when absent.
     pub library: Option<PathBuf>,
     /// Score from which a detection counts, 0..1, instead of the manifest's.
@@ -57,11 +61,23 @@ impl Default for Settings {
             folder: PathBuf::from("models"),
             detector: "plates-1".into(),
             reader: "reader-1".into(),
+            vehicles: None,
             library: None,
             score: None,
             workers: 1,
         }
     }
+}
+
+/// Who finds vehicles and persons.
+#[derive(Debug, Clone)]
+pub enum Vehicles {
+    /// Nobody.
+    Off,
+    /// The detector of plates, in the same pass.
+    SamePass,
+    /// A model of their own.
+    Own(Arc<Detector>),
 }
 
 /// The models of a box; a clone shares them.
@@ -71,12 +87,14 @@ pub struct Models {
     pub detector: Arc<Detector>,
     /// Reads them.
     pub reader: Arc<Reader>,
-    /// The library that runs both.
+    /// Finds vehicles and persons.
+    pub vehicles: Vehicles,
+    /// The library that runs them.
     pub runtime: Runtime,
 }
 
 impl Models {
-    /// Loads both models: reads files, takes a tenth of a second and some 15 MB a session.
+    /// Loads the models: reads files, takes a tenth of a second and some 15 MB a session.
     ///
     /// # Errors
     /// When the library or a model is missing or unfit: the message names it and says what to do.
@@ -84,13 +102,50 @@ impl Models {
         let runtime = Runtime::open(settings.library.as_deref())?;
         let mut detector = Manifest::load(&settings.folder.join(&settings.detector))?;
         detector.thresholds.score = settings.score.unwrap_or(detector.thresholds.score);
+        // A reader is refused as such when it is loaded.
+        if !detector.family.reads() {
+            finds(&detector, "plates", "detector", |c| c == Class::Plate)?;
+        }
         let reader = Manifest::load(&settings.folder.join(&settings.reader))?;
+        let vehicles = match &settings.vehicles {
+            None => Vehicles::Off,
+            Some(_) if detector.finds(Class::is_vehicle) => Vehicles::SamePass,
+            Some(name) => {
+                let manifest = Manifest::load(&settings.folder.join(name))?;
+                finds(&manifest, "vehicles", "vehicles", Class::is_vehicle)?;
+                Vehicles::Own(Arc::new(Detector::load(&runtime, manifest, settings.workers)?))
+            }
+        };
         Ok(Self {
             detector: Arc::new(Detector::load(&runtime, detector, settings.workers)?),
             reader: Arc::new(Reader::load(&runtime, reader, settings.workers)?),
+            vehicles,
             runtime,
         })
     }
+
+    /// The manifests of all that are loaded.
+    pub fn manifests(&self) -> impl Iterator<Item = &Manifest> {
+        let own = match &self.vehicles {
+            Vehicles::Own(detector) => Some(detector.net().manifest()),
+            Vehicles::Off | Vehicles::SamePass => None,
+        };
+        [self.detector.net().manifest(), self.reader.net().manifest()].into_iter().chain(own)
+    }
+}
+
+/// Refuses a model that tells of nothing that `class` accepts.
+fn finds(
+    manifest: &Manifest,
+    wanted: &'static str,
+    key: &'static str,
+    class: impl Fn(Class) -> bool,
+) -> Result<(), Error> {
+    if manifest.finds(class) {
+        return Ok(());
+    }
+    let has = manifest.classes.iter().chain(manifest.heads.iter().flat_map(|h| &h.classes)).cloned().collect();
+    Err(Error::FindsNone { model: manifest.name.clone(), wanted, has, key })
 }
 
 /// The folder with the models that came with the program: `models` beside the program or up to three folders above it (a

@@ -81,6 +81,7 @@ fn event(n: u32, clock: &Clock) -> SightingEvent {
         end: now,
         clock: clock.state(),
         class: Class::Plate,
+        vehicle: None,
         read: Some(read),
         rect: [0.1, 0.2, 0.3, 0.4],
         direction: None,

@@ -1,0 +1,302 @@
+//! Vehicles and persons beside the plates: looked for now and then, followed, and tied to the plates that they carry.
+//!
+//! Class and carrier are found by vote, not in one frame: a vehicle's class weighs the scores of all its detections, a
+//! plate's carrier is the vehicle that it was in most often, of late. A plate in no vehicle stays a plate. Where the
+//! plates' own model tells of vehicles, every frame is a look; a model of their own is run every
+//! [`Settings::vehicles_every`], and at once for a plate that no look has seen yet, so that the first that is told of it
+//! names the vehicle. Such a model's failure costs vehicles and no read. Left out: sightings of vehicles without a plate
+//! and of persons; they come with rules.
+
+use std::time::Duration;
+
+use super::follow::quality;
+use super::memory::Memory;
+use super::{FindPlates, Settings};
+use crate::domain::{Class, Detection, Rect, Vehicle};
+use crate::vision::area::Area;
+use crate::vision::mask::Seen;
+use crate::vision::track::{TrackUpdate, Tracker};
+use crate::vision::{model, tie};
+
+/// Where vehicles come from.
+pub enum VehicleSource {
+    /// The finder of plates tells of them too.
+    SamePass,
+    /// A finder of their own.
+    Own(Box<dyn FindPlates>),
+}
+
+impl VehicleSource {
+    /// As the models were loaded; `None` when vehicles are not looked for.
+    #[must_use]
+    pub fn of(vehicles: &model::Vehicles) -> Option<Self> {
+        match vehicles {
+            model::Vehicles::Off => None,
+            model::Vehicles::SamePass => Some(Self::SamePass),
+            model::Vehicles::Own(detector) => Some(Self::Own(Box::new(std::sync::Arc::clone(detector)))),
+        }
+    }
+}
+
+/// What is seen around the region of interest, a share of the picture's width.
+const AROUND: f32 = 0.15;
+
+/// What a vehicle's class is worth to begin with: one detection is no certainty.
+const DOUBT: f32 = 0.5;
+
+/// What is left of a carrier's votes at the next look.
+const FADING: f32 = 0.9;
+
+/// What a look counts in which a plate is in no vehicle: models overlook vehicles more often than plates have none.
+const NONE: f32 = 0.5;
+
+/// Share of the votes that a carrier needs, and how many vehicles are remembered of one plate.
+const MAJORITY: f32 = 0.6;
+const MOST_CARRIERS: usize = 4;
+
+/// A carrier's votes and its confidence from which its class is worth an update.
+const SETTLED: (f32, f32) = (2.0, 0.7);
+
+/// A vehicle in the frame that was looked at.
+#[derive(Debug, Clone)]
+pub(super) struct SeenVehicle {
+    pub track: u32,
+    pub detection: Detection,
+    /// By vote so far.
+    class: Class,
+    confidence: f32,
+    /// Where it was seen first.
+    first: Rect,
+}
+
+/// The votes on one vehicle's class.
+#[derive(Debug)]
+struct Tally {
+    track: u32,
+    scores: Vec<(Class, f32)>,
+    first: Rect,
+}
+
+impl Tally {
+    fn add(&mut self, class: Class, score: f32) {
+        match self.scores.iter_mut().find(|(c, _)| *c == class) {
+            Some((_, sum)) => *sum += score,
+            None => self.scores.push((class, score)),
+        }
+    }
+
+    fn best(&self) -> Option<(Class, f32)> {
+        let (class, most) = self.scores.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let all: f32 = self.scores.iter().map(|s| s.1).sum();
+        Some((class, most / (all + DOUBT)))
+    }
+}
+
+/// Vehicles and persons of one camera.
+pub(super) struct Vehicles {
+    source: VehicleSource,
+    tracker: Tracker,
+    tallies: Vec<Tally>,
+    every: Duration,
+    last: Option<Duration>,
+    /// The model failed last time, and that was said.
+    faulty: bool,
+}
+
+impl Vehicles {
+    pub(super) fn new(source: VehicleSource, settings: &Settings) -> Self {
+        let (tracker, every) = (Tracker::new(settings.track.clone()), settings.vehicles_every);
+        Self { source, tracker, tallies: Vec::new(), every, last: None, faulty: false }
+    }
+
+    /// The vehicles of `frame`, when this is a frame to look at: `passed` is what the plates' finder told beside
+    /// plates, `wanted` whether a plate waits for a look.
+    pub(super) fn look(
+        &mut self,
+        frame: &Seen<'_>,
+        area: Area,
+        passed: Vec<Detection>,
+        wanted: bool,
+    ) -> Option<Vec<SeenVehicle>> {
+        let due = self.last.is_none_or(|t| frame.pts.checked_sub(t).is_none_or(|waited| waited >= self.every));
+        let mut found = match &self.source {
+            VehicleSource::SamePass => passed,
+            VehicleSource::Own(_) if !due && (!wanted || self.faulty) => return None,
+            VehicleSource::Own(finder) => match finder.find(frame, widened(area, frame)) {
+                Ok(found) => {
+                    self.faulty = false;
+                    found
+                }
+                Err(error) => {
+                    self.last = Some(frame.pts);
+                    if !std::mem::replace(&mut self.faulty, true) {
+                        tracing::error!(%error, "vehicles not looked for");
+                    }
+                    return None;
+                }
+            },
+        };
+        self.last = Some(frame.pts);
+        found.retain(|d| d.class != Class::Plate);
+        tie::one_of_each(&mut found);
+        Some(self.follow(frame.pts, &found))
+    }
+
+    fn follow(&mut self, at: Duration, found: &[Detection]) -> Vec<SeenVehicle> {
+        let step = self.tracker.step(at, found);
+        self.tallies.retain(|t| !step.ended.iter().any(|e| e.track == t.track));
+        let mut seen = Vec::with_capacity(step.seen.len());
+        for update in &step.seen {
+            let Some(detection) = found.get(update.detection) else { continue };
+            let at = self.tallies.iter().position(|t| t.track == update.track).unwrap_or_else(|| {
+                self.tallies.push(Tally { track: update.track, scores: Vec::new(), first: detection.rect });
+                self.tallies.len() - 1
+            });
+            let Some(tally) = self.tallies.get_mut(at) else { continue };
+            tally.add(detection.class, detection.score);
+            let Some((class, confidence)) = tally.best() else { continue };
+            let (track, first) = (update.track, tally.first);
+            seen.push(SeenVehicle { track, detection: detection.clone(), class, confidence, first });
+        }
+        seen
+    }
+
+    /// Ends all tracks: the stream is over or begins again.
+    pub(super) fn end_all(&mut self) {
+        self.tracker.end_all();
+        self.tallies.clear();
+        self.last = None;
+    }
+}
+
+impl Memory {
+    /// Whether a plate that is surely tracked was never looked at.
+    pub(super) fn wants_look(&mut self, seen: &[TrackUpdate]) -> bool {
+        let mut unseen = |u: &TrackUpdate| self.of_track(u.track).is_some_and(|f| !f.carrier.is_looked_at());
+        seen.iter().any(|u| u.confirmed && unseen(u))
+    }
+
+    /// Lets the vehicles of a look vote on which of them carries which of the plates `seen` in the same frame of `size`.
+    pub(super) fn tie(
+        &mut self,
+        vehicles: &[SeenVehicle],
+        seen: &[TrackUpdate],
+        found: &[Detection],
+        size: (f32, f32),
+    ) {
+        let plates: Vec<(u32, &Detection)> =
+            seen.iter().filter_map(|u| Some((u.track, found.get(u.detection)?))).collect();
+        let before: Vec<Option<u32>> = plates.iter().map(|p| self.of_track(p.0)?.carrier.track()).collect();
+        let same = |p: usize, v: usize| {
+            let vehicle = vehicles.get(v).map(|v| v.track);
+            vehicle.is_some() && before.get(p).copied().flatten() == vehicle
+        };
+        let (boxes, around): (Vec<_>, Vec<_>) =
+            (plates.iter().map(|p| p.1).collect(), vehicles.iter().map(|v| &v.detection).collect());
+        for ((track, plate), carrier) in plates.iter().zip(tie::carriers(&boxes, &around, same)) {
+            if let Some(f) = self.of_track(*track) {
+                f.carrier.vote(carrier, vehicles, quality(plate), size);
+            }
+        }
+    }
+}
+
+/// More than where plates are looked for: a vehicle is larger than the region that its plate must be in.
+fn widened(area: Area, frame: &Seen<'_>) -> Area {
+    Area::around(&area.rect().grown(AROUND * frame.size().0), frame).unwrap_or(area)
+}
+
+/// One vehicle's claim to a plate.
+#[derive(Debug, Clone)]
+struct Claim {
+    track: u32,
+    votes: f32,
+    vehicle: Vehicle,
+    /// How readable the plate was where `vehicle.rect` was taken.
+    quality: f32,
+    first: Rect,
+    last: Rect,
+}
+
+/// Who carries a plate, by the looks so far.
+#[derive(Debug, Default)]
+pub(super) struct Carrier {
+    claims: Vec<Claim>,
+    none: f32,
+    looks: u32,
+}
+
+impl Carrier {
+    /// Whether a look has seen the plate.
+    pub(super) fn is_looked_at(&self) -> bool {
+        self.looks > 0
+    }
+
+    /// Track of the vehicle that carries it, as far as is known.
+    pub(super) fn track(&self) -> Option<u32> {
+        self.best().map(|c| c.track)
+    }
+
+    /// Takes in a look that found the plate in the vehicle `at` of `all`, or in none; `quality` is how readable the plate
+    /// was, `size` the frame's.
+    pub(super) fn vote(&mut self, at: Option<usize>, all: &[SeenVehicle], quality: f32, size: (f32, f32)) {
+        self.looks = self.looks.saturating_add(1);
+        self.none *= FADING;
+        for claim in &mut self.claims {
+            claim.votes *= FADING;
+        }
+        let Some(seen) = at.and_then(|at| all.get(at)) else {
+            self.none += NONE;
+            return;
+        };
+        let rect = seen.detection.rect.relative(size.0.max(1.0), size.1.max(1.0));
+        let now = Vehicle { class: seen.class, confidence: seen.confidence, rect };
+        let known = self.claims.iter().position(|c| c.track == seen.track);
+        // A track that broke off goes on under another number.
+        let gone = |c: &Claim| c.vehicle.class == seen.class && !all.iter().any(|v| v.track == c.track);
+        let known = known.or_else(|| self.claims.iter().position(gone));
+        if let Some(claim) = known.and_then(|i| self.claims.get_mut(i)) {
+            claim.track = seen.track;
+            claim.votes += 1.0;
+            claim.last = seen.detection.rect;
+            let rect = if quality > claim.quality { rect } else { claim.vehicle.rect };
+            claim.quality = claim.quality.max(quality);
+            claim.vehicle = Vehicle { rect, ..now };
+            return;
+        }
+        let (track, first, last) = (seen.track, seen.first, seen.detection.rect);
+        self.claims.sort_by(|a, b| b.votes.total_cmp(&a.votes));
+        self.claims.truncate(MOST_CARRIERS - 1);
+        self.claims.push(Claim { track, votes: 1.0, vehicle: now, quality, first, last });
+    }
+
+    /// Goes on with what `other` knew, where that is more.
+    pub(super) fn merge(&mut self, other: Self) {
+        if other.looks > self.looks {
+            *self = other;
+        }
+    }
+
+    fn best(&self) -> Option<&Claim> {
+        let all: f32 = self.claims.iter().map(|c| c.votes).sum();
+        let best = self.claims.iter().max_by(|a, b| a.votes.total_cmp(&b.votes))?;
+        (best.votes > self.none && best.votes >= MAJORITY * all).then_some(best)
+    }
+
+    /// The vehicle that carries the plate.
+    pub(super) fn vehicle(&self) -> Option<Vehicle> {
+        self.best().map(|c| c.vehicle)
+    }
+
+    /// Where it was seen first and last: how it moves.
+    pub(super) fn path(&self) -> Option<(Rect, Rect)> {
+        self.best().map(|c| (c.first, c.last))
+    }
+
+    /// Its class, once enough looks agree on it that it will hardly change.
+    pub(super) fn settled(&self) -> Option<Class> {
+        let (votes, confidence) = SETTLED;
+        let best = self.best().filter(|c| c.votes >= votes && c.vehicle.confidence >= confidence)?;
+        Some(best.vehicle.class)
+    }
+}
