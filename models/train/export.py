@@ -1,6 +1,6 @@
 """Writes a checkpoint as `model.onnx` beside its manifest, checks it against torch, and fills in the manifest.
 
-`export.py reader --work FOLDER` and `export.py detector --work FOLDER`. The reader's temperature is fitted on drawn crops
+`export.py reader --work FOLDER`, and `detector`, `objects-two` (a net of its own) or `objects-one` (plates and objects in one pass) likewise. The reader's temperature is fitted on drawn crops
 that were kept back from training, and baked into the graph: its confidence (the product of the characters' probabilities)
 then is about the share of right reads there.
 """
@@ -16,10 +16,10 @@ import onnxruntime
 import torch
 
 import train_reader
-from nets import DetectorNet, ReaderNet
+from nets import DetectorNet, ObjectNet, OnePass, ReaderNet
 
 MODELS = pathlib.Path(__file__).resolve().parent.parent
-FOLDERS = {"reader": "reader-1", "detector": "plates-1"}
+FOLDERS = {"reader": "reader-1", "detector": "plates-1", "objects-two": "objects-1", "objects-one": "objects-1"}
 
 
 class Read(torch.nn.Module):
@@ -31,6 +31,17 @@ class Read(torch.nn.Module):
 
     def forward(self, plate):
         return torch.softmax(self.net(plate) / self.temperature, 2)
+
+
+class Both(torch.nn.Module):
+    """Plates and objects in one pass."""
+
+    def __init__(self, net: OnePass):
+        super().__init__()
+        self.net = net
+
+    def forward(self, image):
+        return self.net.both(image)
 
 
 def confidences(probs: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -109,6 +120,14 @@ def main():
         temperature = fitted_temperature(net, train_reader.held_back(args.data, 600))
         print("temperature", temperature)
         write(Read(net, temperature).eval(), torch.rand(3, 1, 48, 160), path, (["plate"], ["probs"]), True)
+    elif args.model == "objects-two":
+        net = ObjectNet()
+        net.load_state_dict(state["mean"])
+        write(net.eval(), torch.rand(1, 1, 192, 320), path, (["image"], ["heat", "box"]), False)
+    elif args.model == "objects-one":
+        net = OnePass()
+        net.load_state_dict(state["mean"])
+        write(Both(net).eval(), torch.rand(1, 1, 384, 640), path, (["image"], ["heat", "box", "corners", "object_heat", "object_box"]), False)
     else:
         net = DetectorNet()
         net.load_state_dict(state["mean"])

@@ -1,4 +1,5 @@
-"""The two networks: `ReaderNet` (plate crop to characters) and `DetectorNet` (picture to plates).
+"""The networks: `ReaderNet` (plate crop to characters), `DetectorNet` (picture to plates), and two ways to find vehicles and
+persons: `ObjectNet` (a net of its own at half the size) and `OnePass` (a head on the plate detector's features).
 
 Both are plain convolutions with batch normalisation and ReLU, so that they run anywhere and fold into few ONNX nodes.
 Their inputs and outputs are the contract of the manifests: see the model cards.
@@ -70,12 +71,102 @@ class DetectorNet(nn.Module):
         self.head.bias.data[1:5] = 2.0
 
     def forward(self, x, raw: bool = False):
-        x = self.stem(x - 0.5)
-        at8 = self.s8(x)
-        at16 = self.s16(at8)
+        return self.found(*self.features(x), raw)
+
+    def features(self, x):
+        """Those at strides 8 and 16."""
+        at8 = self.s8(self.stem(x - 0.5))
+        return at8, self.s16(at8)
+
+    def found(self, at8, at16, raw: bool = False):
         at16 = at16 + F.interpolate(self.s32(at16), scale_factor=2.0, mode="nearest")
         out = self.head(self.merge(at8 + F.interpolate(self.up16(at16), scale_factor=2.0, mode="nearest")))
         heat, box, corners = out[:, :1], torch.exp(torch.clamp(out[:, 1:5].float(), max=6.5)), out[:, 5:]
         half_w, half_h = (box[:, 0:1] + box[:, 2:3]) / 2, (box[:, 1:2] + box[:, 3:4]) / 2
         corners = corners.float() * torch.cat([half_w, half_h] * 4, 1)  # relative to the box: one scale for all sizes
         return (heat if raw else torch.sigmoid(heat)), box, corners
+
+
+class Pyramid(nn.Module):
+    """Features of `width` channels to heat and box on the same grid; context from grids of a half, a quarter and an eighth."""
+
+    def __init__(self, width: int, classes: int):
+        super().__init__()
+        self.down2 = nn.Sequential(block(width, 96, 3, 2), Residual(96))
+        self.down4 = nn.Sequential(block(96, 112, 3, 2), block(112, 112))
+        self.down8 = nn.Sequential(block(112, 112, 3, 2), block(112, 112), block(112, 112, 1))
+        self.up4 = block(112, 96, 1)
+        self.up2 = block(96, width, 1)
+        self.merge = block(width, 64)
+        self.head = nn.Conv2d(64, classes + 4, 1)
+        self.classes = classes
+        nn.init.constant_(self.head.bias, 0.0)
+        self.head.bias.data[:classes] = -4.0
+        self.head.bias.data[classes:] = 1.0
+
+    def forward(self, x, unit: float, raw: bool = False):
+        """`unit` is the grid's stride in pixels of the input; boxes are predicted in it."""
+        at2 = self.down2(x)
+        at4 = self.down4(at2)
+        at4 = at4 + F.interpolate(self.down8(at4), scale_factor=2.0, mode="nearest")
+        at2 = at2 + F.interpolate(self.up4(at4), scale_factor=2.0, mode="nearest")
+        out = self.head(self.merge(x + F.interpolate(self.up2(at2), scale_factor=2.0, mode="nearest")))
+        heat = out[:, :self.classes]
+        box = torch.exp(torch.clamp(out[:, self.classes:].float(), max=4.5)) * unit
+        return (heat if raw else torch.sigmoid(heat)), box
+
+
+class ObjectNet(nn.Module):
+    """[N,1,H,W] luma 0..1 to heat [N,classes,H/8,W/8] and box [N,4,...] in pixels of the input. Its stem is the plate detector's."""
+
+    STRIDE, SIZE = 8, (320, 192)
+
+    def __init__(self, classes: int = 5, width: int = 48):
+        super().__init__()
+        self.stem = nn.Sequential(block(1, 16, 3, 2), block(16, 24, 3, 2))
+        self.s8 = nn.Sequential(block(24, width, 3, 2), Residual(width))
+        self.pyramid = Pyramid(width, classes)
+
+    def begin(self, plates: dict):
+        """The stem from a plate detector's weights."""
+        own = self.state_dict()
+        own.update({k: v for k, v in plates.items() if k.startswith(("stem.", "s8."))})
+        self.load_state_dict(own)
+
+    def forward(self, x, raw: bool = False):
+        return self.pyramid(self.s8(self.stem(x - 0.5)), 8.0, raw)
+
+
+class OnePass(nn.Module):
+    """The plate detector with a second head: heat [N,classes,H/16,W/16] and box for objects, from its own features.
+
+    The detector's weights stay as they are, so that plates are found as without the head, bit for bit.
+    """
+
+    STRIDE, SIZE = 16, (640, 384)
+
+    def __init__(self, classes: int = 5):
+        super().__init__()
+        self.plates = DetectorNet()
+        self.plates.requires_grad_(False)
+        self.base = nn.Sequential(block(48 + 80, 64, 1), block(64, 64))
+        self.pyramid = Pyramid(64, classes)
+
+    def begin(self, plates: dict):
+        self.plates.load_state_dict(plates)
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        self.plates.eval()  # its running means stay, too
+        return self
+
+    def forward(self, x, raw: bool = False):
+        return self.found(*self.plates.features(x), raw)
+
+    def found(self, at8, at16, raw: bool = False):
+        return self.pyramid(self.base(torch.cat([F.avg_pool2d(at8, 2), at16], 1)), 16.0, raw)
+
+    def both(self, x):
+        """Plates' heat, box and corners, then objects' heat and box."""
+        features = self.plates.features(x)
+        return (*self.plates.found(*features), *self.found(*features))
