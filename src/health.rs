@@ -38,12 +38,15 @@ pub struct CameraCounters {
     pub analysed: Counter,
     /// Frames that could not be analysed: a model failed on them.
     pub unanalysed: Counter,
-    /// Frames replaced by a newer one before they were analysed.
+    /// Frames replaced by a newer one before they were analysed, and pictures above the bound of rate, not decoded.
     pub dropped: Counter,
     /// Frames left out to keep the configured `fps`.
     pub thinned: Counter,
     /// Frames on which the motion gate rested: nothing in them had moved.
     pub rested: Counter,
+    /// Pictures that were not whole: they came before the first key frame, or refer to what was lost on the way. Not
+    /// among those received.
+    pub damaged: Counter,
     /// Times the source was opened.
     pub opened: Counter,
     /// Times the source failed or stalled.
@@ -59,6 +62,18 @@ pub struct CameraCounters {
     /// UTC milliseconds of the newest frame, 0 before the first.
     pub last_frame_ms: AtomicU64,
     state: Mutex<CameraState>,
+    worries: Mutex<Vec<(Worry, String)>>,
+}
+
+/// What can be wrong with a camera that gives frames all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worry {
+    /// Too many pictures a second.
+    Rate,
+    /// Stamps that cannot be believed.
+    Times,
+    /// The main stream beside a substream.
+    MainStream,
 }
 
 /// What a camera is doing, as its status topic says it.
@@ -94,10 +109,22 @@ impl CameraCounters {
         }
     }
 
-    /// What the camera was doing last.
+    /// Says what is wrong although frames arrive, or that it is over.
+    pub fn set_worry(&self, about: Worry, why: Option<String>) {
+        let mut worries = self.worries.lock().unwrap_or_else(PoisonError::into_inner);
+        worries.retain(|(w, _)| *w != about);
+        worries.extend(why.map(|why| (about, why)));
+    }
+
+    /// What the camera was doing last; one that is online and has worries is degraded.
     #[must_use]
     pub fn state(&self) -> CameraState {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let worries = self.worries.lock().unwrap_or_else(PoisonError::into_inner);
+        if state != CameraState::Online || worries.is_empty() {
+            return state;
+        }
+        CameraState::Degraded(worries.iter().map(|(_, why)| why.as_str()).collect::<Vec<_>>().join("; "))
     }
 }
 
@@ -220,4 +247,23 @@ fn of<I: Clone + PartialEq, C: Default>(all: &Mutex<Vec<(I, Arc<C>)>>, id: &I) -
     let counters = Arc::new(C::default());
     all.push((id.clone(), Arc::clone(&counters)));
     counters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_camera_that_is_online_is_degraded_as_long_as_something_is_wrong() {
+        let counters = CameraCounters::default();
+        counters.set_worry(Worry::Rate, Some("too fast".into()));
+        assert_eq!(counters.state(), CameraState::Starting);
+        counters.set_state(CameraState::Online);
+        counters.set_worry(Worry::MainStream, Some("no main stream".into()));
+        counters.set_worry(Worry::Rate, Some("much too fast".into()));
+        assert_eq!(counters.state(), CameraState::Degraded("no main stream; much too fast".into()));
+        counters.set_worry(Worry::Rate, None);
+        counters.set_worry(Worry::MainStream, None);
+        assert_eq!(counters.state(), CameraState::Online);
+    }
 }

@@ -430,6 +430,7 @@ pub fn camera_settings(camera: &config::Camera, config: &Config) -> anyhow::Resu
     let mut settings = camera::Settings::new(camera.id.clone(), camera.number, uri);
     settings.pipeline.clone_from(&camera.pipeline);
     settings.fps = camera.fps.map(small);
+    settings.rotate = camera.rotate.and_then(camera::Rotation::of_degrees);
     settings.realtime = camera.realtime;
     settings.stall_after = Duration::from_secs(camera.stall_s);
     if let Some(name) = &camera.credential {

@@ -84,8 +84,11 @@ pub enum Error {
         /// Pixels down.
         height: u32,
     },
-    /// Pictures of another kind than 8 bits, 4:2:0.
-    #[error("{origin}: sends {found} pictures, 8-bit 4:2:0 is supported: set it in the camera, or convert the file")]
+    /// Pictures of a kind that is not taken.
+    #[error(
+        "{origin}: sends {found} pictures; 4:2:0, 4:2:2 and 4:4:4 with 8, 10 or 12 bits and grey with 8 bits are \
+         supported: set one of them in the camera (best 8-bit 4:2:0, not interlaced), or convert the file"
+    )]
     Pixels {
         /// The source.
         origin: String,
@@ -111,6 +114,17 @@ pub enum Error {
     /// No frame came for too long.
     #[error("{origin}: no frame for {:.1} s", waited.as_secs_f32())]
     Stalled {
+        /// The source.
+        origin: String,
+        /// For how long.
+        waited: Duration,
+    },
+    /// The camera sends, but nothing to begin with.
+    #[error(
+        "{origin}: sends pictures but no key frame for {:.0} s: set a key-frame distance of at most 10 s in the camera",
+        waited.as_secs_f32()
+    )]
+    NoKeyFrame {
         /// The source.
         origin: String,
         /// For how long.
@@ -172,6 +186,7 @@ impl Error {
             | Self::Stream { .. }
             | Self::Closed { .. }
             | Self::Stalled { .. }
+            | Self::NoKeyFrame { .. }
             | Self::Truncated { .. }
             | Self::NoFrames { .. } => false,
         }

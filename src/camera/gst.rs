@@ -9,6 +9,7 @@ mod intake;
 mod rtsp;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,8 +17,10 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use super::container::{self, Container};
-use super::frame::{self, Arrived};
+use super::frame::{self, Arrived, Treatment};
+use super::guard::Guard;
 use super::link::{Linker, Streams};
+use super::orientation::Orientation;
 use super::slot::{Slot, Taken};
 use super::{Error, Next, Settings, Source, SourceUri, pipeline};
 use crate::clock::Clock;
@@ -30,6 +33,9 @@ pub(super) struct GstSource {
     slot: Arc<Slot<Arrived>>,
     origin: String,
     file: Option<PlayedFile>,
+    orientation: Orientation,
+    treatment: Treatment,
+    heard_ms: Arc<AtomicU64>,
     /// Frames handed out.
     given: u64,
 }
@@ -59,6 +65,16 @@ impl GstSource {
                 (text, raw, Some(PlayedFile { path: path.clone(), missing_bytes }))
             }
         };
+        let heard_ms = Arc::new(AtomicU64::new(0));
+        let guard = Guard {
+            origin: origin.clone(),
+            live: settings.uri.is_live(),
+            slot: Arc::clone(&slot),
+            clock: clock.clone(),
+            counters: Arc::clone(&counters),
+            heard_ms: Arc::clone(&heard_ms),
+        };
+        let orientation = Orientation::new(settings.rotate);
         let intake = Intake::new(settings, clock, counters, Arc::clone(&slot));
         let linker = Arc::new(Linker {
             origin: origin.clone(),
@@ -66,11 +82,14 @@ impl GstSource {
             family: if settings.uri.is_live() { "rtsp" } else { "file" },
             slot: Arc::clone(&slot),
             on_sink: Box::new(move |sink| intake.attach(sink)),
+            guard: Arc::new(guard),
+            orientation: orientation.clone(),
             streams: Mutex::new(Streams::default()),
         });
         let pipeline = gst::Pipeline::new();
         // Made first: from here on an early return tears down what was built.
-        let source = Self { pipeline, slot, origin, file, given: 0 };
+        let source =
+            Self { pipeline, slot, origin, file, orientation, treatment: Treatment::default(), heard_ms, given: 0 };
         source.build(settings, source_text, raw_codec, &linker)?;
         source.watch_bus(&linker, secrets(settings));
         // The reason of a failure is on the bus, so that the slot has it.
@@ -105,15 +124,11 @@ impl GstSource {
         }
         if let Some(codec) = raw_codec {
             let pad = source.static_pad("src").ok_or_else(|| faulty("its source has no pad"))?;
-            return linker.link(&self.pipeline, &pad, codec);
+            return linker.link(&pad, codec);
         }
         let demux = bin.by_name("demux").unwrap_or(source);
-        let (weak, linking) = (self.pipeline.downgrade(), Arc::clone(linker));
-        demux.connect_pad_added(move |_, pad| {
-            if let Some(pipeline) = weak.upgrade() {
-                linking.on_pad(&pipeline, pad);
-            }
-        });
+        let linking = Arc::clone(linker);
+        demux.connect_pad_added(move |_, pad| linking.on_pad(pad));
         let linking = Arc::clone(linker);
         demux.connect_no_more_pads(move |_| linking.on_no_more_pads());
         Ok(())
@@ -158,7 +173,8 @@ impl Source for GstSource {
     fn next(&mut self, wait: Duration) -> Result<Next, Error> {
         match self.slot.take(wait) {
             Taken::Item(arrived) => {
-                let frame = frame::map(&arrived, &self.origin)?;
+                self.treatment.rotation = self.orientation.rotation();
+                let frame = frame::map(&arrived, &self.origin, &self.treatment)?;
                 self.given += 1;
                 Ok(Next::Frame(frame))
             }
@@ -177,6 +193,10 @@ impl Source for GstSource {
             Taken::Closed => Err(Error::Closed { origin: self.origin.clone() }),
         }
     }
+
+    fn heard(&self) -> Option<Duration> {
+        Some(self.heard_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0).map(Duration::from_millis)
+    }
 }
 
 impl Drop for GstSource {
@@ -186,5 +206,7 @@ impl Drop for GstSource {
         if self.pipeline.set_state(gst::State::Null).is_err() {
             tracing::warn!(uri = %self.origin, "pipeline did not stop cleanly");
         }
+        // Again, for a decoder that was added while the others stopped: nothing is added any more, its thread has ended.
+        let _ = self.pipeline.set_state(gst::State::Null);
     }
 }

@@ -10,8 +10,10 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use super::frame::Arrived;
+use super::guard::Guard;
+use super::orientation::Orientation;
 use super::slot::Slot;
-use super::{Error, fits, pipeline};
+use super::{Error, pipeline};
 
 /// Sets up the appsink of a decode pipeline.
 pub(super) type OnSink = Box<dyn Fn(&gstreamer_app::AppSink) + Send + Sync>;
@@ -25,6 +27,8 @@ pub(super) struct Linker {
     pub(super) family: &'static str,
     pub(super) slot: Arc<Slot<Arrived>>,
     pub(super) on_sink: OnSink,
+    pub(super) guard: Arc<Guard>,
+    pub(super) orientation: Orientation,
     pub(super) streams: Mutex<Streams>,
 }
 
@@ -96,7 +100,7 @@ impl Linker {
     }
 
     /// Links a new pad when it is the first video stream of a known codec.
-    pub(super) fn on_pad(&self, pipeline: &gst::Pipeline, pad: &gst::Pad) {
+    pub(super) fn on_pad(&self, pad: &gst::Pad) {
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
         let codec = {
             let mut streams = self.streams();
@@ -110,7 +114,7 @@ impl Linker {
                 Kind::Other(name) => return streams.other.push(name),
             }
         };
-        if let Err(error) = self.link(pipeline, pad, codec) {
+        if let Err(error) = self.link(pad, codec) {
             self.slot.finish(Err(error));
         }
     }
@@ -146,44 +150,31 @@ impl Linker {
     }
 
     /// Builds the decode pipeline of `codec` and links `pad` to it.
-    pub(super) fn link(&self, pipeline: &gst::Pipeline, pad: &gst::Pad, codec: &str) -> Result<(), Error> {
+    pub(super) fn link(&self, pad: &gst::Pad, codec: &str) -> Result<(), Error> {
         self.streams().linked = true;
         let choice = self.choice.clone().unwrap_or_else(|| format!("{}-{codec}", self.family));
         let text = pipeline::load(&choice)?;
         let (bin, entry, sink) = pipeline::build_decoder(&text)?;
         (self.on_sink)(&sink);
         if let Some(out) = bin.by_name("coded").and_then(|e| e.static_pad("src")) {
-            self.watch_size(&out);
+            self.guard.watch(&out);
+            self.orientation.watch(&out);
         }
         let faulty = |why: &str| Error::Pipeline { pipeline: choice.clone(), why: why.to_owned() };
+        self.guard.listen(pad);
+        self.orientation.watch(pad);
         forget_limited_range(pad);
-        pipeline.add(&bin).map_err(|_| faulty("cannot be added"))?;
+        // Beside the element whose pad it is, so that nothing needs a ghost pad: making one takes the pipeline's state
+        // lock, and whoever closes the camera at this moment holds that and waits for this thread.
+        let host = pad.parent_element().and_then(|element| element.parent()).and_downcast::<gst::Bin>();
+        let host = host.ok_or_else(|| faulty("its source is in no pipeline"))?;
+        host.add(&bin).map_err(|_| faulty("cannot be added"))?;
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
         if !entry.query_caps(None).can_intersect(&caps) {
             return Err(faulty(&format!("does not take the {codec} stream that {} sends", self.origin)));
         }
-        pad.link_maybe_ghosting(&entry).map_err(|_| faulty("cannot be linked to its source"))?;
+        pad.link(&entry).map_err(|_| faulty("cannot be linked to its source"))?;
         bin.sync_state_with_parent().map_err(|_| faulty("does not start"))
-    }
-
-    /// Looks at size and chroma format before anything is decoded, and again whenever they change.
-    fn watch_size(&self, out: &gst::Pad) {
-        let (slot, origin) = (Arc::clone(&self.slot), self.origin.clone());
-        let probe = out.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-            let Some(gst::EventView::Caps(event)) = info.event().map(|e| e.view()) else {
-                return gst::PadProbeReturn::Ok;
-            };
-            match check_coded(event.caps(), &origin) {
-                Ok(()) => gst::PadProbeReturn::Ok,
-                Err(error) => {
-                    slot.finish(Err(error));
-                    // Without its format the decoder takes nothing. (Not `Drop`: the binding has then released the
-                    // event already, and GStreamer complains that it is gone.)
-                    gst::PadProbeReturn::Handled
-                }
-            }
-        });
-        debug_assert!(probe.is_some(), "a probe that is not for idle pads is always added");
     }
 }
 
@@ -215,23 +206,6 @@ fn without_limited_range(caps: &gst::CapsRef) -> Option<gst::Caps> {
     Some(caps)
 }
 
-/// Whether a coded stream of these caps may be decoded.
-fn check_coded(caps: &gst::CapsRef, origin: &str) -> Result<(), Error> {
-    let Some(s) = caps.structure(0) else { return Ok(()) };
-    let number = |field| s.get::<i32>(field).ok().and_then(|n| u32::try_from(n).ok());
-    if let (Some(width), Some(height)) = (number("width"), number("height"))
-        && !fits(width, height)
-    {
-        return Err(Error::TooLarge { origin: origin.to_owned(), width, height });
-    }
-    let chroma = s.get::<&str>("chroma-format").unwrap_or("4:2:0");
-    let bits = s.get::<u32>("bit-depth-luma").unwrap_or(8);
-    if chroma != "4:2:0" || bits != 8 {
-        return Err(Error::Pixels { origin: origin.to_owned(), found: format!("{bits}-bit {chroma}") });
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::str::FromStr;
@@ -257,19 +231,5 @@ mod tests {
         ] {
             assert_eq!(kind_of(&caps(text)), kind, "{text}");
         }
-    }
-
-    #[test]
-    fn coded_streams_are_checked_before_they_are_decoded() {
-        for (text, why) in [
-            ("video/x-h264,width=8192,height=4320", "8192×4320"),
-            ("video/x-h265,width=640,height=360,chroma-format=(string)4:2:0,bit-depth-luma=(uint)10", "10-bit 4:2:0"),
-            ("video/x-h264,width=640,height=360,chroma-format=(string)4:4:4", "8-bit 4:4:4"),
-        ] {
-            let error = check_coded(&caps(text), "cam").unwrap_err().to_string();
-            assert!(error.contains(why), "{error}");
-        }
-        check_coded(&caps("video/x-h264,width=1919,height=1079"), "cam").unwrap();
-        check_coded(&caps("video/x-h264"), "cam").unwrap();
     }
 }

@@ -6,13 +6,15 @@
 //! calls [`Source::next`] and blocks there.
 //!
 //! Frames keep the decoder's own pixel format and lie in its buffers ([`crate::domain::Frame`] is a handle): nothing is
-//! copied or converted here. Pipelines are texts (`pipelines/`), put together by the container and codec that were
+//! copied or converted here, but for what is rare (other formats, interlaced pictures, tilted cameras). Pipelines are texts (`pipelines/`), put together by the container and codec that were
 //! found; nothing is plugged in by guessing, since the bytes come from a network.
 //!
 //! Called by `supervise` (cameras) and `cli` (`read`, `check`). Left out: motion, masks and zones, which are vision's.
 
 pub mod error;
+pub mod planes;
 pub mod replay;
+pub mod rotate;
 pub mod run;
 pub mod still;
 pub mod uri;
@@ -20,11 +22,19 @@ pub mod uri;
 #[cfg(feature = "gst")]
 mod container;
 #[cfg(feature = "gst")]
+mod convert;
+#[cfg(feature = "gst")]
+mod fields;
+#[cfg(feature = "gst")]
 mod frame;
 #[cfg(feature = "gst")]
 mod gst;
 #[cfg(feature = "gst")]
+mod guard;
+#[cfg(feature = "gst")]
 mod link;
+#[cfg(feature = "gst")]
+mod orientation;
 #[cfg(feature = "gst")]
 mod pace;
 #[cfg(feature = "gst")]
@@ -33,11 +43,14 @@ pub mod pipeline;
 mod slot;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+#[cfg(feature = "gst")]
+mod times;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::Error;
+pub use rotate::Rotation;
 pub use run::{Camera, CameraEvent};
 pub use uri::{Credential, SourceUri};
 
@@ -73,8 +86,12 @@ pub struct Settings {
     pub realtime: bool,
     /// No frame for so long is a stall: the source is closed and opened again.
     pub stall_after: Duration,
-    /// The same for the first frame after opening, which has to wait for a key frame.
+    /// The same for the first frame after opening, when nothing at all comes.
     pub first_frame_within: Duration,
+    /// The same when packets come that cannot be decoded yet: key frames may be far apart.
+    pub key_frame_within: Duration,
+    /// How far pictures are turned; `None`: as the stream says.
+    pub rotate: Option<Rotation>,
     /// Shortest wait before a camera is opened again; it doubles with each failure.
     pub back_off_first: Duration,
     /// Longest wait before a camera is opened again.
@@ -82,7 +99,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Defaults: pipeline by codec, all frames, stall after 4 s (10 s for the first frame), back-off 0.5 s to 30 s.
+    /// Defaults: pipeline by codec, all frames, stall after 4 s (10 s for the first frame, 30 s for a key frame),
+    /// back-off 0.5 s to 30 s.
     #[must_use]
     pub fn new(id: CameraId, number: u16, uri: SourceUri) -> Self {
         Self {
@@ -95,6 +113,8 @@ impl Settings {
             realtime: false,
             stall_after: Duration::from_secs(4),
             first_frame_within: Duration::from_secs(10),
+            key_frame_within: Duration::from_secs(30),
+            rotate: None,
             back_off_first: Duration::from_millis(500),
             back_off_most: Duration::from_secs(30),
         }
@@ -119,6 +139,12 @@ pub trait Source: Send {
     /// # Errors
     /// The source is broken: it is to be dropped and opened again. Frames that came before are handed out first.
     fn next(&mut self, wait: Duration) -> Result<Next, Error>;
+
+    /// Monotonic time at which anything came from the camera last, also what cannot be decoded yet; `None` before that,
+    /// and from sources that do not know.
+    fn heard(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Opens the source of `settings`. Does not wait for a network: what goes wrong there, [`Source::next`] tells.

@@ -113,7 +113,6 @@ impl Camera {
         let mut source = opener()?;
         self.counters.opened.inc();
         tracing::debug!(camera = %self.settings.id, uri = %self.settings.uri, "camera opened");
-        let mut patience = self.settings.first_frame_within;
         let mut newest = self.clock.monotonic();
         let mut online = false;
         while !shutdown.is_set() {
@@ -125,22 +124,41 @@ impl Camera {
                             on(CameraEvent::Reopened);
                         }
                         online = true;
-                        patience = self.settings.stall_after;
                     }
                     on(CameraEvent::Frame(frame));
                     // After the closure: the time it took is not the camera's silence.
                     newest = self.clock.monotonic();
                 }
                 Next::Idle => {
-                    let waited = self.clock.monotonic().saturating_sub(newest);
-                    if waited >= patience {
-                        return Err(Error::Stalled { origin: self.settings.uri.to_string(), waited });
-                    }
+                    self.check_silence(source.as_ref(), newest, online)?;
                 }
                 Next::End => return Ok(Over::FileEnded),
             }
         }
         Ok(Over::Asked)
+    }
+
+    /// Whether the camera has been silent for too long since `newest`, its last frame or its opening.
+    fn check_silence(&self, source: &dyn Source, newest: Duration, online: bool) -> Result<(), Error> {
+        let settings = &self.settings;
+        let origin = || settings.uri.to_string();
+        let now = self.clock.monotonic();
+        let waited = now.saturating_sub(newest);
+        if online {
+            return if waited < settings.stall_after {
+                Ok(())
+            } else {
+                Err(Error::Stalled { origin: origin(), waited })
+            };
+        }
+        let heard = source.heard().map_or(newest, |heard| heard.max(newest));
+        if now.saturating_sub(heard) >= settings.first_frame_within {
+            return Err(Error::Stalled { origin: origin(), waited });
+        }
+        if heard > newest && waited >= settings.key_frame_within {
+            return Err(Error::NoKeyFrame { origin: origin(), waited });
+        }
+        Ok(())
     }
 
     fn say_online(&self, frame: &Frame) {

@@ -259,6 +259,8 @@ pub struct Clip<'a> {
     pub size: (u32, u32),
     /// How many pictures, 25 a second.
     pub frames: u32,
+    /// What they show: a pattern of `videotestsrc` and its properties.
+    pub pattern: &'a str,
 }
 
 impl Clip<'_> {
@@ -269,6 +271,7 @@ impl Clip<'_> {
         raw: "format=I420",
         size: (320, 180),
         frames: 50,
+        pattern: "ball",
     };
 
     /// The same in H.265.
@@ -278,16 +281,16 @@ impl Clip<'_> {
         ..Self::H264
     };
 
-    /// Makes the clip: a moving ball.
+    /// Makes the clip.
     ///
     /// # Errors
     /// An encoder or multiplexer that is not installed, a faulty description, a file that cannot be written.
     pub fn make(&self, to: &Path) -> Result<(), Failed> {
         pipeline::init().map_err(|e| Failed(e.to_string()))?;
         let why = failed("clip");
-        let Self { encoder, muxer, raw, size: (width, height), frames } = self;
+        let Self { encoder, muxer, raw, size: (width, height), frames, pattern } = self;
         let text = format!(
-            "videotestsrc pattern=ball num-buffers={frames} ! video/x-raw,{raw},width={width},height={height},framerate=25/1 \
+            "videotestsrc pattern={pattern} num-buffers={frames} ! video/x-raw,{raw},width={width},height={height},framerate=25/1 \
              ! {encoder} ! {muxer} ! filesink name=file"
         );
         let writer = gst::parse::launch(&text).map_err(|e| why(&e))?;

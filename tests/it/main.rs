@@ -17,6 +17,8 @@ mod broker;
 #[cfg(feature = "testkit")]
 mod camera_files;
 #[cfg(feature = "testkit")]
+mod camera_inside;
+#[cfg(feature = "testkit")]
 mod camera_rtsp;
 #[cfg(all(feature = "gst", feature = "onnx"))]
 mod data;

@@ -11,14 +11,19 @@ use crate::camera::Settings;
 use crate::camera::frame::Arrived;
 use crate::camera::pace::Thinner;
 use crate::camera::slot::Slot;
+use crate::camera::times::Times;
 use crate::clock::Clock;
 use crate::domain::TimeMs;
-use crate::health::CameraCounters;
+use crate::health::{CameraCounters, Worry};
+
+/// So many stamps of one opening that cannot be believed are told.
+const ODD_STAMPS: u32 = 10;
 
 /// Takes decoded pictures in.
 #[derive(Clone)]
 pub(super) struct Intake {
     slot: Arc<Slot<Arrived>>,
+    origin: String,
     clock: Clock,
     counters: Arc<CameraCounters>,
     opened: TimeMs,
@@ -39,6 +44,7 @@ impl Intake {
         let realtime = settings.realtime && !settings.uri.is_live();
         Self {
             slot,
+            origin: settings.uri.to_string(),
             clock: clock.clone(),
             counters,
             opened: clock.utc(),
@@ -53,19 +59,35 @@ impl Intake {
         sink.set_sync(self.realtime);
         let mut intake = self.clone();
         let mut index = 0;
-        let mut first = None;
-        let mut last = Duration::ZERO;
+        let mut times = Times::new(self.live);
+        let mut odd = 0_u32;
+        self.counters.set_worry(Worry::Times, None);
         let on_sample = move |sink: &app::AppSink| {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            if sample.buffer().is_some_and(|b| b.flags().contains(gst::BufferFlags::CORRUPTED)) {
+                intake.counters.damaged.inc();
+                return Ok(gst::FlowSuccess::Ok);
+            }
             // Running time: it begins with the stream and goes on over edit lists and new segments.
-            let pts = running_time(&sample).unwrap_or(last);
-            let pts = pts.saturating_sub(*first.get_or_insert(pts));
-            last = pts;
+            let (pts, believed) = times.place(running_time(&sample), intake.clock.monotonic());
+            if !believed {
+                odd = odd.saturating_add(1);
+                intake.tell_of(odd);
+            }
             let arrived = Arrived { sample, index, at: intake.time_of(pts), pts };
             index += 1;
             intake.take_in(arrived)
         };
         sink.set_callbacks(app::AppSinkCallbacks::builder().new_sample(on_sample).build());
+    }
+
+    /// Says once that stamps cannot be believed; a few are no worry.
+    fn tell_of(&self, odd: u32) {
+        if odd == ODD_STAMPS {
+            tracing::warn!(uri = %self.origin, "stamps of the stream cannot be believed, arrival is taken instead");
+            let why = "its time stamps leap or stand still; the arrival of its pictures is taken instead".to_owned();
+            self.counters.set_worry(Worry::Times, Some(why));
+        }
     }
 
     /// Arrival for a camera; for a file its opening and the place in it.

@@ -92,6 +92,10 @@ pub struct Analyser {
     random: ring::rand::SystemRandom,
     /// UTC of the newest frame; never goes back, whatever the clock does.
     now: TimeMs,
+    /// Size of the newest frame.
+    size: Option<(u32, u32)>,
+    /// What ended because the size changed, until it can be told.
+    cut_short: Vec<SightingEvent>,
 }
 
 impl Analyser {
@@ -128,6 +132,8 @@ impl Analyser {
             memory: Memory::default(),
             random: ring::rand::SystemRandom::new(),
             now: TimeMs(0),
+            size: None,
+            cut_short: Vec::new(),
         }
     }
 
@@ -148,6 +154,11 @@ impl Analyser {
     /// # Errors
     /// What the models say; the tracks stay as they are and the next frame may be given.
     pub fn step(&mut self, frame: &Frame) -> Result<Vec<SightingEvent>, Error> {
+        let size = (frame.format.width, frame.format.height);
+        if self.size.replace(size).is_some_and(|before| before != size) {
+            // Places in pictures of another size cannot be compared: what was under way is over.
+            self.cut_short = self.finish(frame.at);
+        }
         // Nothing below this line can reach what the masks hide.
         let frame = &self.sight.look(frame)?;
         let area = self.sight.area(frame);
@@ -177,6 +188,8 @@ impl Analyser {
             events.extend(self.tell(update.track, at));
         }
         self.end_due(at, &mut events);
+        // Not before: what a failing model makes of this frame must not lose them.
+        events.splice(..0, std::mem::take(&mut self.cut_short));
         Ok(events)
     }
 
@@ -188,7 +201,7 @@ impl Analyser {
         }
         let at = self.now.max(at);
         let (camera, number, clock, settings) = (&self.camera, self.camera_number, self.clock, &self.settings);
-        let mut events = Vec::new();
+        let mut events = std::mem::take(&mut self.cut_short);
         self.memory.end_all(settings, |f| {
             let sighting = f.sighting(camera, number, clock, settings);
             events.push(SightingEvent { stage: Stage::End, sighting, pictures: f.pictures.take(), cause_at: at });

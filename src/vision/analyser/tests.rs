@@ -140,6 +140,26 @@ fn a_growing_plate_is_told_once_and_right_and_ended() {
 }
 
 #[test]
+fn tracks_end_when_the_size_of_the_pictures_changes_and_begin_anew() {
+    let shows = |n: u64| vec![shown(50.0 + n as f32, 50.0, 120.0, Some(read("ABC1234", 0.995)))];
+    let actor = Arc::new(Actor { script: Box::new(shows), read: Arc::default() });
+    let camera = CameraId::new("gate").unwrap();
+    let mut analyser = Analyser::with(Box::new(Arc::clone(&actor)), Box::new(actor), Settings::default(), camera, 7);
+    let pixels = Arc::new(vec![128; 640 * 360]);
+    let mut told = Vec::new();
+    for n in 0..60 {
+        let mut frame = frame(n, n * 40, &pixels);
+        if n >= 30 {
+            (frame.format.width, frame.format.height, frame.format.strides) = (640, 360, [640, 320, 320]);
+        }
+        told.extend(analyser.step(&frame).unwrap().into_iter().map(|e| (n, e.stage, e.sighting.id)));
+    }
+    let (first, end) = (told[0], told[1]);
+    assert_eq!((first.0, first.1, end.0, end.1, end.2), (1, Stage::New, 30, Stage::End, first.2), "{told:?}");
+    assert_eq!((told.len(), told[2].0, told[2].1), (3, 31, Stage::New), "{told:?}");
+}
+
+#[test]
 fn a_sure_read_is_told_at_the_second_frame_and_not_read_for_ever() {
     let played = play(25, 100, |n| vec![shown(50.0 + n as f32, 50.0, 120.0, Some(read("ABC1234", 0.995)))]);
     assert_eq!(played.told(), [(Stage::New, "ABC1234"), (Stage::End, "ABC1234")]);
