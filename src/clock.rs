@@ -2,6 +2,8 @@
 //!
 //! Rooms get a [`Clock`] and pass times on as arguments; tests get [`SimClock`] and move it by hand.
 
+mod kernel;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -63,6 +65,9 @@ impl std::fmt::Debug for Clock {
 /// Before this (2025-01-01) the clock cannot have been set.
 const PLAUSIBLE_FROM_MS: u64 = 1_735_689_600_000;
 
+/// Made by systemd-timesyncd when it has set the clock.
+const TIMESYNCD_MARK: &str = "/run/systemd/timesync/synchronized";
+
 struct SystemClock {
     start: Instant,
 }
@@ -81,12 +86,11 @@ impl TimeSource for SystemClock {
 
     fn state(&self) -> ClockState {
         if self.utc().0 < PLAUSIBLE_FROM_MS {
-            ClockState::Unset
-        } else if std::path::Path::new("/run/systemd/timesync/synchronized").exists() {
-            ClockState::Synced
-        } else {
-            ClockState::Holdover
+            return ClockState::Unset;
         }
+        // Where the kernel may not be asked, timesyncd's mark says at least that the clock was right once.
+        let kept = kernel::is_kept().unwrap_or_else(|| std::path::Path::new(TIMESYNCD_MARK).exists());
+        if kept { ClockState::Synced } else { ClockState::Holdover }
     }
 }
 

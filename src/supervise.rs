@@ -41,7 +41,7 @@ use crate::vision::{self, Models, model};
 
 use analysis::{Analysis, Ending};
 use delivery::Delivery;
-pub use delivery::{box_key_path, read_store_key, store_key_path};
+pub use delivery::{box_key_path, newest_keyring_seen, read_store_key, store_key_path};
 pub use lists::settings_of as list_settings;
 
 /// How often the watching thread looks around.

@@ -24,6 +24,8 @@ mod container;
 #[cfg(feature = "gst")]
 mod convert;
 #[cfg(feature = "gst")]
+pub mod elements;
+#[cfg(feature = "gst")]
 mod fields;
 #[cfg(feature = "gst")]
 mod frame;

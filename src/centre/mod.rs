@@ -5,7 +5,7 @@
 //!
 //! [`session`] keeps a [`link`] to the broker, waits by [`backoff`] after a [`fault`], and carries [`publish`], which
 //! drains the outbox through a sending [`window`], and [`status`]. [`client`] is the other end, the centre's: it keeps
-//! [`receipts`] of what arrived and acknowledges; [`listen`] only looks around.
+//! [`receipts`] of what arrived and acknowledges; [`listen`] only looks around. [`x509`] tells how long certificates last.
 
 pub mod backoff;
 pub mod boxes;
@@ -24,3 +24,4 @@ pub mod tls;
 pub mod topics;
 pub mod window;
 pub mod wire;
+pub mod x509;

@@ -117,7 +117,11 @@ pub fn client_config(files: &TlsFiles, clock: &Clock) -> Result<Arc<ClientConfig
     Ok(Arc::new(config))
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+/// The certificates in a PEM file, in its order; at least one.
+///
+/// # Errors
+/// [`Error::File`], [`Error::Content`].
+pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let bytes = super::boxes::read_file(path, MAX_FILE)?;
     let bad = |reason: String| Error::Content { path: path.to_owned(), reason };
     let certificates = CertificateDer::pem_slice_iter(&bytes)
@@ -127,6 +131,23 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error>
         return Err(bad("no certificate in PEM (-----BEGIN CERTIFICATE-----) in it".to_owned()));
     }
     Ok(certificates)
+}
+
+/// Whether the first certificate of one file was issued, directly or by those behind it, by an authority of the other.
+///
+/// # Errors
+/// Files that cannot be read or hold no certificates.
+pub fn is_issued_by(authorities: &Path, certificate: &Path, clock: &Clock) -> Result<bool, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let roots = Arc::new(root_store(authorities, &read_certificates(authorities)?)?);
+    let judge = Judge::new(&roots, &provider, clock)?;
+    let chain = read_certificates(certificate)?;
+    let Some((leaf, between)) = chain.split_first() else { return Ok(false) };
+    let unknown = |e: &CertificateError| matches!(e, CertificateError::UnknownIssuer | CertificateError::BadSignature);
+    match judge.verifier.verify_client_cert(leaf, between, judge.now) {
+        Err(rustls::Error::InvalidCertificate(error)) => Ok(!unknown(&error)),
+        Ok(_) | Err(_) => Ok(true),
+    }
 }
 
 fn read_private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {

@@ -42,13 +42,7 @@ pub(super) fn lock(disk: &dyn Disk, dir: &Path) -> Result<File, Error> {
         .map_err(Error::io("open", &path))?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let _ = (&file).take(64).read_to_string(&mut holder);
-            let holder = holder.trim().to_owned();
-            let holder = if holder.is_empty() { "another process".to_owned() } else { holder };
-            return Err(Error::Locked { path, holder });
-        }
+        Err(fs::TryLockError::WouldBlock) => return Err(Error::Locked { path, holder: holder_of(&file) }),
         Err(fs::TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
     }
     // For people and for the message above; the lock itself does not depend on it.
@@ -57,16 +51,30 @@ pub(super) fn lock(disk: &dyn Disk, dir: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
+/// Who has the lock, as it wrote itself down.
+pub(super) fn holder_of(mut lock: &File) -> String {
+    let mut holder = String::new();
+    let _ = lock.rewind().and_then(|()| lock.take(64).read_to_string(&mut holder));
+    let holder = holder.trim().to_owned();
+    if holder.is_empty() { "another process".to_owned() } else { holder }
+}
+
 /// Checks format version and key, or writes them down in a new store.
 pub(super) fn check_format(disk: &dyn Disk, dir: &Path, key: &StoreKey) -> Result<(), Error> {
+    if read_format(dir, key)? {
+        return Ok(());
+    }
     let path = dir.join("format");
-    let tag = format!("{:016x}", u64::from_be_bytes(key.check_value()?));
+    let text = format!("watchpost store {FORMAT} {}\n", tag(key)?);
+    disk::write_whole(disk, &path, text.as_bytes()).map_err(Error::io("write", &path))
+}
+
+/// Checks format version and key; false when none are written down.
+pub(super) fn read_format(dir: &Path, key: &StoreKey) -> Result<bool, Error> {
+    let path = dir.join("format");
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let text = format!("watchpost store {FORMAT} {tag}\n");
-            return disk::write_whole(disk, &path, text.as_bytes()).map_err(Error::io("write", &path));
-        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(Error::io("read", &path)(e)),
     };
     let bad = |what: &str| Error::Format { path: path.clone(), what: what.to_owned() };
@@ -77,7 +85,12 @@ pub(super) fn check_format(disk: &dyn Disk, dir: &Path, key: &StoreKey) -> Resul
     if version > FORMAT {
         return Err(Error::Newer { path, found: version, known: FORMAT });
     }
-    if found == tag { Ok(()) } else { Err(Error::WrongKey { path: dir.to_owned() }) }
+    if found == tag(key)? { Ok(true) } else { Err(Error::WrongKey { path: dir.to_owned() }) }
+}
+
+/// Tells the store key without giving it away.
+fn tag(key: &StoreKey) -> Result<String, Error> {
+    Ok(format!("{:016x}", u64::from_be_bytes(key.check_value()?)))
 }
 
 /// Makes sure that there is room to open; gives up the ballast when there is not.

@@ -25,6 +25,7 @@ mod error;
 pub mod evidence;
 mod folder;
 mod index;
+mod inspect;
 mod ledger;
 mod open;
 pub mod outbox;
@@ -48,6 +49,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 pub use error::Error;
+pub use inspect::{Look, holder, inspect};
 pub use outbox::{Body, Depth, Outbox, OutboxItem};
 pub use query::{Counts, StoredHit};
 pub use recorder::{Recorder, RecorderHandle};

@@ -131,17 +131,32 @@ fn store_key_credential() -> Option<PathBuf> {
     Some(PathBuf::from(dir).join("store.key")).filter(|path| path.exists())
 }
 
+/// The greatest serial of a keyring that this box has seen; 0 when it has seen none.
+///
+/// # Errors
+/// When the file that remembers it cannot be read.
+pub fn newest_keyring_seen(config: &Config) -> anyhow::Result<u64> {
+    newest_seen(&keyring_serial_path(&config.site.data_dir.join("keys")))
+}
+
+fn keyring_serial_path(keys_dir: &Path) -> PathBuf {
+    keys_dir.join("keyring.serial")
+}
+
+fn newest_seen(path: &Path) -> anyhow::Result<u64> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => text.trim().parse::<u64>().with_context(|| format!("{} holds no number", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
 /// Reads the keyring and refuses one that is older than the newest seen: a revoked key must not come back with it.
 fn keyring(keys_dir: &Path, centre: &Centre) -> anyhow::Result<Keyring> {
     let root = PublicKey::read(&centre.root_key).context("the root's public key; the centre gives it")?;
     let ring = Keyring::read(&centre.keyring, &root)?;
-    let path = keys_dir.join("keyring.serial");
-    let seen = match std::fs::read_to_string(&path) {
-        Ok(text) => text.trim().parse::<u64>().with_context(|| format!("{} holds no number", path.display()))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-    };
-    let serial = ring.serial;
+    let path = keyring_serial_path(keys_dir);
+    let (serial, seen) = (ring.serial, newest_seen(&path)?);
     anyhow::ensure!(
         serial >= seen,
         "{} has serial {serial}, this box has seen {seen}: get the newest keyring from the centre",

@@ -20,6 +20,8 @@ mod camera_files;
 mod camera_inside;
 #[cfg(feature = "testkit")]
 mod camera_rtsp;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod check;
 #[cfg(all(feature = "gst", feature = "onnx"))]
 mod data;
 mod delivery;
