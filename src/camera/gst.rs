@@ -85,8 +85,12 @@ impl GstSource {
             guard: Arc::new(guard),
             orientation: orientation.clone(),
             streams: Mutex::new(Streams::default()),
+            tap: settings.tap.clone(),
         });
         let pipeline = gst::Pipeline::new();
+        if let Some(tap) = &settings.tap {
+            tap.watch(&pipeline);
+        }
         // Made first: from here on an early return tears down what was built.
         let source =
             Self { pipeline, slot, origin, file, orientation, treatment: Treatment::default(), heard_ms, given: 0 };

@@ -12,6 +12,7 @@ use gstreamer::prelude::*;
 use super::frame::Arrived;
 use super::guard::Guard;
 use super::orientation::Orientation;
+use super::probe::Tap;
 use super::slot::Slot;
 use super::{Error, pipeline};
 
@@ -30,6 +31,8 @@ pub(super) struct Linker {
     pub(super) guard: Arc<Guard>,
     pub(super) orientation: Orientation,
     pub(super) streams: Mutex<Streams>,
+    /// Who takes notes of what comes.
+    pub(super) tap: Option<Arc<Tap>>,
 }
 
 /// What was seen so far.
@@ -86,7 +89,7 @@ impl Linker {
     /// Whether a stream that a server offers is to be set up: the first video of a known codec alone.
     pub(super) fn select(&self, caps: &gst::CapsRef) -> bool {
         let mut streams = self.streams();
-        match kind_of(caps) {
+        let selected = match kind_of(caps) {
             Kind::Known(_) => !std::mem::replace(&mut streams.selected, true),
             Kind::Video(name) => {
                 streams.video.push(name);
@@ -96,12 +99,20 @@ impl Linker {
                 streams.other.push(name);
                 false
             }
+        };
+        if let Some(tap) = &self.tap {
+            tap.offered(caps, selected);
         }
+        selected
     }
 
     /// Links a new pad when it is the first video stream of a known codec.
     pub(super) fn on_pad(&self, pad: &gst::Pad) {
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        // What a server offers was noted when it was selected.
+        if let Some(tap) = self.tap.as_ref().filter(|_| self.family != "rtsp") {
+            tap.offered(&caps, matches!(kind_of(&caps), Kind::Known(_)) && !self.is_linked());
+        }
         let codec = {
             let mut streams = self.streams();
             match kind_of(&caps) {
@@ -157,6 +168,10 @@ impl Linker {
         let (bin, entry, sink) = pipeline::build_decoder(&text)?;
         (self.on_sink)(&sink);
         if let Some(out) = bin.by_name("coded").and_then(|e| e.static_pad("src")) {
+            // First: it hears of streams that are refused too.
+            if let Some(tap) = &self.tap {
+                tap.coded(&out);
+            }
             self.guard.watch(&out);
             self.orientation.watch(&out);
         }

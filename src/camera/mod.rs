@@ -13,6 +13,7 @@
 
 pub mod error;
 pub mod planes;
+pub mod probe;
 pub mod replay;
 pub mod rotate;
 pub mod run;
@@ -63,6 +64,11 @@ use crate::health::CameraCounters;
 /// Largest picture that is accepted, long side and short side in pixels.
 pub const MAX_SIDES: (u32, u32) = (4096, 2304);
 
+/// A camera of which nothing at all comes is given up after this time.
+pub const FIRST_FRAME_WITHIN: Duration = Duration::from_secs(10);
+/// One whose packets come is given so long until its first key frame.
+pub const KEY_FRAME_WITHIN: Duration = Duration::from_secs(30);
+
 /// Whether a picture of this size is accepted, lying or standing.
 #[must_use]
 pub fn fits(width: u32, height: u32) -> bool {
@@ -98,6 +104,9 @@ pub struct Settings {
     pub back_off_first: Duration,
     /// Longest wait before a camera is opened again.
     pub back_off_most: Duration,
+    /// Who takes notes of what comes.
+    #[cfg(feature = "gst")]
+    pub tap: Option<Arc<probe::Tap>>,
 }
 
 impl Settings {
@@ -114,11 +123,13 @@ impl Settings {
             fps: None,
             realtime: false,
             stall_after: Duration::from_secs(4),
-            first_frame_within: Duration::from_secs(10),
-            key_frame_within: Duration::from_secs(30),
+            first_frame_within: FIRST_FRAME_WITHIN,
+            key_frame_within: KEY_FRAME_WITHIN,
             rotate: None,
             back_off_first: Duration::from_millis(500),
             back_off_most: Duration::from_secs(30),
+            #[cfg(feature = "gst")]
+            tap: None,
         }
     }
 }

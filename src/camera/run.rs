@@ -130,7 +130,7 @@ impl Camera {
                     newest = self.clock.monotonic();
                 }
                 Next::Idle => {
-                    self.check_silence(source.as_ref(), newest, online)?;
+                    check_silence(&self.settings, source.as_ref(), self.clock.monotonic(), (newest, online))?;
                 }
                 Next::End => return Ok(Over::FileEnded),
             }
@@ -138,34 +138,34 @@ impl Camera {
         Ok(Over::Asked)
     }
 
-    /// Whether the camera has been silent for too long since `newest`, its last frame or its opening.
-    fn check_silence(&self, source: &dyn Source, newest: Duration, online: bool) -> Result<(), Error> {
-        let settings = &self.settings;
-        let origin = || settings.uri.to_string();
-        let now = self.clock.monotonic();
-        let waited = now.saturating_sub(newest);
-        if online {
-            return if waited < settings.stall_after {
-                Ok(())
-            } else {
-                Err(Error::Stalled { origin: origin(), waited })
-            };
-        }
-        let heard = source.heard().map_or(newest, |heard| heard.max(newest));
-        if now.saturating_sub(heard) >= settings.first_frame_within {
-            return Err(Error::Stalled { origin: origin(), waited });
-        }
-        if heard > newest && waited >= settings.key_frame_within {
-            return Err(Error::NoKeyFrame { origin: origin(), waited });
-        }
-        Ok(())
-    }
-
     fn say_online(&self, frame: &Frame) {
         let (width, height) = (frame.format.width, frame.format.height);
         tracing::info!(camera = %self.settings.id, uri = %self.settings.uri, width, height, "camera online");
         self.counters.set_state(CameraState::Online);
     }
+}
+
+/// Whether a camera has been silent for too long `now`: `newest` is the time of its last frame or its opening, `online`
+/// whether a frame has come at all.
+pub(super) fn check_silence(
+    settings: &Settings,
+    source: &dyn Source,
+    now: Duration,
+    (newest, online): (Duration, bool),
+) -> Result<(), Error> {
+    let origin = || settings.uri.to_string();
+    let waited = now.saturating_sub(newest);
+    if online {
+        return if waited < settings.stall_after { Ok(()) } else { Err(Error::Stalled { origin: origin(), waited }) };
+    }
+    let heard = source.heard().map_or(newest, |heard| heard.max(newest));
+    if now.saturating_sub(heard) >= settings.first_frame_within {
+        return Err(Error::Stalled { origin: origin(), waited });
+    }
+    if heard > newest && waited >= settings.key_frame_within {
+        return Err(Error::NoKeyFrame { origin: origin(), waited });
+    }
+    Ok(())
 }
 
 /// Waits that double from failure to failure, each a random share (half to all) of its step, so that many cameras

@@ -6,6 +6,7 @@ pub mod ctl;
 pub mod decode;
 pub mod draw;
 pub mod init;
+pub mod probe;
 pub mod read;
 pub mod run;
 mod strokes;
@@ -31,6 +32,8 @@ enum Verb {
     Init(init::Args),
     /// Look at everything that `run` needs and say what to do
     Check(check::Args),
+    /// What a camera or file sends, what that means, and the [[camera]] block to paste
+    Probe(probe::Args),
     /// Show a wire message as JSON
     Decode(decode::Args),
     /// Read the plates of pictures and videos
@@ -51,6 +54,7 @@ pub fn run(args: Args) -> ExitCode {
     let done = match args.verb {
         Verb::Init(args) => init::run(&args, &clock, &mut out).map(ExitCode::from),
         Verb::Check(args) => check::run(&args, &mut out).map(ExitCode::from),
+        Verb::Probe(args) => probe::run(&args, &clock, &mut out).map(ExitCode::from),
         Verb::Decode(args) => decode::run(&args, &clock, &mut std::io::stdin(), &mut out).map(ExitCode::from),
         Verb::Read(args) => read::run(&args),
         Verb::Bench(args) => bench::run(&args, &mut out).map(ExitCode::from),

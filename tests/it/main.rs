@@ -30,6 +30,8 @@ mod families;
 mod kit;
 #[cfg(feature = "onnx")]
 mod models;
+#[cfg(feature = "testkit")]
+mod probe;
 #[cfg(feature = "onnx")]
 mod read;
 #[cfg(feature = "onnx")]
