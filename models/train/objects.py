@@ -96,8 +96,8 @@ class Windows:
         ax, ay, aw, ah = area
         ph, pw = picture.shape[:2]
         fit = min(aw / pw, ah / ph)
-        if loose:  # from far away (a third) to a part of the picture (three times)
-            scale = fit * float(np.exp(rng.uniform(np.log(0.45), np.log(2.2))))
+        if loose:  # from far away to a part of the picture
+            scale = fit * float(np.exp(rng.uniform(np.log(0.5), np.log(2.0))))
         else:
             scale = fit * float(np.exp(rng.uniform(np.log(0.9), np.log(1.5))))
         sx, sy = scale * rng.uniform(.85, 1.18), scale
@@ -132,12 +132,12 @@ class Windows:
         kinds = list(self.parts)
         share = np.array([{"hwy": .74, "atl": .21, "drawn": .05}[k] for k in kinds])
         layout = rng.random()
-        if layout < 0.5:
+        if layout < 0.55:
             areas, loose = [(0, 0, w, h)], True
-        elif layout < 0.75:  # four pictures around a random point
+        elif layout < 0.77:  # four pictures around a random point
             x, y = STRIDE * int(rng.integers(9, 24)), STRIDE * int(rng.integers(7, 18))
             areas, loose = [(0, 0, x, y), (x, 0, w - x, y), (0, y, x, h - y), (x, y, w - x, h - y)], False
-        elif layout < 0.9:  # two
+        elif layout < 0.95:  # two
             x = STRIDE * int(rng.integers(11, 22))
             areas, loose = [(0, 0, x, h), (x, 0, w - x, h)], False
         else:  # six small ones

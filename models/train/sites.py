@@ -1,7 +1,7 @@
 """Which vehicle pictures are set aside for validation, by site: `sites.py` prints the list that `objects-held.txt` holds.
 
 The pictures carry no place. Two of them are of one site where their backgrounds (what lies outside the labelled boxes) agree:
-SIFT features that match and lie on one similarity transform, mirrored or not. Whole blocks of consecutive file numbers (taken in
+SIFT features that match and lie on one similarity transform, mirrored or not. whole blocks of consecutive file numbers (taken in
 one go, mostly) are set aside, and then every picture that a chain of such agreements ties to one of them; the two pictures
 beside a block are used for nothing. The traffic cameras (`atl`) are set aside by camera, which the file's name tells. The list
 is kept in the repository, because another OpenCV may find a few features more or less.
@@ -19,7 +19,7 @@ BLOCK = 16  # consecutive pictures of `hwy`
 EVERY = 9  # one block out of so many is set aside
 INLIERS = 14  # matches on one transform that make two pictures one site
 NEAR = 30  # look-alikes of a picture that are compared with it
-CAMERAS = re.compile(r"atl/(1026007|Z|A\d{4})")  # a grassy motorway, a city's jam at night, three more jams, two wide roads
+CAMERAS = re.compile(r"atl/(1026007\d|Z|A\d{4})")  # a grassy motorway, a city's jam at night, three more jams, two wide roads
 BESIDE = 2  # pictures on either side of a block that are used for nothing
 LIST = pathlib.Path(__file__).with_name("objects-held.txt")
 

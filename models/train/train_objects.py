@@ -24,15 +24,15 @@ from train_reader import save
 NETS = {"one": OnePass, "two": ObjectNet}
 W, H = objects.WINDOW[0] // objects.STRIDE, objects.WINDOW[1] // objects.STRIDE
 KINDS = len(objects.CLASSES)
-FIELDS = {"grey": ((objects.WINDOW[1], objects.WINDOW[0]), "u1"), "heat": ((KINDS, H, W), "f2"), "owner": ((H, W), "u1"), "best": ((H, W), "f2"),
-          "weight": ((KINDS, H, W), "f2"), "objects": ((objects.MOST, 5), "f4")}
+FIELDS = {"heat": ((KINDS, H, W), "f2"), "owner": ((H, W), "u1"), "best": ((H, W), "f2"), "weight": ((KINDS, H, W), "f2"), "objects": ((objects.MOST, 5), "f4")}
+EMA = 4  # steps between updates of the averaged weights
 
 
 class Make:
     """Makes the generator of one process; picklable."""
 
-    def __init__(self, data: pathlib.Path, own: pathlib.Path | None):
-        self.data, self.own = data, own
+    def __init__(self, data: pathlib.Path, own: pathlib.Path | None, size: tuple[int, int]):
+        self.data, self.own, self.size = data, own, size
 
     def __call__(self, seed: int):
         cv2.setNumThreads(1)
@@ -40,21 +40,22 @@ class Make:
 
         def example(difficulty):
             grey, labels = windows.next(difficulty)
+            if self.size != objects.WINDOW:
+                grey = cv2.resize(grey, self.size, interpolation=cv2.INTER_AREA)
             return {"grey": grey, "heat": labels.heat, "owner": labels.owner, "best": labels.best, "weight": labels.weight, "objects": labels.objects}
 
         return example
 
 
-def input_of(net, grey: np.ndarray) -> torch.Tensor:
-    """Windows as the net sees them."""
-    x = torch.from_numpy(grey)[:, None].float() / 255
-    return F.avg_pool2d(x, objects.STRIDE // net.STRIDE) if net.STRIDE < objects.STRIDE else x
+def window_of(net) -> tuple[int, int]:
+    """The window as the net sees it."""
+    return objects.WINDOW[0] * net.STRIDE // objects.STRIDE, objects.WINDOW[1] * net.STRIDE // objects.STRIDE
 
 
 def losses_of(net, rows) -> tuple[torch.Tensor, torch.Tensor]:
     """Focal loss of the heat maps, and one minus the generalised overlap of the boxes (in cells)."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logit, box = net(input_of(net, rows["grey"]), raw=True)
+        logit, box = net(torch.from_numpy(rows["grey"])[:, None].float() / 255, raw=True)
     logit, box = logit.float(), box.float() / net.STRIDE
     heat = torch.from_numpy(rows["heat"].astype(np.float32))
     weight = torch.from_numpy(rows["weight"].astype(np.float32))
@@ -92,6 +93,16 @@ def judge(net, rows) -> dict:
     return objects.report(run, rows, net.SIZE, net.STRIDE)
 
 
+@torch.no_grad()
+def average(mean, net, slow: float):
+    """Moves the averaged weights a little towards the net's."""
+    for a, b in zip(mean.state_dict().values(), net.state_dict().values()):
+        if a.is_floating_point():
+            a.lerp_(b, 1 - slow)
+        else:
+            a.copy_(b)
+
+
 def main():
     args = argparse.ArgumentParser(description=__doc__)
     args.add_argument("way", choices=list(NETS))
@@ -118,7 +129,7 @@ def main():
         net.load_state_dict(earlier["mean"])
         step = earlier["step"]
     mean = copy.deepcopy(net)
-    optimiser = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=args.rate, weight_decay=0.02)
+    optimiser = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=args.rate, weight_decay=0.02, fused=True)
     if path.exists():
         state = torch.load(path, weights_only=True)
         net.load_state_dict(state["net"])
@@ -128,9 +139,10 @@ def main():
     first = step
     held = objects.Pictures(args.data, held=True).rows
     rng = np.random.default_rng(step)
-    ring = rings.Ring(900, FIELDS)
+    size = window_of(net)
+    ring = rings.Ring(900, {"grey": ((size[1], size[0]), "u1"), **FIELDS})
     ring.difficulty.value = 0.8
-    rings.start(ring, Make(args.data, args.drawn), 1, 2000 + step, 200)
+    rings.start(ring, Make(args.data, args.drawn, size), 1, 2000 + step, 200)
 
     def keep():
         save(path, {"net": net.state_dict(), "mean": mean.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "spent": spent})
@@ -151,13 +163,12 @@ def main():
             optimiser.step()
             step += 1
             log.append([heat.item(), box.item()])
-            slow = min(0.998, step / (step + 50))
-            with torch.no_grad():
-                for a, b in zip(mean.state_dict().values(), net.state_dict().values()):
-                    a.copy_(a * slow + b * (1 - slow) if a.is_floating_point() else b)
+            if step % EMA == 0:
+                average(mean, net, min(0.998, step / (step + 50)) ** EMA)
             if time.monotonic() - saved > 110:
                 saved = time.monotonic()
-                row = {"at": round(spent), "cpu": round(time.process_time()), "step": step, "made": ring.written.value, "losses": [round(float(v), 3) for v in np.mean(log, 0)], "rate": round(rate, 6), **judge(mean, held)}
+                row = {"at": round(spent), "cpu": round(time.process_time()), "step": step, "made": ring.written.value, "losses": [round(float(v), 3) for v in np.mean(log, 0)]}
+                row |= {"rate": round(rate, 6), **judge(mean, held)}
                 log.clear()
                 print(json.dumps(row), flush=True)
                 keep()
