@@ -15,6 +15,7 @@ pub mod hotlist;
 pub mod id;
 pub mod plate;
 pub mod polygon;
+pub mod script;
 pub mod sighting;
 pub mod time;
 

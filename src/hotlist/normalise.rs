@@ -10,7 +10,7 @@
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use crate::domain::PlateText;
+use crate::domain::{PlateText, script};
 
 /// Why a text cannot be matched against reads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,53 +57,11 @@ pub fn normalise(raw: &str) -> Result<PlateText, Unfit> {
 
 /// One upper-case character as `A-Z` or `0-9`; `None` for a separator.
 fn fold_char(c: char) -> Result<Option<char>, Unfit> {
-    if c.is_ascii() {
-        return Ok(c.is_ascii_alphanumeric().then_some(c));
+    match script::latin(c) {
+        Some(latin) => Ok(Some(latin)),
+        None if c.is_alphanumeric() => Err(Unfit::Foreign(c)),
+        None => Ok(None),
     }
-    if let Some(digit) = decimal_digit(c) {
-        return Ok(Some(digit));
-    }
-    if let Some(latin) = look_alike(c) {
-        return Ok(Some(latin));
-    }
-    if c.is_alphanumeric() { Err(Unfit::Foreign(c)) } else { Ok(None) }
-}
-
-/// The ASCII digit of a decimal digit of scripts that are seen on plates.
-fn decimal_digit(c: char) -> Option<char> {
-    // First digits: Arabic-Indic, extended Arabic-Indic, Devanagari, Bengali, Thai, Lao, Khmer, Myanmar.
-    let zeros = [0x660, 0x6F0, 0x966, 0x9E6, 0xE50, 0xED0, 0x17E0, 0x1040];
-    let code = u32::from(c);
-    zeros.iter().find_map(|zero| code.checked_sub(*zero).filter(|d| *d < 10)).and_then(|d| char::from_digit(d, 10))
-}
-
-/// The Latin capital that a Cyrillic, Greek or stroked Latin capital looks like.
-fn look_alike(c: char) -> Option<char> {
-    Some(match c {
-        'А' | 'Α' => 'A',
-        'В' | 'Β' => 'B',
-        'С' | 'Ϲ' => 'C',
-        'Đ' | 'Ð' => 'D',
-        'Е' | 'Ε' => 'E',
-        'Ԍ' => 'G',
-        'Н' | 'Η' | 'Ħ' => 'H',
-        'І' | 'Ι' | 'Ӏ' => 'I',
-        'Ј' => 'J',
-        'К' | 'Κ' => 'K',
-        'Ł' => 'L',
-        'М' | 'Μ' => 'M',
-        'Ν' => 'N',
-        'О' | 'Ο' | 'Ø' => 'O',
-        'Р' | 'Ρ' => 'P',
-        'Ԛ' => 'Q',
-        'Ѕ' => 'S',
-        'Т' | 'Τ' | 'Ŧ' => 'T',
-        'У' | 'Υ' | 'Ү' => 'Y',
-        'Ԝ' => 'W',
-        'Х' | 'Χ' => 'X',
-        'Ζ' => 'Z',
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

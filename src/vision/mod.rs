@@ -9,7 +9,8 @@
 //! | [`area`] | the part of a frame that a detector is shown |
 //! | [`preprocess`] | pixels of a frame into the numbers a model reads |
 //! | [`detect`] | plates (or vehicles) of one frame |
-//! | [`plate`] | rectifies a plate by its corners and reads it |
+//! | [`plate`] | has a plate cut out by its corners (`crop`) and reads it |
+//! | `legend` | a reader's classes as our characters |
 //! | [`ctc`] | text, candidates and the lattice out of a reader's probabilities |
 //! | [`track`] | joins detections from frame to frame |
 //! | [`tie`] | which vehicle carries which plate |
@@ -23,10 +24,12 @@ pub mod analyser;
 pub mod area;
 mod assign;
 mod axis;
+mod crop;
 pub mod ctc;
 pub mod detect;
 mod error;
 pub mod fuse;
+mod legend;
 pub mod mask;
 pub mod model;
 pub mod pictures;

@@ -6,17 +6,18 @@
 //! and by the verb `read`; waits only for a free session.
 
 use super::Error;
+use super::crop;
 use super::ctc::{self, Probs};
-use super::model::{Manifest, Net, Runtime, Spec};
-use super::preprocess::luma_range;
-use super::rectify::{is_large_enough, rectify, widened};
+use super::legend::Legend;
+use super::model::{Manifest, Net, Runtime, View};
+use super::rectify::{is_large_enough, widened};
 use crate::domain::{Candidate, Class, Detection, Frame, PlateRead, PlateText, Quad, Rect};
 
 /// A model that reads plates.
 #[derive(Debug)]
 pub struct Reader {
     net: Net,
-    alphabet: Vec<char>,
+    legend: Legend,
 }
 
 impl Reader {
@@ -29,10 +30,9 @@ impl Reader {
             let family = manifest.family.as_str();
             return Err(Error::WrongFamily { model: manifest.name, family, role: "reader" });
         }
-        let alphabet: Vec<char> = manifest.alphabet.chars().collect();
-        let classes = i64::try_from(alphabet.len() + 1).unwrap_or(i64::MAX);
-        let wanted = vec![Spec::new(manifest.output.probs.as_deref(), "probs", &[Spec::PICTURES, -1, classes])];
-        Ok(Self { net: Net::load(runtime, manifest, wanted, workers)?, alphabet })
+        let legend = Legend::of(&manifest);
+        let wanted = legend.wanted(&manifest);
+        Ok(Self { net: Net::load(runtime, manifest, wanted, workers)?, legend })
     }
 
     /// The model behind it.
@@ -90,18 +90,20 @@ impl Reader {
 
     /// Reads the plates cut out by `quads`, in their order.
     fn look(&self, frame: &Frame, quads: &[Option<Quad>]) -> Result<Vec<Option<PlateRead>>, Error> {
+        let input = &self.net.manifest().input;
         let mut reads = vec![None; quads.len()];
         let mut inputs = Vec::new();
         let mut places = Vec::new();
         for (place, quad) in quads.iter().enumerate() {
-            if let Some(values) = quad.as_ref().map(|q| self.input(frame, q)).transpose()?.flatten() {
+            if let Some(values) = quad.as_ref().map(|q| crop::of_plate(frame, q, input)).transpose()?.flatten() {
                 inputs.push(values);
                 places.push(place);
             }
         }
-        for (inputs, places) in inputs.chunks(self.net.batch()).zip(places.chunks(self.net.batch())) {
+        let batch = if self.legend.is_single() { 1 } else { self.net.batch() };
+        for (inputs, places) in inputs.chunks(batch).zip(places.chunks(batch)) {
             let batch: Vec<f32> = inputs.iter().flatten().copied().collect();
-            let texts = self.net.run(places.len(), &batch, |outputs| self.decode(outputs, places.len()))?;
+            let texts = self.net.run(places.len(), &batch, |outputs| self.decode(outputs, places.len()))??;
             for (place, read) in places.iter().zip(texts) {
                 if let Some(slot) = reads.get_mut(*place) {
                     *slot = read;
@@ -111,30 +113,15 @@ impl Reader {
         Ok(reads)
     }
 
-    /// The model's input for one plate.
-    fn input(&self, frame: &Frame, quad: &Quad) -> Result<Option<Vec<f32>>, Error> {
-        let input = &self.net.manifest().input;
-        let Some(mut values) = rectify(&frame.luma(), quad, self.net.manifest().input_size())? else {
-            return Ok(None);
-        };
-        let (gain, offset) = luma_range(frame.format.full_range);
-        let (mean, std) = (input.mean.of(0), input.std.of(0));
-        for v in &mut values {
-            *v = ((*v * gain + offset).clamp(0.0, 255.0) * input.scale - mean) / std;
-        }
-        Ok(Some(values))
-    }
-
-    fn decode(&self, outputs: &[super::model::View<'_>], plates: usize) -> Vec<Option<PlateRead>> {
-        let Some(probs) = outputs.first() else { return Vec::new() };
-        let thresholds = &self.net.manifest().thresholds;
-        let classes = self.alphabet.len() + 1;
-        probs
-            .data
-            .chunks_exact((probs.data.len() / plates.max(1)).max(1))
-            .map(|data| {
-                ctc::decode(Probs { data, classes }, &self.alphabet, thresholds.min_length)
-                    .filter(|read| read.confidence >= thresholds.read)
+    fn decode(&self, outputs: &[View<'_>], plates: usize) -> Result<Vec<Option<PlateRead>>, Error> {
+        let Some(view) = outputs.first() else { return Ok(Vec::new()) };
+        let manifest = self.net.manifest();
+        let (floor, classes) = (&manifest.thresholds, self.legend.classes());
+        (0..plates)
+            .map(|plate| {
+                let data = self.legend.steps(manifest, view, (plate, plates))?;
+                let read = ctc::decode(Probs { data: &data, classes }, self.legend.alphabet(), floor.min_length);
+                Ok(read.filter(|read| read.confidence >= floor.read))
             })
             .collect()
     }

@@ -152,7 +152,7 @@ fn grey(
 }
 
 /// Coefficients from luma and chroma to red, green (of U and V) and blue; HD video is BT.709, the rest BT.601.
-fn matrix(frame: &Frame) -> [f32; 4] {
+pub(super) fn matrix(frame: &Frame) -> [f32; 4] {
     let hd = !frame.format.full_range && frame.format.height >= 720;
     let range = if frame.format.full_range { 1.0 } else { 255.0 / 224.0 };
     let m = if hd { [1.5748, 0.1873, 0.4681, 1.8556] } else { [1.402, 0.344_14, 0.714_14, 1.772] };
@@ -200,7 +200,7 @@ fn colour(
 }
 
 /// U and V as planes of their own; the pairs of NV12 are taken apart into `pair` first.
-fn chroma_planes<'a>(frame: &'a Frame, area: Area, pair: &'a mut [Vec<u8>; 2]) -> Option<[Plane<'a>; 2]> {
+pub(super) fn chroma_planes<'a>(frame: &'a Frame, area: Area, pair: &'a mut [Vec<u8>; 2]) -> Option<[Plane<'a>; 2]> {
     if frame.format.pixels.chroma_step() == 1 {
         return Some([chroma_of(frame, area, 1)?, chroma_of(frame, area, 2)?]);
     }

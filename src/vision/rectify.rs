@@ -28,7 +28,7 @@ pub(super) fn widened(quad: &Quad, margin: [f32; 2]) -> Quad {
 }
 
 /// Mean length of two opposite sides, each way.
-fn sides(quad: &Quad) -> (f32, f32) {
+pub(super) fn sides(quad: &Quad) -> (f32, f32) {
     let [tl, tr, br, bl] = quad.points;
     let length = |a: Point, b: Point| (a.x - b.x).hypot(a.y - b.y);
     (f32::midpoint(length(tl, tr), length(bl, br)), f32::midpoint(length(tl, bl), length(tr, br)))
@@ -65,6 +65,14 @@ struct Cut {
     quad: Quad,
 }
 
+impl Cut {
+    /// Difference between its highest and its lowest value.
+    fn contrast(&self) -> u8 {
+        let (low, high) = self.pixels.iter().fold((u8::MAX, 0), |(low, high), p| (low.min(*p), high.max(*p)));
+        high.saturating_sub(low)
+    }
+}
+
 /// `None` when the quadrilateral lies outside the picture, or the picture is shorter than it says.
 fn cut(luma: &Plane<'_>, quad: &Quad) -> Option<Cut> {
     #[expect(clippy::cast_precision_loss, reason = "sides of a frame")]
@@ -78,10 +86,6 @@ fn cut(luma: &Plane<'_>, quad: &Quad) -> Option<Cut> {
     for y in y1..y2 {
         pixels.extend_from_slice(luma.row(y)?.get(x1..x2)?);
     }
-    let (low, high) = pixels.iter().fold((u8::MAX, 0), |(low, high), p| (low.min(*p), high.max(*p)));
-    if high.saturating_sub(low) < MIN_CONTRAST {
-        return None;
-    }
     #[expect(clippy::cast_precision_loss, reason = "a place in a frame")]
     let quad = Quad { points: quad.points.map(|p| Point { x: p.x - x1 as f32, y: p.y - y1 as f32 }) };
     Some(Cut { pixels, width: x2 - x1, height: y2 - y1, quad })
@@ -94,12 +98,26 @@ fn cut(luma: &Plane<'_>, quad: &Quad) -> Option<Cut> {
 /// # Errors
 /// [`Error::Rectify`] with what OpenCV says.
 pub(super) fn rectify(luma: &Plane<'_>, quad: &Quad, size: (usize, usize)) -> Result<Option<Vec<f32>>, Error> {
-    let Some(cut) = cut(luma, quad) else { return Ok(None) };
+    match cut(luma, quad).filter(|cut| cut.contrast() >= MIN_CONTRAST) {
+        Some(cut) => warped(&cut, size).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// As [`rectify`] for any plane, flat ones too: `None` only outside the picture.
+///
+/// # Errors
+/// As [`rectify`].
+pub(super) fn sampled(plane: &Plane<'_>, quad: &Quad, size: (usize, usize)) -> Result<Option<Vec<f32>>, Error> {
+    cut(plane, quad).map(|cut| warped(&cut, size)).transpose()
+}
+
+fn warped(cut: &Cut, size: (usize, usize)) -> Result<Vec<f32>, Error> {
     let fine = oversampling(&cut.quad, size);
     #[cfg(feature = "opencv")]
-    let out = by_opencv(&cut, size, fine).map(Some);
+    let out = by_opencv(cut, size, fine);
     #[cfg(not(feature = "opencv"))]
-    let out = Ok(Some(by_hand(&cut, size, fine)));
+    let out = Ok(by_hand(cut, size, fine));
     out
 }
 

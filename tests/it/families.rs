@@ -244,3 +244,18 @@ fn keys_that_a_family_does_not_have_are_faults_of_its_manifest() {
     let scaled = Manifest::parse(&bytes.replace("scale = 1.0\n", "")).unwrap_err();
     assert!(scaled[0].starts_with("input.type"), "{scaled:?}");
 }
+
+#[test]
+fn the_manifests_in_the_docs_are_good_ones() {
+    let docs = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/models.md")).unwrap();
+    let examples: Vec<&str> = docs.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let mut families = std::collections::BTreeSet::new();
+    for example in examples.iter().filter(|e| e.contains("family = ")) {
+        let digest = "0".repeat(64);
+        let head = format!("version = \"1\"\nfile = \"model.onnx\"\nsha256 = \"{digest}\"\nlicence = \"MIT\"\n");
+        let manifest = Manifest::parse(&(head + example)).unwrap_or_else(|faults| panic!("{faults:#?} in\n{example}"));
+        families.insert(manifest.family.as_str());
+    }
+    let others = ["yolov5", "yolov8", "end2end", "yolox", "rt-detr", "nanodet", "db", "ctc", "lprnet", "slots"];
+    assert!(others.iter().all(|family| families.contains(family)), "{families:?}");
+}

@@ -35,6 +35,8 @@ mod probe;
 #[cfg(feature = "onnx")]
 mod read;
 #[cfg(feature = "onnx")]
+mod readers;
+#[cfg(feature = "onnx")]
 mod refusals;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod run;
@@ -42,5 +44,7 @@ mod store_kill;
 mod stored_delivery;
 mod tail;
 mod tidy;
+#[cfg(feature = "onnx")]
+mod weights;
 mod wire;
 mod wire_init;

@@ -27,6 +27,32 @@ pub enum Rows {
     PictureBoxClassScore,
 }
 
+/// Order of a reader's output: picture (n), step (t), class (c).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Axes {
+    /// `[pictures, steps, classes]`.
+    Ntc,
+    /// `[pictures, classes, steps]`.
+    Nct,
+    /// `[steps, pictures, classes]`.
+    Tnc,
+    /// `[classes, steps]`, one picture.
+    Ct,
+    /// `[steps, classes]`, one picture.
+    Tc,
+}
+
+/// Which class of a reader is the blank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Blank {
+    /// Class 0, before the alphabet.
+    First,
+    /// After the alphabet.
+    Last,
+}
+
 /// Choices in decoding; accessors give what holds when a key is absent.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -47,6 +73,16 @@ pub struct Decode {
     pub level: Option<f32>,
     /// `db`: how far edges are moved outwards, in areas by perimeters.
     pub unclip: Option<f32>,
+    /// `ctc`, `lprnet`: order of the output.
+    pub axes: Option<Axes>,
+    /// `ctc`, `lprnet`: which class is the blank.
+    pub blank: Option<Blank>,
+    /// `slots`: how many characters there is room for.
+    pub slots: Option<u16>,
+    /// `slots`: the character of the alphabet that stands for none.
+    pub pad: Option<String>,
+    /// `slots`: slots and classes are one dimension.
+    pub flat: Option<bool>,
 }
 
 impl Decode {
@@ -58,8 +94,38 @@ impl Decode {
 
     /// What scores are.
     #[must_use]
-    pub fn scores(&self, _family: Family) -> Scores {
-        self.scores.unwrap_or(Scores::Probabilities)
+    pub fn scores(&self, family: Family) -> Scores {
+        self.scores.unwrap_or(if family == Family::Lprnet { Scores::Logits } else { Scores::Probabilities })
+    }
+
+    /// Order of a reader's output.
+    #[must_use]
+    pub fn axes(&self, family: Family) -> Axes {
+        self.axes.unwrap_or(if family == Family::Lprnet { Axes::Nct } else { Axes::Ntc })
+    }
+
+    /// Which class is the blank.
+    #[must_use]
+    pub fn blank(&self, family: Family) -> Blank {
+        self.blank.unwrap_or(if family == Family::Lprnet { Blank::Last } else { Blank::First })
+    }
+
+    /// How many characters there is room for.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        usize::from(self.slots.unwrap_or(0))
+    }
+
+    /// The character that stands for none; empty when there is none.
+    #[must_use]
+    pub fn pad(&self) -> &str {
+        self.pad.as_deref().unwrap_or_default()
+    }
+
+    /// Whether slots and classes are one dimension.
+    #[must_use]
+    pub fn flat(&self) -> bool {
+        self.flat.unwrap_or(false)
     }
 
     /// Order of the columns.
@@ -99,17 +165,22 @@ impl Decode {
     }
 
     /// Keys that are given, with whether `family` has them.
-    fn given(&self, family: Family) -> [(&'static str, bool, bool); 8] {
+    fn given(&self, family: Family) -> [(&'static str, bool, bool); 13] {
         let is = |families: &[Family]| families.contains(&family);
         [
             ("decoded", self.decoded.is_some(), is(&[Family::Yolox])),
-            ("scores", self.scores.is_some(), is(&[Family::RtDetr])),
+            ("scores", self.scores.is_some(), is(&[Family::RtDetr, Family::Ctc, Family::Lprnet, Family::Slots])),
             ("rows", self.rows.is_some(), is(&[Family::End2end])),
             ("strides", self.strides.is_some(), is(&[Family::Nanodet])),
             ("reg_max", self.reg_max.is_some(), is(&[Family::Nanodet])),
             ("offset", self.offset.is_some(), is(&[Family::Nanodet])),
             ("level", self.level.is_some(), is(&[Family::Db])),
             ("unclip", self.unclip.is_some(), is(&[Family::Db])),
+            ("axes", self.axes.is_some(), is(&[Family::Ctc, Family::Lprnet])),
+            ("blank", self.blank.is_some(), is(&[Family::Ctc, Family::Lprnet])),
+            ("slots", self.slots.is_some(), is(&[Family::Slots])),
+            ("pad", self.pad.is_some(), is(&[Family::Slots])),
+            ("flat", self.flat.is_some(), is(&[Family::Slots])),
         ]
     }
 
@@ -117,6 +188,13 @@ impl Decode {
     pub(super) fn faults(&self, family: Family, check: &mut impl FnMut(bool, String)) {
         for (key, given, has) in self.given(family) {
             check(!given || has, format!("decode.{key}: family {} has no such key", family.as_str()));
+        }
+        if family == Family::Slots {
+            check(
+                (1..=32).contains(&self.slots()),
+                format!("decode.slots = {}: must be within 1 and 32", self.slots()),
+            );
+            check(!self.pad().is_empty(), "decode.pad: must name the character that stands for none".into());
         }
         if let Some(strides) = &self.strides {
             let good = (1..=8).contains(&strides.len()) && strides.iter().all(|s| (1..=1024).contains(s));

@@ -23,8 +23,12 @@ pub enum Family {
     Nanodet,
     /// A map of text (DB, arXiv:1911.08947; PP-OCR).
     Db,
-    /// Probabilities by time step, class 0 blank (CTC, Graves 2006): readers.
+    /// Probabilities by time step, class 0 blank (CTC, Graves 2006): our reader, PaddleOCR's.
     Ctc,
+    /// Logits by class, then by time step, the last class blank (LPRNet, arXiv:1806.10447).
+    Lprnet,
+    /// A class a slot, one of them for none (fast-plate-ocr).
+    Slots,
 }
 
 impl Family {
@@ -41,6 +45,8 @@ impl Family {
             Self::Nanodet => "nanodet",
             Self::Db => "db",
             Self::Ctc => "ctc",
+            Self::Lprnet => "lprnet",
+            Self::Slots => "slots",
         }
     }
 
@@ -48,7 +54,7 @@ impl Family {
     #[must_use]
     pub fn reads(self) -> bool {
         match self {
-            Self::Ctc => true,
+            Self::Ctc | Self::Lprnet | Self::Slots => true,
             Self::Centre
             | Self::Yolox
             | Self::Yolov5
@@ -73,7 +79,7 @@ impl Family {
             Self::Yolox | Self::Yolov5 | Self::Yolov8 | Self::End2end | Self::Nanodet => &["grid"],
             Self::RtDetr => &["box", "scores", "labels", "grid"],
             Self::Db => &["map"],
-            Self::Ctc => &["probs"],
+            Self::Ctc | Self::Lprnet | Self::Slots => &["probs"],
         }
     }
 

@@ -17,8 +17,7 @@ impl Manifest {
         };
         check(!self.name.trim().is_empty(), "name: is empty".into());
         check(is_plain(&self.file), format!("file = {:?}: must name a file in the manifest's own folder", self.file));
-        let hex = self.sha256.len() == 64 && self.sha256.bytes().all(|b| b.is_ascii_hexdigit());
-        check(hex, format!("sha256 = {:?}: must be 64 hexadecimal digits", self.sha256));
+        check(is_digest(&self.sha256), format!("sha256 = {:?}: must be 64 hexadecimal digits", self.sha256));
         let licence = "licence: is empty; say under which terms the weights may be used";
         check(!self.licence.trim().is_empty(), licence.into());
         self.input.faults(self.family.unit(), &mut check);
@@ -34,7 +33,7 @@ impl Manifest {
         let margin = self.margin.iter().all(|m| (0.0..=1.0).contains(m));
         check(margin, format!("margin = {:?}: both must be within 0 and 1", self.margin));
         if self.family.reads() {
-            self.reader_faults(&mut check);
+            self.alphabet_faults(&mut check);
         } else {
             class_faults("classes", &self.classes, &mut check);
             let one = self.family != Family::Db || self.classes.len() < 2;
@@ -64,18 +63,6 @@ impl Manifest {
         }
         let both = names.grid.is_none() || names.labels.is_none() && names.scores.is_none() && names.boxes.is_none();
         check(both, "output.grid: stands for box and scores, give the one or the others".into());
-    }
-
-    fn reader_faults(&self, check: &mut impl FnMut(bool, String)) {
-        let mut seen = std::collections::BTreeSet::new();
-        let good = self.alphabet.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
-        let once = self.alphabet.chars().all(|c| seen.insert(c));
-        let many = self.alphabet.len() >= 2;
-        check(
-            good && once && many,
-            format!("alphabet = {:?}: must be two or more of A-Z and 0-9, each once", self.alphabet),
-        );
-        check(self.input.channels == 1, "input.channels: a reader of family ctc reads one channel, grey".into());
     }
 
     fn head_faults(&self, check: &mut impl FnMut(bool, String)) {
@@ -131,6 +118,11 @@ fn class_of(name: &str) -> Option<Class> {
 }
 
 /// A file's name without a way to another folder.
-fn is_plain(file: &str) -> bool {
+pub(super) fn is_plain(file: &str) -> bool {
     !file.is_empty() && !file.contains(['/', '\\']) && file != ".."
+}
+
+/// 64 hexadecimal digits.
+pub(super) fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

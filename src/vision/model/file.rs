@@ -19,16 +19,29 @@ pub fn read_checked(manifest: &Manifest) -> Result<Vec<u8>, Error> {
     let refused = |refusal| Error::Refused { path: path.clone(), refusal };
     // What is no model at all has another digest too, but that would not help anybody.
     inspect::recognise(&bytes).map_err(refused)?;
-    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-    let got = digest.as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-    if !got.eq_ignore_ascii_case(&manifest.sha256) {
-        return Err(Error::Digest { path, got, want: manifest.sha256.to_ascii_lowercase() });
-    }
+    same_digest(&path, &bytes, &manifest.sha256)?;
     inspect::inspect(&bytes).map_err(refused)?;
     Ok(bytes)
 }
 
-fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+/// Whether `bytes`, which were read from `path`, have the digest `want`.
+///
+/// # Errors
+/// [`Error::Digest`].
+pub(super) fn same_digest(path: &Path, bytes: &[u8], want: &str) -> Result<(), Error> {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    let got = digest.as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    if got.eq_ignore_ascii_case(want) {
+        return Ok(());
+    }
+    Err(Error::Digest { path: path.to_path_buf(), got, want: want.to_ascii_lowercase() })
+}
+
+/// The content of a file of at most `limit` bytes.
+///
+/// # Errors
+/// [`Error::Unreadable`], [`Error::TooLarge`].
+pub(super) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let unreadable = |e: std::io::Error| Error::Unreadable { path: path.to_path_buf(), reason: e.to_string() };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();

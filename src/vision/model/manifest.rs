@@ -37,7 +37,7 @@ pub struct Outputs {
     pub labels: Option<String>,
     /// `db`: probability of text, `[1, 1, rows, columns]`.
     pub map: Option<String>,
-    /// `ctc`: probabilities, `[plates, steps, 1 + alphabet]`.
+    /// Readers: scores of each step or slot and class.
     pub probs: Option<String>,
 }
 
@@ -112,9 +112,16 @@ pub struct Manifest {
     /// `centre`: more heads of the same pass.
     #[serde(default, rename = "head")]
     pub heads: Vec<Head>,
-    /// Readers: the characters in the order of the probabilities, without the blank.
+    /// Readers: the characters in the order of the classes, without the blank; after those of `alphabet_file`.
     #[serde(default)]
     pub alphabet: String,
+    /// Readers: a file in the manifest's folder with a character a line, in the order of the classes.
+    pub alphabet_file: Option<String>,
+    /// SHA-256 of that file.
+    pub alphabet_sha256: Option<String>,
+    /// Readers: all characters in the order of the classes, without the blank.
+    #[serde(skip)]
+    pub characters: Vec<String>,
     /// Choices in decoding.
     #[serde(default)]
     pub decode: Decode,
@@ -148,6 +155,7 @@ impl Manifest {
         let text = std::fs::read_to_string(&path).map_err(|e| unreadable(e.to_string()))?;
         let mut manifest = Self::parse(&text).map_err(|faults| Error::Manifest { path: path.clone(), faults })?;
         folder.clone_into(&mut manifest.folder);
+        manifest.read_dictionary(&path)?;
         Ok(manifest)
     }
 
@@ -156,7 +164,8 @@ impl Manifest {
     /// # Errors
     /// All faults found, one a line; a text that is no TOML or has an unknown key gives one, with its line.
     pub fn parse(text: &str) -> Result<Self, Vec<String>> {
-        let manifest: Self = toml::from_str(text).map_err(|e| vec![e.to_string().trim_end().to_owned()])?;
+        let mut manifest: Self = toml::from_str(text).map_err(|e| vec![e.to_string().trim_end().to_owned()])?;
+        manifest.characters = manifest.alphabet.chars().map(String::from).collect();
         let faults = manifest.faults();
         if faults.is_empty() { Ok(manifest) } else { Err(faults) }
     }
@@ -271,7 +280,7 @@ colour = "grey"
         let reader = GOOD.replace("\"centre\"", "\"ctc\"");
         assert!(Manifest::parse(&reader).unwrap_err()[0].starts_with("alphabet"));
         let twice = reader.replace("licence =", "alphabet = \"ABA\"\nlicence =");
-        assert!(Manifest::parse(&twice).unwrap_err()[0].contains("each once"));
+        assert!(Manifest::parse(&twice).unwrap_err()[0].contains("each character once"));
     }
 
     #[test]

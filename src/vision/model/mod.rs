@@ -4,6 +4,7 @@
 //! and shapes that its manifest leads to expect. Sessions are few and shared by all cameras (a session costs 15 MB and a
 //! second thread in it saves nothing), each with one thread of its own that does not spin.
 
+mod alphabet;
 mod decode;
 mod family;
 mod faults;
@@ -20,7 +21,7 @@ mod session;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use decode::{Decode, Rows, Scores};
+pub use decode::{Axes, Blank, Decode, Rows, Scores};
 pub use family::Family;
 pub use file::{MAX_MODEL_BYTES, read_checked};
 pub use input::{Colour, Fit, Input, Kind, Layout, PerChannel};
