@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::{CameraId, ListId, TimeMs};
+use crate::domain::{CameraId, Class, ListId, TimeMs};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -57,6 +57,8 @@ pub struct CameraCounters {
     pub unread: Counter,
     /// Hits.
     pub hits: Counter,
+    /// Vehicles and persons that passed, in the order of [`Class::OBJECTS`].
+    passed: [Counter; 5],
     /// Sightings that nobody could record: the recorder did not run.
     pub lost: Counter,
     /// UTC milliseconds of the newest frame, 0 before the first.
@@ -74,6 +76,8 @@ pub enum Worry {
     Times,
     /// The main stream beside a substream.
     MainStream,
+    /// The model that finds vehicles fails.
+    Vehicles,
 }
 
 /// What a camera is doing, as its status topic says it.
@@ -107,6 +111,19 @@ impl CameraCounters {
         if let Some(next) = change(&state) {
             *state = next;
         }
+    }
+
+    /// Counts a vehicle or person that passed.
+    pub fn count_passed(&self, class: Class) {
+        if let Some((_, counter)) = Class::OBJECTS.iter().zip(&self.passed).find(|(c, _)| **c == class) {
+            counter.inc();
+        }
+    }
+
+    /// Vehicles and persons that passed since the start, in the order of [`Class::OBJECTS`].
+    #[must_use]
+    pub fn passed(&self) -> [u64; 5] {
+        self.passed.each_ref().map(Counter::get)
     }
 
     /// Says what is wrong although frames arrive, or that it is over.

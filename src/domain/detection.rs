@@ -31,6 +31,9 @@ pub enum Class {
 }
 
 impl Class {
+    /// All that moves by itself, in the order in which it is counted.
+    pub const OBJECTS: [Self; 5] = [Self::Car, Self::Bus, Self::Truck, Self::Motorbike, Self::Person];
+
     /// Whether it carries a plate.
     #[must_use]
     pub fn is_vehicle(self) -> bool {

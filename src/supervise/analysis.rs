@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::camera::{self, Camera, CameraEvent};
 use crate::clock::Clock;
 use crate::domain::{Frame, SightingEvent, Stage, TimeMs};
-use crate::health::{CameraCounters, CameraState};
+use crate::health::{CameraCounters, CameraState, Worry};
 use crate::hotlist::Hotlists;
 use crate::shutdown::Shutdown;
 use crate::store::{Entry, RecorderHandle};
@@ -44,7 +44,13 @@ impl Analysis {
     /// Runs until the file is over or the stop is asked for.
     pub(super) fn run(self) -> Ending {
         let camera = Camera::new(self.camera.clone(), self.clock.clone(), Arc::clone(&self.counters));
-        let mut work = Work { told: Told::default(), analyser: self.analyser(), newest: TimeMs(0), faulty: false };
+        let mut work = Work {
+            told: Told::default(),
+            analyser: self.analyser(),
+            newest: TimeMs(0),
+            faulty: false,
+            without_vehicles: false,
+        };
         let result = camera.run(&self.shutdown, &mut |event| match event {
             CameraEvent::Frame(frame) => self.analyse(&mut work, &frame),
             // Times begin anew: what was under way is over, and the next tracks start from nothing.
@@ -79,6 +85,7 @@ impl Analysis {
                 for event in events {
                     self.pass_on(work, event);
                 }
+                self.tell_of_vehicles(work);
             }
             Err(error) => {
                 self.counters.unanalysed.inc();
@@ -95,6 +102,19 @@ impl Analysis {
         let events = work.analyser.finish(self.clock.utc());
         for event in events {
             self.pass_on(work, event);
+        }
+        self.tell_of_vehicles(work);
+    }
+
+    /// Counts those that passed; says when they can't be looked for, and when they can again.
+    fn tell_of_vehicles(&self, work: &mut Work) {
+        for class in work.analyser.take_passed() {
+            self.counters.count_passed(class);
+        }
+        let fault = work.analyser.vehicle_fault();
+        if fault.is_some() != work.without_vehicles {
+            work.without_vehicles = fault.is_some();
+            self.counters.set_worry(Worry::Vehicles, fault.map(|why| format!("vehicles are not looked for: {why}")));
         }
     }
 
@@ -123,4 +143,6 @@ struct Work {
     newest: TimeMs,
     /// The last frame could not be analysed.
     faulty: bool,
+    /// Vehicles can't be looked for.
+    without_vehicles: bool,
 }

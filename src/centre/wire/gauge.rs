@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::camera::Link;
 use super::{check_text, cut};
-use crate::domain::{CameraId, ListId, TimeMs};
+use crate::domain::{CameraId, Class, ListId, TimeMs};
 use crate::health::{CameraCounters, CentreCounters, ListCounters};
 
 /// Longest reason of a list's refusal, in bytes.
@@ -244,6 +244,9 @@ pub struct CameraGauge {
     /// Age of its newest frame in milliseconds, when there was one.
     #[n(14)]
     pub frame_age_ms: Option<u64>,
+    /// Vehicles and persons that passed, in the order of [`Class::OBJECTS`]; absent before the first.
+    #[n(15)]
+    pub passed: Option<[u64; 5]>,
 }
 
 impl CameraGauge {
@@ -265,16 +268,22 @@ impl CameraGauge {
             unanalysed: counters.unanalysed.get(),
             lost: counters.lost.get(),
             frame_age_ms: (newest > 0).then(|| now.since(TimeMs(newest))),
+            passed: Some(counters.passed()).filter(|counts| counts.iter().any(|n| *n > 0)),
         }
     }
 
     pub(super) fn to_json(&self) -> Value {
-        json!({
+        let mut told = json!({
             "id": self.id.as_str(), "state": self.state.as_str(), "received": self.received,
             "analysed": self.analysed, "dropped": self.dropped, "thinned": self.thinned, "rested": self.rested,
             "unanalysed": self.unanalysed, "opened": self.opened, "failed": self.failed, "reads": self.reads,
             "unread": self.unread, "hits": self.hits, "lost": self.lost, "frame_age_ms": self.frame_age_ms,
-        })
+        });
+        if let (Some(passed), Some(map)) = (self.passed, told.as_object_mut()) {
+            let by_class = Class::OBJECTS.iter().zip(passed).map(|(class, n)| (class.as_str().to_owned(), json!(n)));
+            map.insert("passed".to_owned(), by_class.collect());
+        }
+        told
     }
 }
 

@@ -144,6 +144,17 @@ impl Analyser {
         self
     }
 
+    /// Classes of the vehicles and persons whose tracks ended since the last call.
+    pub fn take_passed(&mut self) -> Vec<Class> {
+        self.vehicles.as_mut().map(Vehicles::take_passed).unwrap_or_default()
+    }
+
+    /// Why vehicles can't be looked for, while they can't: plates are read all the same.
+    #[must_use]
+    pub fn vehicle_fault(&self) -> Option<&str> {
+        self.vehicles.as_ref().and_then(Vehicles::fault)
+    }
+
     /// Says how far the times of the frames can be trusted from now on; sightings carry it. `Unset` at first.
     pub fn set_clock(&mut self, state: ClockState) {
         self.clock = state;

@@ -15,7 +15,7 @@ use super::{FindPlates, Settings};
 use crate::domain::{Class, Detection, Rect, Vehicle};
 use crate::vision::area::Area;
 use crate::vision::mask::Seen;
-use crate::vision::track::{TrackUpdate, Tracker};
+use crate::vision::track::{EndedTrack, TrackUpdate, Tracker};
 use crate::vision::{model, tie};
 
 /// Where vehicles come from.
@@ -49,6 +49,9 @@ const FADING: f32 = 0.9;
 
 /// What a look counts in which a plate is in no vehicle: models overlook vehicles more often than plates have none.
 const NONE: f32 = 0.5;
+
+/// Most that passed are remembered until somebody asks.
+const MOST_PASSED: usize = 1024;
 
 /// Share of the votes that a carrier needs, and how many vehicles are remembered of one plate.
 const MAJORITY: f32 = 0.6;
@@ -99,14 +102,16 @@ pub(super) struct Vehicles {
     tallies: Vec<Tally>,
     every: Duration,
     last: Option<Duration>,
-    /// The model failed last time, and that was said.
-    faulty: bool,
+    /// Why the model failed last time; said once until it works again.
+    fault: Option<String>,
+    /// Those whose tracks ended since they were asked for.
+    passed: Vec<Class>,
 }
 
 impl Vehicles {
     pub(super) fn new(source: VehicleSource, settings: &Settings) -> Self {
         let (tracker, every) = (Tracker::new(settings.track.clone()), settings.vehicles_every);
-        Self { source, tracker, tallies: Vec::new(), every, last: None, faulty: false }
+        Self { source, tracker, tallies: Vec::new(), every, last: None, fault: None, passed: Vec::new() }
     }
 
     /// The vehicles of `frame`, when this is a frame to look at: `passed` is what the plates' finder told beside
@@ -121,17 +126,18 @@ impl Vehicles {
         let due = self.last.is_none_or(|t| frame.pts.checked_sub(t).is_none_or(|waited| waited >= self.every));
         let mut found = match &self.source {
             VehicleSource::SamePass => passed,
-            VehicleSource::Own(_) if !due && (!wanted || self.faulty) => return None,
+            VehicleSource::Own(_) if !due && (!wanted || self.fault.is_some()) => return None,
             VehicleSource::Own(finder) => match finder.find(frame, widened(area, frame)) {
                 Ok(found) => {
-                    self.faulty = false;
+                    self.fault = None;
                     found
                 }
                 Err(error) => {
                     self.last = Some(frame.pts);
-                    if !std::mem::replace(&mut self.faulty, true) {
+                    if self.fault.is_none() {
                         tracing::error!(%error, "vehicles not looked for");
                     }
+                    self.fault = Some(error.to_string());
                     return None;
                 }
             },
@@ -144,7 +150,7 @@ impl Vehicles {
 
     fn follow(&mut self, at: Duration, found: &[Detection]) -> Vec<SeenVehicle> {
         let step = self.tracker.step(at, found);
-        self.tallies.retain(|t| !step.ended.iter().any(|e| e.track == t.track));
+        self.end(&step.ended);
         let mut seen = Vec::with_capacity(step.seen.len());
         for update in &step.seen {
             let Some(detection) = found.get(update.detection) else { continue };
@@ -161,11 +167,32 @@ impl Vehicles {
         seen
     }
 
+    /// Forgets tracks that are over; sure ones passed, as what most votes say.
+    fn end(&mut self, ended: &[EndedTrack]) {
+        for track in ended {
+            let Some(at) = self.tallies.iter().position(|t| t.track == track.track) else { continue };
+            let tally = self.tallies.swap_remove(at);
+            if track.confirmed && self.passed.len() < MOST_PASSED {
+                self.passed.extend(tally.best().map(|b| b.0));
+            }
+        }
+    }
+
     /// Ends all tracks: the stream is over or begins again.
     pub(super) fn end_all(&mut self) {
-        self.tracker.end_all();
-        self.tallies.clear();
+        let ended = self.tracker.end_all();
+        self.end(&ended);
         self.last = None;
+    }
+
+    /// Vehicles and persons whose tracks ended since the last call.
+    pub(super) fn take_passed(&mut self) -> Vec<Class> {
+        std::mem::take(&mut self.passed)
+    }
+
+    /// Why vehicles can't be looked for, while they can't.
+    pub(super) fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
     }
 }
 

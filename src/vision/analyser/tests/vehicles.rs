@@ -31,6 +31,8 @@ impl FindPlates for Both {
 struct Passed {
     events: Vec<SightingEvent>,
     looks: Vec<u64>,
+    counted: Vec<Class>,
+    fault: Option<String>,
 }
 
 impl Passed {
@@ -68,8 +70,8 @@ fn play(
         events.extend(analyser.step(&frame(n, n * 40, &pixels)).unwrap());
     }
     events.extend(analyser.finish(TimeMs(START + frames * 40)));
-    let looks = looks.lock().unwrap().clone();
-    Passed { events, looks }
+    let (looks, counted) = (looks.lock().unwrap().clone(), analyser.take_passed());
+    Passed { events, looks, counted, fault: analyser.vehicle_fault().map(Into::into) }
 }
 
 /// A plate of 40 × 10 whose left edge is at `x`, and the box of a vehicle around it.
@@ -93,6 +95,7 @@ fn the_first_that_is_told_names_the_vehicle_and_the_end_has_the_vote() {
     assert_eq!(played.stages(), [(Stage::New, Some(Class::Car)), (Stage::End, Some(Class::Car))]);
     let end = &played.events[1].sighting;
     assert_eq!(end.class, Class::Car);
+    assert_eq!((played.counted, played.fault), (vec![Class::Car], None), "one car passed");
     let Vehicle { confidence, rect, .. } = end.vehicle.unwrap();
     assert!((0.5..0.95).contains(&confidence), "{confidence}");
     // As large in the picture as the vehicle is, and it holds the plate.
@@ -174,6 +177,7 @@ fn a_model_of_vehicles_that_fails_costs_no_read() {
         play(100, false, |n| if n < 40 { vec![plate(60.0 + n as f32, 100.0, "ABC1234")] } else { vec![] }, |_| None);
     assert_eq!(played.stages(), [(Stage::New, None), (Stage::End, None)]);
     assert_eq!(played.looks.len(), 20, "asked as often as one that works");
+    assert!(played.fault.unwrap().contains("onnx") && played.counted.is_empty());
 }
 
 #[test]
