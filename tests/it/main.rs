@@ -28,6 +28,7 @@ mod delivery;
 #[cfg(feature = "onnx")]
 mod families;
 mod kit;
+mod messages;
 #[cfg(feature = "onnx")]
 mod models;
 #[cfg(feature = "testkit")]
