@@ -212,3 +212,28 @@ impl Drop for Killer {
         let _ = Command::new("kill").args(["-KILL", &self.0]).stderr(Stdio::null()).status();
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_camera_says_where_it_stands_and_looks_and_that_it_is_switched_off() {
+    let made = OneBox::new();
+    let _broker = made.broker();
+    let centre = made.centre().await;
+    let place = "location = [52.5, 13.4]\nheading = 274.6\nroad = \"B 96, northbound\"";
+    let clip = fixture("street-a.mp4");
+    made.configure(&[
+        camera("gate", 1, clip.to_str().unwrap(), place),
+        camera("yard", 2, "rtsp://192.0.2.7/stream1", "enabled = false"),
+    ]);
+    let said = made.run("run", &["--until-eos"]).await;
+    said.expect(0, &["0 waiting"]);
+    let heard = centre.look(|log| log.camera_statuses.clone());
+    let of = |number| heard.iter().filter(move |s: &&CameraStatus| s.number == number);
+    assert!(of(1).count() > 0 && of(2).count() > 0, "{heard:?}");
+    for gate in of(1) {
+        assert_eq!((gate.location, gate.heading), (Some([525_000_000, 134_000_000]), Some(275)));
+        assert_eq!(gate.road.as_deref(), Some("B 96, northbound"));
+    }
+    for yard in of(2) {
+        assert_eq!((yard.state, yard.reason.as_deref(), yard.received), (Link::Disabled, None, 0));
+    }
+}

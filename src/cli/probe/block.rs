@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::camera::probe::Probed;
+use crate::camera::probe::reach::place;
 use crate::camera::{Credential, SourceUri};
 use crate::cli::check::Finding;
 use crate::domain::CameraId;
@@ -26,10 +27,14 @@ pub(super) struct Block {
 }
 
 impl Block {
-    pub(super) fn new(id: CameraId, uri: &SourceUri, credential: bool, probed: &Probed) -> Self {
-        let full = match uri {
-            SourceUri::Rtsp { url, .. } => url.clone(),
-            SourceUri::File(path) => absolute(path),
+    /// For the source `uri`, which was written as `typed`.
+    pub(super) fn new(id: CameraId, (uri, typed): (&SourceUri, &str), credential: bool, probed: &Probed) -> Self {
+        let full = if let SourceUri::Rtsp { url, .. } = uri {
+            url.clone()
+        } else if let SourceUri::File(path) = uri {
+            absolute(path)
+        } else {
+            typed.to_owned()
         };
         let secret = holds_secret(&full);
         let mut lines = Vec::new();
@@ -106,10 +111,7 @@ impl Block {
 
 /// The credential that stood in the address.
 pub(super) fn credential_inside(uri: &SourceUri) -> Option<&Credential> {
-    match uri {
-        SourceUri::Rtsp { credential, .. } => credential.as_ref(),
-        SourceUri::File(_) => None,
-    }
+    if let SourceUri::Rtsp { credential, .. } = uri { credential.as_ref() } else { None }
 }
 
 /// An id made of the host's or the file's name.
@@ -117,11 +119,12 @@ pub(super) fn credential_inside(uri: &SourceUri) -> Option<&Credential> {
 /// # Errors
 /// Never but for a constant that is no id.
 pub(super) fn id_of(uri: &SourceUri) -> Result<CameraId, IdError> {
-    let name = match uri {
-        SourceUri::Rtsp { url, .. } => {
-            crate::camera::probe::reach::place(url).map(|(host, _)| host).unwrap_or_default()
-        }
-        SourceUri::File(path) => path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default(),
+    let name = if let SourceUri::Rtsp { url, .. } = uri {
+        place(url).map(|(host, _)| host).unwrap_or_default()
+    } else {
+        let shown = uri.to_string();
+        let path = Path::new(shown.split('?').next().unwrap_or_default());
+        path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default()
     };
     // Of a name the host alone, of an address all of it.
     let is_name = name.chars().any(|c| c.is_ascii_alphabetic()) && !name.contains(':');
@@ -173,7 +176,7 @@ mod tests {
     #[test]
     fn the_block_is_a_valid_camera_without_the_credential() {
         let uri = parse("rtsp://admin:hunter2@192.0.2.7:8554/Streaming/101?channel=1");
-        let block = Block::new(id_of(&uri).unwrap(), &uri, true, &probed(true));
+        let block = Block::new(id_of(&uri).unwrap(), (&uri, ""), true, &probed(true));
         let text = block.text() + &block.how_to_store().unwrap();
         assert!(!text.contains("hunter2") && !text.contains("admin"), "{text}");
         let camera = read(&block.text());
@@ -188,7 +191,7 @@ mod tests {
         let uri = parse("clip.mp4");
         let mut all = probed(false);
         all.transport = Some("UDP");
-        let text = Block::new(id_of(&uri).unwrap(), &uri, false, &all).text().replace("\n# ", "\n");
+        let text = Block::new(id_of(&uri).unwrap(), (&uri, ""), false, &all).text().replace("\n# ", "\n");
         let camera = read(&text);
         assert_eq!((camera.heading, camera.road.as_deref()), (Some(90.0), Some("B 96, northbound")));
         assert!(camera.realtime && camera.uri.starts_with('/'), "{text}");
@@ -197,7 +200,7 @@ mod tests {
     #[test]
     fn a_secret_in_the_address_is_left_out_and_said() {
         let uri = parse("rtsp://192.0.2.7/user=a_password=hunter2_channel=1");
-        let block = Block::new(id_of(&uri).unwrap(), &uri, false, &probed(true));
+        let block = Block::new(id_of(&uri).unwrap(), (&uri, ""), false, &probed(true));
         assert!(!block.text().contains("hunter2"), "{}", block.text());
         assert!(block.findings()[0].what.contains("left out"));
     }
@@ -220,7 +223,7 @@ mod tests {
         #[test]
         fn any_path_makes_a_block_that_parses(path in "[ -~äß]{1,40}") {
             let uri = SourceUri::File(path.into());
-            read(&Block::new(id_of(&uri).unwrap(), &uri, true, &probed(false)).text());
+            read(&Block::new(id_of(&uri).unwrap(), (&uri, ""), true, &probed(false)).text());
         }
     }
 }

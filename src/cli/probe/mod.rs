@@ -63,9 +63,11 @@ pub fn run(args: &Args, clock: &Clock, out: &mut dyn Write) -> anyhow::Result<u8
     let settings = settings(id.clone(), uri.clone(), given);
     let probed = probe(&settings, clock, Duration::from_secs(args.seconds));
     let reached = reach_of(&uri, &probed);
-    let block = Block::new(id, &uri, has_credential, &probed);
+    let block = Block::new(id, (&uri, &args.uri), has_credential, &probed);
     let mut findings = advice::findings(&probed);
-    findings.extend(block.findings());
+    if probed.first_frame.is_some() {
+        findings.extend(block.findings());
+    }
     let report = Report { probed, findings, block };
     if args.json {
         writeln!(out, "{}", show::json(&report))?;

@@ -11,8 +11,12 @@ use crate::cli::check::Level;
 /// Facts, findings, block.
 pub(super) fn text(report: &Report) -> String {
     let Report { probed, findings, block } = report;
+    let facts = facts(probed);
+    if facts.is_empty() && findings.is_empty() {
+        return String::new();
+    }
     let mut lines = vec![probed.origin.clone(), String::new()];
-    lines.extend(facts(probed).into_iter().map(|(name, value)| format!("  {name:<11} {value}")));
+    lines.extend(facts.into_iter().map(|(name, value)| format!("  {name:<11} {value}")));
     if !findings.is_empty() {
         lines.push(String::new());
     }
@@ -45,7 +49,8 @@ fn facts(probed: &Probed) -> Vec<(&'static str, String)> {
         let used = if stream.used { "used" } else { "not used" };
         facts.push((name, format!("{} {}, {used}", stream.media, stream.codec)));
     }
-    facts.extend(probed.transport.map(|transport| ("transport", transport.to_owned())));
+    let came = probed.measured.pictures > 0;
+    facts.extend(probed.transport.filter(|_| came).map(|transport| ("transport", transport.to_owned())));
     if let Some(coded) = &probed.coded {
         facts.push(("codec", codec(coded)));
     }

@@ -42,6 +42,9 @@ pub struct Options {
     /// Show boxes with which something is wrong alone
     #[arg(long)]
     wrong: bool,
+    /// Show every camera of each box: state, rates, last frame, where it stands and looks
+    #[arg(long)]
+    cameras: bool,
     /// Wait so long for the health of boxes that are online; they tell it every 30 s. 0: show what the broker has
     #[arg(long, value_name = "SECONDS", default_value_t = 35)]
     wait: u64,
@@ -148,21 +151,21 @@ pub(super) async fn run(centre: &Centre, options: Options) -> anyhow::Result<Exi
         options.state.is_none_or(|state| state == row.state) && (!options.wrong || !row.troubles.is_empty())
     };
     rows.retain(shown);
-    print(&rows, strangers, options.json, &clock).or_else(closed).context("cannot write to stdout")
+    print(&rows, strangers, &options, &clock).or_else(closed).context("cannot write to stdout")
 }
 
 /// Prints the rows; whether all is well.
-fn print(rows: &[Row], strangers: Vec<String>, as_json: bool, clock: &Clock) -> io::Result<ExitCode> {
+fn print(rows: &[Row], strangers: Vec<String>, options: &Options, clock: &Clock) -> io::Result<ExitCode> {
     let mut out = io::stdout().lock();
     let total = Total { rows, strangers };
-    if as_json {
+    if options.json {
         for row in rows {
             writeln!(out, "{}", show::json(row))?;
         }
         writeln!(out, "{}", total.json())?;
     } else {
-        let colour = out.is_terminal();
-        write!(out, "{}\n{}", show::table(rows, clock.utc(), colour), total.text())?;
+        let how = show::How { colour: out.is_terminal(), cameras: options.cameras };
+        write!(out, "{}\n{}", show::table(rows, clock.utc(), how), total.text())?;
     }
     out.flush()?;
     Ok(if total.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -11,8 +11,17 @@ use crate::domain::{ClockState, TimeMs};
 const TITLES: [&str; 10] =
     ["BOX", "SITE", "STATE", "SINCE", "VERSION", "CAMERAS", "OUTBOX", "CLOCK", "DISK FREE", "ALERTS"];
 
+/// How the table is shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// Boxes without an answer in red.
+    pub(super) colour: bool,
+    /// A line for each camera.
+    pub(super) cameras: bool,
+}
+
 /// Titles, a line for each box, and under it what is wrong with it.
-pub(super) fn table(rows: &[Row], now: TimeMs, colour: bool) -> String {
+pub(super) fn table(rows: &[Row], now: TimeMs, how: How) -> String {
     let cells: Vec<[String; 10]> = rows.iter().map(|row| cells(row, now)).collect();
     let mut widths = TITLES.map(|t| t.chars().count());
     for line in &cells {
@@ -24,11 +33,14 @@ pub(super) fn table(rows: &[Row], now: TimeMs, colour: bool) -> String {
     };
     let mut lines = vec![line(&TITLES.map(str::to_owned))];
     for (row, cells) in rows.iter().zip(&cells) {
-        match (colour, row.state) {
+        match (how.colour, row.state) {
             (true, State::Offline | State::Silent | State::Unheard) => {
                 lines.push(format!("\x1b[31m{}\x1b[0m\n", line(cells).trim_end()));
             }
             _ => lines.push(line(cells)),
+        }
+        if how.cameras {
+            lines.extend(row.cameras.iter().map(|camera| camera_line(camera, now)));
         }
         lines.extend(row.troubles.iter().map(|trouble| format!("    ! {}\n", printable(trouble))));
     }
@@ -71,6 +83,27 @@ fn cells(row: &Row, now: TimeMs) -> [String; 10] {
         health.and_then(per_cent).map_or_else(none, |p| format!("{p} %")),
         health.map_or_else(none, |h| h.last_seq.to_string()),
     ]
+}
+
+/// What a camera said last: state, frames a second, age of its newest frame, place.
+fn camera_line(camera: &CameraRow, now: TimeMs) -> String {
+    let status = &camera.status;
+    let state = if camera.gone { "gone" } else { status.state.as_str() };
+    let mut parts = Vec::new();
+    if let Some([received, analysed, dropped]) = status.rates {
+        let fps = |hundredths: u32| f64::from(hundredths) / 100.0;
+        parts.push(format!("{:.1}/{:.1}/{:.1} fps", fps(received), fps(analysed), fps(dropped)));
+    }
+    parts.extend(status.last_frame.map(|t| format!("last frame {} ago", duration(now.since(t)))));
+    if let Some([lat, lon]) = status.location {
+        parts.push(format!("{:.5},{:.5}", f64::from(lat) / 1e7, f64::from(lon) / 1e7));
+    }
+    parts.extend(status.heading.map(|heading| format!("looks {heading}°")));
+    parts.extend(status.road.as_deref().map(printable));
+    format!("    {:>5} {:<16}  {state:<8}  {}", status.number, camera.id.as_str(), parts.join(", "))
+        .trim_end()
+        .to_owned()
+        + "\n"
 }
 
 /// One object for a box.
