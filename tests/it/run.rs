@@ -219,7 +219,8 @@ async fn a_camera_says_where_it_stands_and_looks_and_that_it_is_switched_off() {
     let _broker = made.broker();
     let centre = made.centre().await;
     let place = "location = [52.5, 13.4]\nheading = 274.6\nroad = \"B 96, northbound\"";
-    let clip = fixture("street-a.mp4");
+    let clip = made.path("clip.mp4");
+    Clip::H264.make(&clip).unwrap();
     made.configure(&[
         camera("gate", 1, clip.to_str().unwrap(), place),
         camera("yard", 2, "rtsp://192.0.2.7/stream1", "enabled = false"),
