@@ -219,6 +219,17 @@ fn a_model_that_gives_no_number_is_named() {
 }
 
 #[test]
+fn a_model_that_swells_while_it_runs_fails_alone() {
+    let (spot, swell) = (detector("spot").unwrap(), detector("swell").unwrap());
+    let lit = frame(64, 32, |x, y| if (x, y) == (12, 12) { 250 } else { 0 });
+    for _ in 0..3 {
+        let error = swell.detect(&lit).unwrap_err();
+        assert!(matches!(error, Error::Run { .. }) && error.to_string().contains("memory"), "{error}");
+        assert_eq!(spot.detect(&lit).unwrap().len(), 1);
+    }
+}
+
+#[test]
 fn a_model_whose_tensors_do_not_fit_its_manifest_is_refused_with_both() {
     let shape = detector("shape").unwrap_err();
     assert!(matches!(shape, Error::Shape { .. }) && shape.to_string().contains("[1, 4, 4, 8]"), "{shape}");

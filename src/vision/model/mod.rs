@@ -5,6 +5,8 @@
 //! second thread in it saves nothing), each with one thread of its own that does not spin.
 
 mod alphabet;
+#[cfg(feature = "onnx")]
+mod arena;
 mod decode;
 mod family;
 mod faults;

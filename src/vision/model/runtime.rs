@@ -89,6 +89,7 @@ impl Runtime {
             .build()
             .map_err(|e| unfit(e.to_string()))?;
         environment.set_log_level(ort::logging::LogLevel::Warning);
+        super::arena::limit(&environment).map_err(unfit)?;
         let runtime = Self { environment, library };
         *loaded = Some(runtime.clone());
         Ok(runtime)

@@ -147,6 +147,8 @@ fn builder(runtime: &Runtime) -> Result<SessionBuilder, String> {
         // Its own format is not looked over, so bytes that look like it are not taken for it.
         .with_config_entry("session.load_model_format", "ONNX")
         .map_err(told)?
+        .with_env_allocators()
+        .map_err(told)?
         .with_optimization_level(GraphOptimizationLevel::All)
         .map_err(told)?
         .with_intra_threads(1)
