@@ -44,7 +44,7 @@ pub enum Reach {
 impl Reach {
     /// In words for people: what it is, and what to do. `None` where it says nothing new.
     #[must_use]
-    pub fn advice(&self, host: &str, port: u16) -> Option<String> {
+    pub fn words(&self, host: &str, port: u16) -> Option<String> {
         Some(match self {
             Self::Rtsp { .. } | Self::Open => return None,
             Self::Http => format!(
@@ -192,7 +192,7 @@ mod tests {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         assert_eq!(reach(&format!("rtsp://127.0.0.1:{port}/x")), Some(Reach::Closed));
         assert_eq!(reach("rtsp://no-such-camera.invalid/x"), Some(Reach::NoName));
-        let said = Reach::Closed.advice("cam", 554).unwrap();
+        let said = Reach::Closed.words("cam", 554).unwrap();
         assert!(said.contains("port 554") && said.contains("RTSP is switched on"), "{said}");
     }
 

@@ -110,7 +110,7 @@ fn refused(
     has_credential: bool,
     reached: Option<&(reach::Reach, String, u16)>,
 ) -> anyhow::Error {
-    if let Some(advice) = reached.and_then(|(reach, host, port)| reach.advice(host, *port)) {
+    if let Some(advice) = reached.and_then(|(reach, host, port)| reach.words(host, *port)) {
         return anyhow::anyhow!(advice);
     }
     let mut text = error.to_string();
@@ -137,8 +137,10 @@ fn hint_of_address(text: &str) -> Option<&'static str> {
     let first = text.split('/').next().unwrap_or_default();
     let like_a_host = !first.is_empty() && (first.contains('.') || first.contains(':')) && !first.starts_with('.');
     let a_file = [".mp4", ".mkv", ".mov", ".ts", ".webm", ".h264", ".h265", ".264", ".265"];
-    (like_a_host && !lower.contains("://") && !a_file.iter().any(|end| lower.ends_with(end)))
-        .then_some("A camera's address begins with rtsp://, as rtsp://192.0.2.7/stream1")
+    if like_a_host && !lower.contains("://") && !a_file.iter().any(|end| lower.ends_with(end)) {
+        return Some("A camera's address begins with rtsp://, as rtsp://192.0.2.7/stream1");
+    }
+    None
 }
 
 /// Context for what reading a credential does.
