@@ -33,8 +33,8 @@ impl Manifest {
     /// Hands the faults of the whole alphabet to `check`.
     fn characters_faults(&self, check: &mut impl FnMut(bool, String)) {
         let known = self.characters.iter().filter_map(|c| folded(c)).collect::<std::collections::BTreeSet<_>>();
-        let fault = format!("alphabet: {} of its characters are of A-Z and 0-9, two or more must be", known.len());
-        check(known.len() >= 2, fault);
+        let count = known.len();
+        check(count >= 2, format!("alphabet: {count} of its characters are of A-Z and 0-9, two or more must be"));
         let pad = self.decode.pad();
         let has = self.family != Family::Slots || self.characters.iter().any(|c| c == pad);
         check(has, format!("decode.pad = {pad:?}: must be in the alphabet"));

@@ -18,8 +18,8 @@ impl Manifest {
         check(!self.name.trim().is_empty(), "name: is empty".into());
         check(is_plain(&self.file), format!("file = {:?}: must name a file in the manifest's own folder", self.file));
         check(is_digest(&self.sha256), format!("sha256 = {:?}: must be 64 hexadecimal digits", self.sha256));
-        let licence = "licence: is empty; say under which terms the weights may be used";
-        check(!self.licence.trim().is_empty(), licence.into());
+        let licensed = !self.licence.trim().is_empty();
+        check(licensed, "licence: is empty; say under which terms the weights may be used".into());
         self.input.faults(self.family.unit(), &mut check);
         let second = self.input.size_tensor.is_none() || self.output.labels.is_some();
         check(second, "input.size_tensor: only rt-detr with output.labels has a second input".into());

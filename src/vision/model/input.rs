@@ -147,8 +147,10 @@ impl Input {
                 && self.mean == PerChannel::All(0.0)
                 && self.std == PerChannel::All(1.0)
                 && (0.0..=255.0).contains(&self.pad);
-            let fault = "input.type = \"u8\": bytes go in as they are: scale = 1.0, no mean, no std, a pad of 0 to 255";
-            check(plain, fault.into());
+            check(
+                plain,
+                "input.type = \"u8\": bytes go in as they are, so scale = 1.0, no mean or std, pad 0 to 255".into(),
+            );
         }
     }
 }
