@@ -227,6 +227,8 @@ pub struct Health {
     pub shed: Counter,
     /// Faults of the store that were answered.
     pub store_faults: Counter,
+    /// UTC milliseconds of the newest alert, 0 before the first.
+    last_alert_ms: AtomicU64,
 }
 
 impl Health {
@@ -234,6 +236,17 @@ impl Health {
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self::default())
+    }
+
+    /// An alert was stored.
+    pub fn alert_made(&self, at: TimeMs) {
+        self.last_alert_ms.fetch_max(at.0, Ordering::Relaxed);
+    }
+
+    /// When the newest alert of this start was stored.
+    #[must_use]
+    pub fn last_alert(&self) -> Option<TimeMs> {
+        Some(self.last_alert_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0).map(TimeMs)
     }
 
     /// The counters of `camera`, made at the first call.

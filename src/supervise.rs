@@ -36,7 +36,7 @@ use crate::domain::{CameraId, Polygon};
 use crate::health::{CameraState, Health};
 use crate::hotlist::Hotlists;
 use crate::shutdown::Shutdown;
-use crate::store::{Recorder, RecorderHandle, Store};
+use crate::store::{Commit, Recorder, RecorderHandle, Store};
 use crate::vision::{self, Models, model};
 
 use analysis::{Analysis, Ending};
@@ -87,8 +87,14 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
     let digests = digests(config, &models);
     let store = open_store(config, digests.state(), clock)?;
     let news = News::default();
-    let told = news.clone();
-    let recorder = Recorder::start(&store, Arc::clone(&health), Box::new(move |_| told.tell()))?;
+    let (told, counted, now) = (news.clone(), Arc::clone(&health), clock.clone());
+    let on_commit = move |commit: &Commit| {
+        if commit.alerts > 0 {
+            counted.alert_made(now.utc());
+        }
+        told.tell();
+    };
+    let recorder = Recorder::start(&store, Arc::clone(&health), Box::new(on_commit))?;
     let hotlists = Arc::new(Hotlists::new());
     let mut watch = lists::Watch::new(&config.hotlists);
     watch.look(&hotlists, &health, clock.utc());

@@ -235,6 +235,8 @@ struct Life {
     next_health: Instant,
     /// The stop was asked for: until when it may take.
     farewell: Option<Instant>,
+    /// `stopped` has been handed over.
+    told_stopped: bool,
     disconnecting: bool,
 }
 
@@ -243,7 +245,14 @@ impl Session {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         while !self.shutdown.is_set() {
             let now = Instant::now();
-            let mut life = Life { since: None, next_tick: now, next_health: now, farewell: None, disconnecting: false };
+            let mut life = Life {
+                since: None,
+                next_tick: now,
+                next_health: now,
+                farewell: None,
+                told_stopped: false,
+                disconnecting: false,
+            };
             let end = self.live(&mut life).await;
             self.health.centre.set_connected(false);
             let Err(fault) = end else { break };
@@ -292,7 +301,7 @@ impl Session {
                         () = sleep_until(wake) => {}
                         () = self.shutdown.wait_async(), if life.farewell.is_none() => {
                             life.farewell = Some(Instant::now() + FAREWELL);
-                            if !connected || !self.board.say_stopped(&self.identity, &mut sender) {
+                            if !connected {
                                 return Ok(());
                             }
                         }
@@ -311,7 +320,12 @@ impl Session {
 
     /// Sends what is due and fits.
     async fn work(&mut self, sender: &mut Sender, life: &mut Life) -> Result<(), Fault> {
-        if life.since.is_none() || life.farewell.is_some() {
+        if life.since.is_none() {
+            return Ok(());
+        }
+        if life.farewell.is_some() {
+            // A full link has room again with the next PUBACK; nothing else is sent in front of it.
+            life.told_stopped = life.told_stopped || self.board.say_stopped(&self.identity, sender);
             return Ok(());
         }
         if self.publisher.broker_is_stuck() {

@@ -167,6 +167,9 @@ pub struct Alert {
     /// Names the set of models and config that made it; `health` resolves it.
     #[cbor(n(21), with = "minicbor::bytes")]
     pub state: Option<[u8; 4]>,
+    /// The list that matched is past its freshness; absent when it is not.
+    #[n(22)]
+    pub stale: Option<bool>,
 }
 
 /// Version of the shed format.

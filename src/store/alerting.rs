@@ -135,6 +135,7 @@ pub(super) fn alert(
         frames: read.map(|read| read.frames),
         crop,
         state: Some(stamp.state),
+        stale: matches!(&hit.cause, HitCause::List(m) if m.stale && !hit.withdrawn).then_some(true),
     }
     .bounded()
 }

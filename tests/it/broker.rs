@@ -112,6 +112,32 @@ async fn the_box_says_online_its_cameras_its_health_and_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_box_that_stops_with_a_full_link_still_says_stopped() {
+    let mut site = Site::new();
+    let test_box = site.add_box("box-1");
+    let broker = site.start_broker();
+    let centre = site.start_centre().await;
+    let box_outbox = outbox(&test_box);
+    let running = test_box.start(box_outbox.clone());
+    centre.until("online", |log| log.statuses == ["online"] && log.reports == 1).await;
+    // The broker takes nothing any more: what it may be lent is lent, and there is no room for a word.
+    broker.freeze();
+    for _ in 0..100 {
+        box_outbox.put(Severity::Critical, Clock::system().utc());
+    }
+    // As many as mosquitto takes unacknowledged.
+    while running.health.centre.sent.get() < 20 {
+        tokio::task::yield_now().await;
+    }
+    let stopping = tokio::spawn(running.stop());
+    tokio::task::yield_now().await;
+    broker.thaw();
+    stopping.await.unwrap();
+    centre.until("the farewell", |log| log.statuses == ["online", "stopped"]).await;
+    centre.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_box_that_dies_leaves_a_signed_last_will() {
     let mut site = Site::new();
     let test_box = site.add_box("box-1");

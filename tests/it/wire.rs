@@ -66,6 +66,7 @@ fn alert() -> Alert {
         frames: Some(14),
         crop: Some([0xc0; 16]),
         state: Some([0x51, 0x52, 0x53, 0x54]),
+        stale: None,
     }
 }
 
@@ -100,6 +101,7 @@ fn health() -> std::sync::Arc<Health> {
     gate.opened.inc();
     gate.reads.add(812);
     gate.hits.add(9);
+    gate.damaged.add(3);
     [Class::Car, Class::Car, Class::Truck, Class::Person].into_iter().for_each(|class| gate.count_passed(class));
     gate.last_frame_ms.store(NOON.0 - 40, std::sync::atomic::Ordering::Relaxed);
     gate.set_state(CameraState::Online);
@@ -109,6 +111,7 @@ fn health() -> std::sync::Arc<Health> {
     yard.set_state(CameraState::Offline("no route to host".to_owned()));
     health.centre.sent.add(12);
     health.centre.acked.add(9);
+    health.alert_made(TimeMs(NOON.0 - 2_500));
     health.centre.set_last_loss(TimeMs(NOON.0 - 90_000), "the broker does not answer (no CONNACK in time)".to_owned());
     let local = health.list(&list("local"));
     local.refused.inc();
@@ -210,6 +213,17 @@ fn alert_is_pinned_and_has_at_most_256_bytes_with_a_match_and_three_candidates()
 }
 
 #[test]
+fn an_alert_of_a_stale_list_says_so_and_still_fits() {
+    let stale = Alert { stale: Some(true), ..alert() };
+    let bytes = wire::sign(&stale, &topics().alert(Severity::Serious), &key()).unwrap();
+    assert!(bytes.len() <= 256, "{} bytes", bytes.len());
+    assert_eq!(stale.to_json()["match"]["stale"], true);
+    assert!(alert().to_json()["match"].get("stale").is_none());
+    let said = Alert { stale: Some(false), ..alert() };
+    assert!(wire::sign(&said, &topics().alert(Severity::Serious), &key()).is_err(), "one meaning has one encoding");
+}
+
+#[test]
 fn an_update_without_match_and_rule_says_withdrawn() {
     let update = Alert { stage: Stage::Update, ..alert() };
     assert!(update.to_json().get("withdrawn").is_none());
@@ -292,6 +306,7 @@ fn longest() -> Alert {
         direction: Some(359),
         rect: Some([u16::MAX; 4]),
         frames: Some(u16::MAX),
+        stale: Some(true),
         ..alert()
     }
 }
@@ -299,7 +314,7 @@ fn longest() -> Alert {
 #[test]
 fn the_longest_alert_has_at_most_384_bytes() {
     let bytes = wire::sign(&longest(), &topics().alert(Severity::Critical), &key()).unwrap();
-    assert_eq!(bytes.len(), 327);
+    assert_eq!(bytes.len(), 329);
 }
 
 #[test]
@@ -330,6 +345,7 @@ fn the_longest_of_the_others_fit_their_bounds() {
         &mut gauge.rested,
         &mut gauge.unanalysed,
         &mut gauge.lost,
+        &mut gauge.damaged,
     ] {
         *count = u64::from(u32::MAX);
     }

@@ -46,6 +46,9 @@ impl Wire for Alert {
         if let Some(vehicle) = &self.vehicle {
             check_permille("vehicle", vehicle.permille)?;
         }
+        if self.stale == Some(false) {
+            return Err(("stale", "false: it is left out then".to_owned()));
+        }
         match self.direction {
             Some(degrees @ 360..) => Err(("direction", format!("{degrees} degrees, at most 359"))),
             _ => Ok(()),
@@ -93,6 +96,9 @@ impl Wire for Alert {
                 });
                 if let (Some(day), Some(map)) = (m.expiry_day, mark.as_object_mut()) {
                     map.insert("expires".to_owned(), json!(day_text(day)));
+                }
+                if let (Some(stale), Some(map)) = (self.stale, mark.as_object_mut()) {
+                    map.insert("stale".to_owned(), json!(stale));
                 }
                 mark
             }),

@@ -241,11 +241,14 @@ pub struct CameraGauge {
     /// Sightings that nobody could record.
     #[n(13)]
     pub lost: u64,
-    /// Age of its newest frame in milliseconds, when there was one.
+    /// Pictures that were not whole, lost before they were frames.
     #[n(14)]
+    pub damaged: u64,
+    /// Age of its newest frame in milliseconds, when there was one.
+    #[n(15)]
     pub frame_age_ms: Option<u64>,
     /// Vehicles and persons that passed, in the order of [`Class::OBJECTS`]; absent before the first.
-    #[n(15)]
+    #[n(16)]
     pub passed: Option<[u64; 5]>,
 }
 
@@ -267,6 +270,7 @@ impl CameraGauge {
             rested: counters.rested.get(),
             unanalysed: counters.unanalysed.get(),
             lost: counters.lost.get(),
+            damaged: counters.damaged.get(),
             frame_age_ms: (newest > 0).then(|| now.since(TimeMs(newest))),
             passed: Some(counters.passed()).filter(|counts| counts.iter().any(|n| *n > 0)),
         }
@@ -277,7 +281,8 @@ impl CameraGauge {
             "id": self.id.as_str(), "state": self.state.as_str(), "received": self.received,
             "analysed": self.analysed, "dropped": self.dropped, "thinned": self.thinned, "rested": self.rested,
             "unanalysed": self.unanalysed, "opened": self.opened, "failed": self.failed, "reads": self.reads,
-            "unread": self.unread, "hits": self.hits, "lost": self.lost, "frame_age_ms": self.frame_age_ms,
+            "unread": self.unread, "hits": self.hits, "lost": self.lost, "damaged": self.damaged,
+            "frame_age_ms": self.frame_age_ms,
         });
         if let (Some(passed), Some(map)) = (self.passed, told.as_object_mut()) {
             let by_class = Class::OBJECTS.iter().zip(passed).map(|(class, n)| (class.as_str().to_owned(), json!(n)));

@@ -145,6 +145,9 @@ pub struct HealthReport {
     /// When and why there was no session the last time that there was none.
     #[n(23)]
     pub last_loss: Option<Loss>,
+    /// When the newest alert of this start was made.
+    #[n(24)]
+    pub last_alert: Option<TimeMs>,
 }
 
 /// What the counters do not know and a health message says.
@@ -201,6 +204,7 @@ impl HealthReport {
             pictures_lost,
             parts,
             fault: centre.fault().map(|fault| cut(&fault, MAX_FAULT)),
+            last_alert: counters.last_alert(),
             last_loss: centre.last_loss().map(|(at, why)| Loss { at, why: cut(&why, MAX_FAULT) }),
         }
     }
@@ -279,6 +283,7 @@ impl Wire for HealthReport {
             "memory": { "available": self.memory.available, "total": self.memory.total },
             "parts": self.parts.iter().map(|p| json!({ "name": p.name, "version": p.version })).collect::<Vec<_>>(),
             "fault": self.fault,
+            "last_alert": self.last_alert.map(|t| t.to_string()),
             "last_loss": self.last_loss.as_ref().map(|l| json!({ "at": l.at.to_string(), "why": l.why })),
         })
     }

@@ -91,7 +91,10 @@ fn per_mille(value: u16) -> String {
 
 fn cause(alert: &Alert) -> String {
     match (&alert.matched, alert.rule) {
-        (Some(m), _) => format!("possible match: {}, list {} entry {}", m.how.as_str(), m.list, m.entry),
+        (Some(m), _) => {
+            let stale = if alert.stale == Some(true) { " (past its freshness)" } else { "" };
+            format!("possible match: {}, list {}{stale} entry {}", m.how.as_str(), m.list, m.entry)
+        }
         (None, Some(rule)) => format!("rule {rule}"),
         (None, None) if alert.is_withdrawn() => "withdrawn: read again, and no match".to_owned(),
         (None, None) => String::new(),
@@ -129,6 +132,7 @@ mod tests {
             frames: None,
             crop: None,
             state: None,
+            stale: None,
         }
     }
 

@@ -92,5 +92,6 @@ pub fn alert(epoch: Epoch, seq: u64, severity: Severity, time: TimeMs) -> Alert 
         frames: Some(5),
         crop: None,
         state: None,
+        stale: None,
     }
 }
