@@ -78,6 +78,10 @@ pub enum Worry {
     MainStream,
     /// The model that finds vehicles fails.
     Vehicles,
+    /// The box is too slow for it.
+    Slow,
+    /// It comes and goes.
+    Unsteady,
 }
 
 /// What a camera is doing, as its status topic says it.
@@ -102,15 +106,6 @@ impl CameraCounters {
     /// Says what the camera is doing now.
     pub fn set_state(&self, state: CameraState) {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
-    }
-
-    /// Looks at what the camera is doing and says something else where `change` does, in one step: another thread's
-    /// word is not overwritten by one that was made from an older.
-    pub fn change_state(&self, change: impl FnOnce(&CameraState) -> Option<CameraState>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(next) = change(&state) {
-            *state = next;
-        }
     }
 
     /// Counts a vehicle or person that passed.

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::domain::CameraId;
-use crate::health::{CameraCounters, CameraState, Health};
+use crate::health::{CameraCounters, Health, Worry};
 
 /// Between two looks, and what rates are taken over.
 const EVERY: Duration = Duration::from_secs(30);
@@ -33,14 +33,8 @@ struct Seen {
     failed: u64,
     /// When failures were found since the look before, and how many.
     failures: VecDeque<(Duration, u64)>,
-    /// What was found wrong, and the words that were said then: they stay while it is the same.
-    wrong: Option<(Wrong, String)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wrong {
-    Slow,
-    Unsteady,
+    /// What was said to be wrong: its words stay while it is.
+    said: Vec<Worry>,
 }
 
 impl Verdicts {
@@ -53,20 +47,31 @@ impl Verdicts {
         self.next = now + EVERY;
         for (id, counters) in health.cameras() {
             let seen = self.cameras.entry(id).or_default();
-            let wrong = seen.judge(&counters, now);
+            let (slow, unsteady) = (seen.slow(&counters), seen.unsteady(&counters, now));
             if !first {
-                seen.say(&counters, wrong);
+                seen.say(&counters, Worry::Slow, slow);
+                seen.say(&counters, Worry::Unsteady, unsteady);
             }
         }
     }
 }
 
 impl Seen {
-    /// What is wrong by the numbers since the look before.
-    fn judge(&mut self, counters: &CameraCounters, now: Duration) -> Option<(Wrong, String)> {
-        let (received, dropped, failed) = (counters.received.get(), counters.dropped.get(), counters.failed.get());
+    /// Whether the box is too slow for the camera, by the frames since the look before.
+    fn slow(&mut self, counters: &CameraCounters) -> Option<String> {
+        let (received, dropped) = (counters.received.get(), counters.dropped.get());
         let came = received.saturating_sub(std::mem::replace(&mut self.received, received));
         let lost = dropped.saturating_sub(std::mem::replace(&mut self.dropped, dropped));
+        let a_second = |frames: u64| frames as f64 / EVERY.as_secs_f64();
+        let looked_at = came.saturating_sub(lost);
+        let (looked_at, came, too_few) = (a_second(looked_at), a_second(came), lost > 3 * looked_at);
+        let text = format!("looks at {looked_at:.1} of {came:.1} frames a second: this box has too much to do");
+        (looked_at < ENOUGH && too_few).then_some(text)
+    }
+
+    /// Whether the camera comes and goes.
+    fn unsteady(&mut self, counters: &CameraCounters, now: Duration) -> Option<String> {
+        let failed = counters.failed.get();
         let new = failed.saturating_sub(std::mem::replace(&mut self.failed, failed));
         if new > 0 {
             self.failures.push_back((now, new));
@@ -74,40 +79,17 @@ impl Seen {
         while self.failures.front().is_some_and(|(at, _)| *at + FAILURES_WITHIN < now) {
             self.failures.pop_front();
         }
-        let a_second = |frames: u64| frames as f64 / EVERY.as_secs_f64();
-        let looked_at = came.saturating_sub(lost);
-        if a_second(looked_at) < ENOUGH && lost > 3 * looked_at {
-            let text = format!(
-                "looks at {:.1} of {:.1} frames a second: this box has too much to do",
-                a_second(looked_at),
-                a_second(came)
-            );
-            return Some((Wrong::Slow, text));
-        }
         let failures: u64 = self.failures.iter().map(|(_, n)| n).sum();
-        (failures >= FAILURES).then(|| {
-            let text = format!("failed {failures} times in 10 minutes: see its cable, power and network");
-            (Wrong::Unsteady, text)
-        })
+        let text = format!("failed {failures} times in 10 minutes: see its cable, power and network");
+        (failures >= FAILURES).then_some(text)
     }
 
-    /// Says what is wrong, or takes back what was said.
-    fn say(&mut self, counters: &CameraCounters, wrong: Option<(Wrong, String)>) {
-        let kind = |wrong: &Option<(Wrong, String)>| wrong.as_ref().map(|(kind, _)| *kind);
-        if kind(&wrong) != kind(&self.wrong) {
-            let before = std::mem::replace(&mut self.wrong, wrong).map(|(_, text)| text);
-            let now = self.wrong.as_ref().map(|(_, text)| text.clone());
-            counters.change_state(|state| match (state, now) {
-                (CameraState::Online, Some(text)) => Some(CameraState::Degraded(text)),
-                (CameraState::Degraded(said), Some(text)) if Some(said) == before.as_ref() => {
-                    Some(CameraState::Degraded(text))
-                }
-                (CameraState::Degraded(said), None) if Some(said) == before.as_ref() => Some(CameraState::Online),
-                _ => None,
-            });
-        } else if let Some((_, text)) = &self.wrong {
-            // It went offline and came back in between, and is as bad as before.
-            counters.change_state(|state| (*state == CameraState::Online).then(|| CameraState::Degraded(text.clone())));
+    /// Says what is wrong when it begins, and that it is over.
+    fn say(&mut self, counters: &CameraCounters, about: Worry, wrong: Option<String>) {
+        if wrong.is_some() != self.said.contains(&about) {
+            self.said.retain(|said| *said != about);
+            self.said.extend(wrong.is_some().then_some(about));
+            counters.set_worry(about, wrong);
         }
     }
 }
@@ -117,6 +99,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::health::CameraState;
 
     struct Site {
         health: Arc<Health>,
@@ -187,7 +170,6 @@ mod tests {
         let model = CameraState::Degraded("model failed".to_owned());
         site.camera.set_state(model.clone());
         assert_eq!(site.pass(750, 0), model);
-        site.pass(750, 740);
         site.camera.set_state(CameraState::Online);
         assert!(reason(site.pass(750, 740)).contains("too much to do"), "said again after a reconnect");
     }
