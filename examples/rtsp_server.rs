@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         _ => return fail("usage: rtsp_server [--once] FILE PORT [MOUNT]", 2),
     };
     let Ok(port) = port.parse() else { return fail(&format!("{port:?} is no port number"), 2) };
-    let serving = Serving { port, mount, looped: !once, credential: None };
+    let serving = Serving { port, mount, looped: !once, ..Serving::default() };
     match RtspServer::start(Path::new(file), &serving) {
         Ok(server) => {
             let mut out = std::io::stdout();

@@ -47,6 +47,8 @@ pub struct CameraCounters {
     /// Pictures that were not whole: they came before the first key frame, or refer to what was lost on the way. Not
     /// among those received.
     pub damaged: Counter,
+    /// Pictures of a folder that could not be read; each is named in the log.
+    pub unreadable: Counter,
     /// Times the source was opened.
     pub opened: Counter,
     /// Times the source failed or stalled.

@@ -439,6 +439,8 @@ pub fn camera_settings(camera: &config::Camera, config: &Config) -> anyhow::Resu
     settings.rotate = camera.rotate.and_then(camera::Rotation::of_degrees);
     settings.realtime = camera.realtime;
     settings.stall_after = Duration::from_secs(camera.stall_s);
+    settings.transport = camera.transport;
+    settings.ca.clone_from(&camera.ca);
     if let Some(name) = &camera.credential {
         settings.credential = Some(credential(name, config).with_context(context)?);
     }

@@ -1,4 +1,5 @@
-//! What kind of file it is, by its first bytes: the name of a file is not trusted.
+//! What kind of file it is, by its first bytes: the name of a file is not trusted. (One exception: a row of JPEGs and a
+//! single one begin alike.)
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -15,10 +16,14 @@ pub(super) enum Container {
     Matroska,
     /// MPEG transport stream.
     Ts,
+    /// AVI.
+    Avi,
     /// H.264 without a container (Annex B).
     RawH264,
     /// H.265 without a container (Annex B).
     RawH265,
+    /// One JPEG after the other.
+    RawJpeg,
 }
 
 /// Bytes that are looked at: enough for three packets of a transport stream.
@@ -37,7 +42,16 @@ pub(super) fn sniff(path: &Path) -> Result<Container, Error> {
     }
     let mut head = Vec::new();
     file.take(LOOK).read_to_end(&mut head).map_err(unreadable)?;
-    recognise(&head).map_err(|found| container(&found))
+    match recognise(&head) {
+        // One picture or many begin alike: here the name says what is meant.
+        Err(_) if is_row_of_jpegs(path) && head.starts_with(&[0xff, 0xd8, 0xff]) => Ok(Container::RawJpeg),
+        found => found.map_err(|found| container(&found)),
+    }
+}
+
+/// Whether the name says that JPEGs follow one another in the file.
+fn is_row_of_jpegs(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mjpg") || e.eq_ignore_ascii_case("mjpeg"))
 }
 
 /// The kind of file that begins with `head`, or what else it is.
@@ -52,7 +66,7 @@ fn recognise(head: &[u8]) -> Result<Container, String> {
         [0x1a, 0x45, 0xdf, 0xa3, ..] => Ok(Container::Matroska),
         [0, 0, 1, unit @ ..] | [0, 0, 0, 1, unit @ ..] => raw_codec(unit),
         [0x47, ..] if head.get(188) == Some(&0x47) && head.get(376).is_none_or(|b| *b == 0x47) => Ok(Container::Ts),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', ..] => Err("an AVI file".to_owned()),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', ..] => Ok(Container::Avi),
         [0xff, 0xd8, 0xff, ..] => Err("a JPEG picture and no video".to_owned()),
         [0x89, b'P', b'N', b'G', ..] => Err("a PNG picture and no video".to_owned()),
         _ => Err(format!("no video file that is known (it begins with {:02x?})", head.get(..8).unwrap_or(head))),
@@ -81,7 +95,7 @@ pub(super) fn missing_bytes(path: &Path, container: Container) -> Option<u64> {
     let end = match container {
         Container::Mp4 => mp4_end(&mut file, len),
         Container::Matroska => matroska_end(&mut file),
-        Container::Ts | Container::RawH264 | Container::RawH265 => None,
+        Container::Ts | Container::Avi | Container::RawH264 | Container::RawH265 | Container::RawJpeg => None,
     }?;
     end.checked_sub(len).filter(|missing| *missing > 0)
 }
@@ -170,6 +184,7 @@ mod tests {
             (b"\0\0\0\x20ftypisom".to_vec(), Container::Mp4),
             (b"\x1a\x45\xdf\xa3\x01".to_vec(), Container::Matroska),
             (ts, Container::Ts),
+            (b"RIFF\0\0\0\0AVI LIST".to_vec(), Container::Avi),
             (b"\0\0\0\x01\x67\x64".to_vec(), Container::RawH264),
             (b"\0\0\x01\x09\xf0".to_vec(), Container::RawH264),
             (b"\0\0\0\x01\x40\x01\x0c".to_vec(), Container::RawH265),
@@ -182,12 +197,8 @@ mod tests {
     #[test]
     fn what_is_no_video_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        for (bytes, found) in [
-            (&b""[..], "an empty file"),
-            (b"\xff\xd8\xff\xe0", "JPEG picture"),
-            (b"RIFF\0\0\0\0AVI LIST", "AVI"),
-            (b"hello", "68, 65"),
-        ] {
+        for (bytes, found) in [(&b""[..], "an empty file"), (b"\xff\xd8\xff\xe0", "JPEG picture"), (b"hello", "68, 65")]
+        {
             let path = dir.path().join("f");
             std::fs::write(&path, bytes).unwrap();
             let error = sniff(&path).unwrap_err().to_string();

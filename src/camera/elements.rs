@@ -3,6 +3,7 @@
 //! Called by `watchpost check`. A camera that names no pipeline may need any decode text of its kind: which one, only its
 //! stream tells.
 
+use gio::prelude::*;
 use gstreamer as gst;
 
 use super::pipeline;
@@ -57,20 +58,10 @@ pub fn missing_of(name: &str) -> Vec<Missing> {
     names.iter().map(|name| Missing { name: (*name).to_owned(), package: pipeline::package_of(name) }).collect()
 }
 
-/// Whether GLib has a module for TLS, which cameras with `rtsps://` need.
+/// Whether GLib has the TLS that cameras with `rtsps://` need: the package glib-networking.
 #[must_use]
 pub fn has_tls() -> bool {
-    let named = ["GIO_MODULE_DIR", "GIO_EXTRA_MODULES"].map(std::env::var_os);
-    let mut folders: Vec<std::path::PathBuf> = named.iter().flatten().flat_map(std::env::split_paths).collect();
-    if named[0].is_none() {
-        for lib in ["/usr/lib", "/usr/local/lib", "/usr/lib64"].map(std::path::Path::new) {
-            folders.push(lib.join("gio/modules"));
-            let by_machine = std::fs::read_dir(lib).into_iter().flatten().flatten();
-            folders.extend(by_machine.map(|entry| entry.path().join("gio/modules")));
-        }
-    }
-    let modules = ["libgiognutls.so", "libgioopenssl.so"];
-    folders.iter().any(|folder| modules.iter().any(|module| folder.join(module).exists()))
+    gio::TlsBackend::default().supports_tls()
 }
 
 /// The first part of the names of the texts for an address.

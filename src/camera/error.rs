@@ -27,7 +27,9 @@ pub enum Error {
         cause: io::Error,
     },
     /// A file of another kind than a video that can be played.
-    #[error("{}: is {found}; videos in mp4, mov, mkv, webm, ts and raw .h264/.h265 can be played", path.display())]
+    #[error(
+        "{}: is {found}; videos in mp4, mov, mkv, webm, avi, ts and raw .h264/.h265/.mjpg can be played", path.display()
+    )]
     Container {
         /// The file.
         path: PathBuf,
@@ -36,7 +38,8 @@ pub enum Error {
     },
     /// No stream of the source has a codec that can be decoded.
     #[error(
-        "{origin}: sends {found}; H.264 and H.265 are supported: set one of them in the camera, or convert the file"
+        "{origin}: sends {found}; H.264, H.265 and Motion JPEG are supported: set one of them in the camera, or convert \
+         the file"
     )]
     Codec {
         /// The source.
@@ -105,6 +108,67 @@ pub enum Error {
         /// What to do, where that is known.
         hint: Option<&'static str>,
     },
+    /// The camera wants another credential.
+    #[error(
+        "{origin}: refuses the credential: check its user and password; it is asked again at long intervals, so that it \
+         does not lock the account"
+    )]
+    Denied {
+        /// The source.
+        origin: String,
+    },
+    /// The camera wants a credential and none was given.
+    #[error("{origin}: wants a user and a password: name them with the camera's credential")]
+    NoCredential {
+        /// The source.
+        origin: String,
+    },
+    /// The camera's certificate is not to be trusted.
+    #[error("{origin}: its certificate {why}; {remedy} (SHA-256 of the certificate: {fingerprint})")]
+    Certificate {
+        /// The source.
+        origin: String,
+        /// Every fault that was found.
+        why: String,
+        /// What to do.
+        remedy: String,
+        /// To compare with what the camera's own page shows.
+        fingerprint: String,
+    },
+    /// The file of authorities cannot be used.
+    #[error("{}: {why}; wanted a PEM file of certificates", path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// GStreamer cannot do TLS here.
+    #[error("{origin}: rtsps needs the TLS of GLib, which is not installed: apt-get install glib-networking")]
+    NoTls {
+        /// The source.
+        origin: String,
+    },
+    /// The camera does not send its pictures the way that is asked for.
+    #[error("{origin}: does not offer its pictures over {wanted}: {remedy}")]
+    Transport {
+        /// The source.
+        origin: String,
+        /// `TCP` or `UDP`.
+        wanted: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The camera points to another machine.
+    #[error(
+        "{origin}: sends us on to {to}; only the configured host is connected to: if that is right, put it into uri"
+    )]
+    Redirected {
+        /// The source.
+        origin: String,
+        /// Where to, without credentials.
+        to: String,
+    },
     /// A live source ended.
     #[error("{origin}: ended the stream")]
     Closed {
@@ -144,6 +208,26 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A folder that gives no pictures.
+    #[error("{}: {why}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A folder with pictures that could not be read; the others were handed out first.
+    #[error("{}: {skipped} of its {of} pictures could not be read, the first one: {first}", path.display())]
+    Skipped {
+        /// The folder.
+        path: PathBuf,
+        /// How many.
+        skipped: u64,
+        /// Of how many.
+        of: u64,
+        /// What is wrong with the first one, with its name.
+        first: String,
+    },
     /// A picture file that cannot be decoded.
     #[error("{}: {why}", path.display())]
     Picture {
@@ -166,10 +250,21 @@ pub enum Error {
     },
 }
 
+/// When trying again makes sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Soon: it may have passed.
+    Soon,
+    /// Seldom: someone must change the camera, the config or the installation.
+    Seldom,
+    /// At long intervals: each attempt is counted by the camera as one with a wrong password.
+    Gently,
+}
+
 impl Error {
-    /// Whether trying again soon is pointless: someone must change the camera, the config or the installation.
+    /// When trying again makes sense.
     #[must_use]
-    pub fn is_lasting(&self) -> bool {
+    pub fn retry(&self) -> Retry {
         match self {
             Self::Address { .. }
             | Self::Container { .. }
@@ -180,15 +275,30 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::Pixels { .. }
             | Self::Picture { .. }
+            | Self::Folder { .. }
+            | Self::Skipped { .. }
+            | Self::NoCredential { .. }
+            | Self::Certificate { .. }
+            | Self::Authority { .. }
+            | Self::NoTls { .. }
+            | Self::Transport { .. }
+            | Self::Redirected { .. }
             | Self::NotBuilt { .. }
-            | Self::Gstreamer { .. } => true,
+            | Self::Gstreamer { .. } => Retry::Seldom,
+            Self::Denied { .. } => Retry::Gently,
             Self::Unreadable { .. }
             | Self::Stream { .. }
             | Self::Closed { .. }
             | Self::Stalled { .. }
             | Self::NoKeyFrame { .. }
             | Self::Truncated { .. }
-            | Self::NoFrames { .. } => false,
+            | Self::NoFrames { .. } => Retry::Soon,
         }
+    }
+
+    /// Whether trying again soon is pointless: someone must change the camera, the config or the installation.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        self.retry() != Retry::Soon
     }
 }

@@ -1,14 +1,18 @@
-//! The source that GStreamer decodes: network cameras and video files.
+//! The source that GStreamer decodes: network cameras, devices, video files and test patterns. What each kind needs is in
+//! a file of its own below `gst/`.
 //!
 //! GStreamer's threads decode and put frames into a [`Slot`] of one; [`Source::next`] takes them out on the analysis
 //! thread. Live, a newer frame replaces an older one, which is counted; a file's decoder waits. Errors and the end of
 //! the stream come through the same slot, after the frames before them. Dropping the source stops its threads first.
 
 mod explain;
+mod file;
 mod intake;
+mod local;
 mod rtsp;
+mod tls;
+mod transport;
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,7 +20,6 @@ use std::time::Duration;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-use super::container::{self, Container};
 use super::frame::{self, Arrived, Treatment};
 use super::guard::Guard;
 use super::link::{Linker, Streams};
@@ -25,8 +28,10 @@ use super::slot::{Slot, Taken};
 use super::{Error, Next, Settings, Source, SourceUri, pipeline};
 use crate::clock::Clock;
 use crate::health::CameraCounters;
-use explain::{explain, secrets};
+use explain::Words;
+use file::PlayedFile;
 use intake::Intake;
+pub(super) use transport::open;
 
 pub(super) struct GstSource {
     pipeline: gst::Pipeline,
@@ -40,9 +45,27 @@ pub(super) struct GstSource {
     given: u64,
 }
 
-struct PlayedFile {
-    path: PathBuf,
-    missing_bytes: Option<u64>,
+/// How a source is put together.
+struct Plan {
+    /// Its source text.
+    text: &'static str,
+    /// What the names of its decode texts begin with.
+    family: &'static str,
+    /// Its coding, where that is known without looking at the stream.
+    codec: Option<&'static str>,
+    file: Option<PlayedFile>,
+}
+
+impl Plan {
+    fn of(uri: &SourceUri) -> Result<Self, Error> {
+        let plan = |text, codec| Self { text, family: text, codec, file: None };
+        match uri {
+            SourceUri::Rtsp { .. } => Ok(plan("rtsp", None)),
+            SourceUri::V4l2 { .. } => Ok(plan("v4l2", None)),
+            SourceUri::Test { .. } => Ok(plan("test", Some("raw"))),
+            SourceUri::File(path) | SourceUri::Folder { path, .. } => file::plan(path),
+        }
+    }
 }
 
 impl GstSource {
@@ -50,21 +73,7 @@ impl GstSource {
         pipeline::init()?;
         let origin = settings.uri.to_string();
         let slot = Arc::new(Slot::new());
-        let (source_text, raw_codec, file) = match &settings.uri {
-            SourceUri::Rtsp { .. } => ("rtsp", None, None),
-            SourceUri::File(path) => {
-                let container = container::sniff(path)?;
-                let missing_bytes = container::missing_bytes(path, container);
-                let (text, raw) = match container {
-                    Container::Mp4 => ("file-mp4", None),
-                    Container::Matroska => ("file-matroska", None),
-                    Container::Ts => ("file-ts", None),
-                    Container::RawH264 => ("file-raw", Some("h264")),
-                    Container::RawH265 => ("file-raw", Some("h265")),
-                };
-                (text, raw, Some(PlayedFile { path: path.clone(), missing_bytes }))
-            }
-        };
+        let plan = Plan::of(&settings.uri)?;
         let heard_ms = Arc::new(AtomicU64::new(0));
         let guard = Guard {
             origin: origin.clone(),
@@ -79,7 +88,7 @@ impl GstSource {
         let linker = Arc::new(Linker {
             origin: origin.clone(),
             choice: settings.pipeline.clone(),
-            family: if settings.uri.is_live() { "rtsp" } else { "file" },
+            family: plan.family,
             slot: Arc::clone(&slot),
             on_sink: Box::new(move |sink| intake.attach(sink)),
             guard: Arc::new(guard),
@@ -92,10 +101,11 @@ impl GstSource {
             tap.watch(&pipeline);
         }
         // Made first: from here on an early return tears down what was built.
+        let file = plan.file;
         let source =
             Self { pipeline, slot, origin, file, orientation, treatment: Treatment::default(), heard_ms, given: 0 };
-        source.build(settings, source_text, raw_codec, &linker)?;
-        source.watch_bus(&linker, secrets(settings));
+        source.watch_bus(&linker, Words::of(settings));
+        source.build(settings, plan.text, plan.codec, &linker)?;
         // The reason of a failure is on the bus, so that the slot has it.
         let started = source.pipeline.set_state(gst::State::Playing);
         if started.is_err() {
@@ -112,7 +122,7 @@ impl GstSource {
         &self,
         settings: &Settings,
         source_text: &str,
-        raw_codec: Option<&str>,
+        codec: Option<&'static str>,
         linker: &Arc<Linker>,
     ) -> Result<(), Error> {
         let text = pipeline::load(source_text)?;
@@ -120,14 +130,31 @@ impl GstSource {
         let faulty = |why: &str| Error::Pipeline { pipeline: text.name.clone(), why: why.to_owned() };
         self.pipeline.add(&bin).map_err(|_| faulty("cannot be added"))?;
         let source = bin.by_name("source").ok_or_else(|| faulty("has no element named \"source\""))?;
-        match &settings.uri {
+        let wished = bin.by_name("wished");
+        let codec = match &settings.uri {
             SourceUri::Rtsp { url, credential } => {
-                rtsp::configure(&source, settings, url, credential.as_ref(), linker);
+                rtsp::configure(&source, settings, url, credential.as_ref(), linker)?;
+                codec
             }
-            SourceUri::File(path) => source.set_property("location", path),
-        }
-        if let Some(codec) = raw_codec {
-            let pad = source.static_pad("src").ok_or_else(|| faulty("its source has no pad"))?;
+            SourceUri::File(path) | SourceUri::Folder { path, .. } => {
+                source.set_property("location", path);
+                codec
+            }
+            SourceUri::V4l2 { path, wish } => {
+                let (codec, caps) = local::open_device(&source, path, *wish, &self.slot)?;
+                wished.as_ref().ok_or_else(|| faulty("has no element named \"wished\""))?.set_property("caps", caps);
+                Some(codec)
+            }
+            SourceUri::Test { pattern, wish } => {
+                source.set_property_from_str("pattern", pattern);
+                let wished = wished.as_ref().ok_or_else(|| faulty("has no element named \"wished\""))?;
+                wished.set_property("caps", local::test_caps(*wish));
+                codec
+            }
+        };
+        if let Some(codec) = codec {
+            let last = wished.unwrap_or(source);
+            let pad = last.static_pad("src").ok_or_else(|| faulty("its source has no pad"))?;
             return linker.link(&pad, codec);
         }
         let demux = bin.by_name("demux").unwrap_or(source);
@@ -139,21 +166,21 @@ impl GstSource {
     }
 
     /// Turns messages into the end of the slot, in the thread that posts them; none is kept.
-    fn watch_bus(&self, linker: &Arc<Linker>, secrets: Vec<(String, String)>) {
+    fn watch_bus(&self, linker: &Arc<Linker>, words: Words) {
         let Some(bus) = self.pipeline.bus() else { return };
-        let (slot, origin, linker) = (Arc::clone(&self.slot), self.origin.clone(), Arc::clone(linker));
+        let (slot, linker) = (Arc::clone(&self.slot), Arc::clone(linker));
         let path = self.file.as_ref().map(|f| f.path.clone());
         bus.set_sync_handler(move |_, message| {
             match message.view() {
                 gst::MessageView::Error(error) => {
                     // "Not linked" and the like follow from streams that cannot be used: those are the news.
                     let unusable = linker.nothing_usable();
-                    slot.finish(Err(unusable.unwrap_or_else(|| explain(error, &origin, &secrets))));
+                    slot.finish(Err(unusable.unwrap_or_else(|| words.explain(error))));
                 }
                 gst::MessageView::Eos(_) => slot.finish(match &path {
                     Some(path) if !linker.is_linked() => Err(Error::NoFrames { path: path.clone() }),
                     Some(_) => Ok(()),
-                    None => Err(Error::Closed { origin: origin.clone() }),
+                    None => Err(Error::Closed { origin: words.origin().to_owned() }),
                 }),
                 _ => {}
             }

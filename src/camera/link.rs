@@ -24,7 +24,7 @@ pub(super) struct Linker {
     pub(super) origin: String,
     /// Decode text to use whatever the codec; otherwise `<family>-<codec>`.
     pub(super) choice: Option<String>,
-    /// `rtsp` or `file`.
+    /// `rtsp`, `file`, `v4l2` or `test`.
     pub(super) family: &'static str,
     pub(super) slot: Arc<Slot<Arrived>>,
     pub(super) on_sink: OnSink,
@@ -62,6 +62,7 @@ fn kind_of(caps: &gst::CapsRef) -> Kind {
         return match (media, encoding) {
             ("video", "H264") => Kind::Known("h264"),
             ("video", "H265") => Kind::Known("h265"),
+            ("video", "JPEG") => Kind::Known("mjpeg"),
             ("video", other) => Kind::Video(other.to_owned()),
             (media, other) => Kind::Other(format!("{media} {other}")),
         };
@@ -73,7 +74,7 @@ fn kind_of(caps: &gst::CapsRef) -> Kind {
             let version = s.get::<i32>("mpegversion").map_or(String::new(), |v| format!("-{v}"));
             Kind::Video(format!("MPEG{version} video"))
         }
-        "image/jpeg" => Kind::Video("Motion JPEG".to_owned()),
+        "image/jpeg" => Kind::Known("mjpeg"),
         _ if name.starts_with("video/") || name.starts_with("image/") => {
             Kind::Video(name.rsplit(['/', '-']).next().unwrap_or(name).to_ascii_uppercase())
         }
@@ -237,7 +238,9 @@ mod tests {
         for (text, kind) in [
             ("application/x-rtp,media=video,encoding-name=H265", Kind::Known("h265")),
             ("application/x-unknown,media=video,encoding-name=H264", Kind::Known("h264")),
-            ("application/x-rtp,media=video,encoding-name=JPEG", Kind::Video("JPEG".into())),
+            ("application/x-rtp,media=video,encoding-name=JPEG", Kind::Known("mjpeg")),
+            ("application/x-rtp,media=video,encoding-name=VP8", Kind::Video("VP8".into())),
+            ("image/jpeg,parsed=true", Kind::Known("mjpeg")),
             ("application/x-rtp,media=audio,encoding-name=PCMU", Kind::Other("audio PCMU".into())),
             ("video/x-h264,stream-format=avc", Kind::Known("h264")),
             ("video/x-vp9", Kind::Video("VP9".into())),

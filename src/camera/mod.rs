@@ -1,4 +1,4 @@
-//! Sources of frames: opens, decodes, watches for stalls, backs off and reopens.
+//! Sources of frames: network cameras, devices, files, folders of pictures, test patterns. Opens, decodes, watches for stalls, backs off and reopens.
 //!
 //! [`open`] gives a [`Source`]; [`Camera::run`] is the loop around it that keeps a camera going. A live source hands out
 //! the newest frame and counts those it replaced; a file hands out every frame and then ends. What a camera's failure
@@ -12,6 +12,7 @@
 //! Called by `supervise` (cameras) and `cli` (`read`, `check`). Left out: motion, masks and zones, which are vision's.
 
 pub mod error;
+mod folder;
 pub mod planes;
 pub mod probe;
 pub mod replay;
@@ -19,6 +20,7 @@ pub mod rotate;
 pub mod run;
 pub mod still;
 pub mod uri;
+pub mod wish;
 
 #[cfg(feature = "gst")]
 mod container;
@@ -49,6 +51,7 @@ pub mod testkit;
 #[cfg(feature = "gst")]
 mod times;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,9 +59,10 @@ pub use error::Error;
 pub use rotate::Rotation;
 pub use run::{Camera, CameraEvent};
 pub use uri::{Credential, SourceUri};
+pub use wish::Wish;
 
 use crate::clock::Clock;
-use crate::domain::{CameraId, Frame};
+use crate::domain::{CameraId, Frame, Transport};
 use crate::health::CameraCounters;
 
 /// Largest picture that is accepted, long side and short side in pixels.
@@ -86,6 +90,11 @@ pub struct Settings {
     pub uri: SourceUri,
     /// User and password; goes before one that stood in the address.
     pub credential: Option<Credential>,
+    /// How a network camera's pictures travel; `rtsps` always uses its own connection.
+    pub transport: Transport,
+    /// PEM file of the authorities, or of the very certificate, that a `rtsps` camera must show; otherwise the system's
+    /// authorities count.
+    pub ca: Option<PathBuf>,
     /// Name of an embedded pipeline (`pipelines/`) or path of a text file, instead of the one chosen by codec.
     pub pipeline: Option<String>,
     /// At most so many frames a second are handed out; the others are decoded (they carry the picture on) and skipped.
@@ -104,6 +113,8 @@ pub struct Settings {
     pub back_off_first: Duration,
     /// Longest wait before a camera is opened again.
     pub back_off_most: Duration,
+    /// The same, shortest and longest, after a refused credential: cameras lock an account after a few.
+    pub back_off_denied: (Duration, Duration),
     /// Who takes notes of what comes.
     #[cfg(feature = "gst")]
     pub tap: Option<Arc<probe::Tap>>,
@@ -111,7 +122,7 @@ pub struct Settings {
 
 impl Settings {
     /// Defaults: pipeline by codec, all frames, stall after 4 s (10 s for the first frame, 30 s for a key frame),
-    /// back-off 0.5 s to 30 s.
+    /// back-off 0.5 s to 30 s, 5 minutes to 1 hour after a refused credential.
     #[must_use]
     pub fn new(id: CameraId, number: u16, uri: SourceUri) -> Self {
         Self {
@@ -119,6 +130,8 @@ impl Settings {
             number,
             uri,
             credential: None,
+            transport: Transport::Auto,
+            ca: None,
             pipeline: None,
             fps: None,
             realtime: false,
@@ -128,9 +141,15 @@ impl Settings {
             rotate: None,
             back_off_first: Duration::from_millis(500),
             back_off_most: Duration::from_secs(30),
+            back_off_denied: (Duration::from_mins(5), Duration::from_hours(1)),
             #[cfg(feature = "gst")]
             tap: None,
         }
+    }
+
+    /// The time between two frames, where the address asks for one.
+    fn slowest(&self) -> Duration {
+        self.uri.wish().fps_milli.map_or(Duration::ZERO, |milli| Duration::from_secs(1_000) / milli.max(1))
     }
 }
 
@@ -165,18 +184,25 @@ pub trait Source: Send {
 /// `counters` gets `received`, `dropped` and `last_frame_ms` as frames arrive, in a thread of the source.
 ///
 /// # Errors
-/// A file that cannot be read or played, a faulty pipeline, an element that is not installed.
-#[cfg(feature = "gst")]
+/// A file or device that cannot be read or played, a folder without pictures, a faulty pipeline, an element that is not
+/// installed, an unusable file of authorities; [`Error::NotBuilt`] for all but folders in a build without GStreamer.
 pub fn open(settings: &Settings, clock: &Clock, counters: Arc<CameraCounters>) -> Result<Box<dyn Source>, Error> {
-    Ok(Box::new(gst::GstSource::open(settings, clock, counters)?))
+    match &settings.uri {
+        SourceUri::Folder { path, .. } => Ok(Box::new(folder::FolderSource::open(path, settings, clock, counters)?)),
+        SourceUri::File(path) if path.is_dir() => {
+            Ok(Box::new(folder::FolderSource::open(path, settings, clock, counters)?))
+        }
+        _ => open_stream(settings, clock, counters),
+    }
 }
 
-/// Opens the source of `settings`.
-///
-/// # Errors
-/// Always [`Error::NotBuilt`]: this build has no GStreamer.
+#[cfg(feature = "gst")]
+fn open_stream(settings: &Settings, clock: &Clock, counters: Arc<CameraCounters>) -> Result<Box<dyn Source>, Error> {
+    gst::open(settings, clock, counters)
+}
+
 #[cfg(not(feature = "gst"))]
-pub fn open(settings: &Settings, _clock: &Clock, _counters: Arc<CameraCounters>) -> Result<Box<dyn Source>, Error> {
+fn open_stream(settings: &Settings, _clock: &Clock, _counters: Arc<CameraCounters>) -> Result<Box<dyn Source>, Error> {
     Err(Error::NotBuilt { origin: settings.uri.to_string() })
 }
 

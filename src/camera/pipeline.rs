@@ -1,7 +1,7 @@
 //! Pipelines as text: what is embedded, what a file overrides, what an element needs to be installed.
 //!
-//! A source text (`rtsp`, `file-mp4`, …) opens and takes apart; a decode text (`rtsp-h264`, `file-h265`, …) takes one
-//! coded stream and ends in the appsink named `frames`. The element named `coded` is the parser: what comes out of it
+//! A source text (`rtsp`, `v4l2`, `file-mp4`, …) opens and takes apart; a decode text (`rtsp-h264`, `v4l2-raw`, …) takes one
+//! stream and ends in the appsink named `frames`. The element named `coded` is the parser: what comes out of it
 //! is checked before anything is decoded. Which two are put together follows from the container and codec found
 //! (`pipelines/README.md` has the table). No value from config is ever written into a text: addresses and credentials
 //! are properties.
@@ -23,16 +23,24 @@ pub struct Text {
 }
 
 /// Name and text of every embedded pipeline.
-pub const EMBEDDED: [(&str, &str); 9] = [
+pub const EMBEDDED: [(&str, &str); 17] = [
     ("rtsp", include_str!("../../pipelines/rtsp.txt")),
+    ("v4l2", include_str!("../../pipelines/v4l2.txt")),
+    ("test", include_str!("../../pipelines/test.txt")),
     ("file-mp4", include_str!("../../pipelines/file-mp4.txt")),
     ("file-matroska", include_str!("../../pipelines/file-matroska.txt")),
+    ("file-avi", include_str!("../../pipelines/file-avi.txt")),
     ("file-ts", include_str!("../../pipelines/file-ts.txt")),
     ("file-raw", include_str!("../../pipelines/file-raw.txt")),
     ("rtsp-h264", include_str!("../../pipelines/rtsp-h264.txt")),
     ("rtsp-h265", include_str!("../../pipelines/rtsp-h265.txt")),
+    ("rtsp-mjpeg", include_str!("../../pipelines/rtsp-mjpeg.txt")),
     ("file-h264", include_str!("../../pipelines/file-h264.txt")),
     ("file-h265", include_str!("../../pipelines/file-h265.txt")),
+    ("file-mjpeg", include_str!("../../pipelines/file-mjpeg.txt")),
+    ("v4l2-raw", include_str!("../../pipelines/v4l2-raw.txt")),
+    ("v4l2-mjpeg", include_str!("../../pipelines/v4l2-mjpeg.txt")),
+    ("test-raw", include_str!("../../pipelines/test-raw.txt")),
 ];
 
 /// Elements that decode texts may use and the Debian 12 package that has them.
@@ -40,7 +48,7 @@ const PACKAGES: [(&str, &[&str]); 6] = [
     ("libgstreamer1.0-0", &["filesrc", "queue", "identity", "capsfilter", "tee", "multiqueue"]),
     (
         "gstreamer1.0-plugins-base",
-        &["appsink", "appsrc", "videoconvert", "videoscale", "videoconvertscale", "videorate"],
+        &["appsink", "appsrc", "videoconvert", "videoscale", "videoconvertscale", "videorate", "videotestsrc"],
     ),
     (
         "gstreamer1.0-plugins-good",
@@ -53,6 +61,7 @@ const PACKAGES: [(&str, &[&str]); 6] = [
             "rtpjpegdepay",
             "qtdemux",
             "matroskademux",
+            "avidemux",
             "udpsrc",
             "v4l2src",
             "v4l2h264dec",
@@ -64,6 +73,7 @@ const PACKAGES: [(&str, &[&str]); 6] = [
     (
         "gstreamer1.0-plugins-bad",
         &[
+            "jpegparse",
             "h264parse",
             "h265parse",
             "tsdemux",

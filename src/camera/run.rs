@@ -4,11 +4,12 @@
 //! opened again for ever; a file is played once, and its failure is final, since a second pass would count its vehicles
 //! twice.
 
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::error::Retry;
 use super::{Error, Next, Settings, Source, open};
+use crate::backoff::{Backoff, spread};
 use crate::clock::Clock;
 use crate::domain::Frame;
 use crate::health::{CameraCounters, CameraState};
@@ -72,7 +73,7 @@ impl Camera {
         on: &mut dyn FnMut(CameraEvent),
     ) -> Result<(), Error> {
         let camera = &self.settings.id;
-        let mut back_off = BackOff::new(self.settings.back_off_first, self.settings.back_off_most);
+        let mut rest = Rest::new(&self.settings);
         let mut first = true;
         while !shutdown.is_set() {
             let began = self.clock.monotonic();
@@ -92,7 +93,7 @@ impl Camera {
                 tracing::error!(%camera, %error, "file failed");
                 return Err(error);
             }
-            let delay = back_off.after(&error, self.clock.monotonic().saturating_sub(began));
+            let delay = rest.after(&error, self.clock.monotonic().saturating_sub(began));
             let retry_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(%camera, %error, retry_ms, "camera failed, will be opened again");
             if shutdown.wait(delay) {
@@ -155,11 +156,16 @@ pub(super) fn check_silence(
 ) -> Result<(), Error> {
     let origin = || settings.uri.to_string();
     let waited = now.saturating_sub(newest);
+    let slow = settings.slowest() * 3;
     if online {
-        return if waited < settings.stall_after { Ok(()) } else { Err(Error::Stalled { origin: origin(), waited }) };
+        return if waited < settings.stall_after.max(slow) {
+            Ok(())
+        } else {
+            Err(Error::Stalled { origin: origin(), waited })
+        };
     }
     let heard = source.heard().map_or(newest, |heard| heard.max(newest));
-    if now.saturating_sub(heard) >= settings.first_frame_within {
+    if now.saturating_sub(heard) >= settings.first_frame_within.max(slow) {
         return Err(Error::Stalled { origin: origin(), waited });
     }
     if heard > newest && waited >= settings.key_frame_within {
@@ -168,39 +174,35 @@ pub(super) fn check_silence(
     Ok(())
 }
 
-/// Waits that double from failure to failure, each a random share (half to all) of its step, so that many cameras
-/// behind one switch do not come back in the same instant.
+/// How long a camera is left alone after a failure.
 #[derive(Debug)]
-struct BackOff {
-    first: Duration,
+struct Rest {
+    soon: Backoff,
+    gently: Backoff,
     most: Duration,
-    step: Duration,
-    seed: std::hash::RandomState,
-    drawn: u64,
 }
 
-impl BackOff {
-    fn new(first: Duration, most: Duration) -> Self {
-        Self { first, most, step: first, seed: std::hash::RandomState::new(), drawn: 0 }
+impl Rest {
+    fn new(settings: &Settings) -> Self {
+        let (first, most) = settings.back_off_denied;
+        Self {
+            soon: Backoff::new(settings.back_off_first, settings.back_off_most),
+            gently: Backoff::new(first, most),
+            most: settings.back_off_most,
+        }
     }
 
     /// The wait after a failure of an opening that lasted for `played`.
     fn after(&mut self, error: &Error, played: Duration) -> Duration {
         if played >= self.most {
-            self.step = self.first;
+            self.soon.reset();
+            self.gently.reset();
         }
-        let step = if error.is_lasting() { self.most } else { self.step };
-        self.step = (self.step * 2).min(self.most);
-        step.mul_f64(0.5 + 0.5 * self.random())
-    }
-
-    /// 0..1; good enough to spread cameras, for nothing else.
-    fn random(&mut self) -> f64 {
-        self.drawn += 1;
-        let mut hasher = self.seed.build_hasher();
-        hasher.write_u64(self.drawn);
-        let bits = u32::try_from(hasher.finish() >> 32).unwrap_or(0);
-        f64::from(bits) / f64::from(u32::MAX)
+        match error.retry() {
+            Retry::Soon => self.soon.wait(),
+            Retry::Seldom => spread(self.most),
+            Retry::Gently => self.gently.wait(),
+        }
     }
 }
 
@@ -311,21 +313,38 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_doubles_to_its_bound_with_jitter_and_starts_anew_after_a_long_play() {
-        let (first, most) = (Duration::from_millis(500), Duration::from_secs(30));
+    fn the_wait_fits_the_failure_and_starts_anew_after_a_long_play() {
+        let mut settings = settings("rtsp://h/");
+        (settings.back_off_first, settings.back_off_most) = (Duration::from_millis(500), Duration::from_secs(30));
+        let (first, most) = (settings.back_off_first, settings.back_off_most);
+        let mut rest = Rest::new(&settings);
         let soft = Error::Closed { origin: String::new() };
-        let mut back_off = BackOff::new(first, most);
-        let mut waits = Vec::new();
         for n in 0..10_u32 {
             let full = (first * 2_u32.pow(n)).min(most);
-            let wait = back_off.after(&soft, Duration::ZERO);
+            let wait = rest.after(&soft, Duration::ZERO);
             assert!(wait >= full / 2 && wait <= full, "{wait:?} of {full:?}");
-            waits.push(wait.as_secs_f64() / full.as_secs_f64());
         }
-        waits.dedup();
-        assert!(waits.len() > 5, "the shares are all alike: {waits:?}");
-        assert!(back_off.after(&soft, most) <= first);
+        assert!(rest.after(&soft, most) <= first);
         let lasting = Error::NotBuilt { origin: String::new() };
-        assert!(back_off.after(&lasting, Duration::ZERO) >= most / 2);
+        assert!(rest.after(&lasting, Duration::ZERO) >= most / 2);
+    }
+
+    #[test]
+    fn a_refused_password_costs_fewer_than_five_openings_in_half_an_hour() {
+        let mut rest = Rest::new(&settings("rtsp://h/"));
+        let denied = Error::Denied { origin: String::new() };
+        let mut at = Duration::ZERO;
+        let mut attempts = 1;
+        loop {
+            at += rest.after(&denied, Duration::ZERO);
+            if at > Duration::from_mins(30) {
+                break;
+            }
+            attempts += 1;
+        }
+        assert!(attempts < 5, "{attempts} in 30 minutes");
+        for _ in 0..10 {
+            assert!(rest.after(&denied, Duration::ZERO) <= Duration::from_hours(1));
+        }
     }
 }

@@ -15,6 +15,15 @@ use gstreamer_rtsp_server as rtsp;
 use gstreamer_rtsp_server::prelude::*;
 
 use super::pipeline;
+use crate::domain::Transport;
+
+mod access;
+mod clip;
+mod units;
+
+pub use access::{Identity, Proof};
+pub use clip::Clip;
+use units::Units;
 
 /// Why the server or a clip could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +45,14 @@ pub struct Serving {
     pub looped: bool,
     /// User and password that clients must give.
     pub credential: Option<(String, String)>,
+    /// How they prove that they have it.
+    pub proof: Proof,
+    /// With one, the server speaks TLS alone (`rtsps`).
+    pub identity: Option<Identity>,
+    /// The one way of travelling that is offered; `Auto` is all.
+    pub only: Transport,
+    /// Each so-many-th packet of the stream is lost.
+    pub lost_one_in: Option<u32>,
 }
 
 /// A running server.
@@ -48,6 +65,7 @@ pub struct RtspServer {
     source: Option<glib::SourceId>,
     port: u16,
     mount: String,
+    scheme: &'static str,
 }
 
 impl RtspServer {
@@ -93,9 +111,12 @@ impl RtspServer {
         let server = rtsp::RTSPServer::new();
         server.set_address("127.0.0.1");
         server.set_service(&serving.port.to_string());
-        if let Some((user, password)) = &serving.credential {
-            server.set_auth(Some(&auth(&factory, user, password)));
+        server.set_auth(access::guard(&factory, serving)?.as_ref());
+        access::limit(&factory, serving.only);
+        if let Some(one_in) = serving.lost_one_in.filter(|n| *n > 0) {
+            factory.connect_media_configure(move |_, media| access::lose(media, one_in));
         }
+        let scheme = if serving.identity.is_some() { "rtsps" } else { "rtsp" };
         server.mount_points().ok_or_else(|| Failed("no mount points".to_owned()))?.add_factory(&mount, factory);
 
         let context = glib::MainContext::new();
@@ -110,13 +131,13 @@ impl RtspServer {
             })
         };
         let thread = Some(thread.map_err(|e| failed("thread")(&e))?);
-        Ok(Self { server, context, main_loop, thread, source: Some(source), port, mount })
+        Ok(Self { server, context, main_loop, thread, source: Some(source), port, mount, scheme })
     }
 
     /// Its address, without a credential.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("rtsp://127.0.0.1:{}{}", self.port, self.mount)
+        format!("{}://127.0.0.1:{}{}", self.scheme, self.port, self.mount)
     }
 
     /// The port it listens on.
@@ -157,154 +178,4 @@ fn factory(text: &str) -> rtsp::RTSPMediaFactory {
     factory.set_launch(&format!("( {text} )"));
     factory.set_shared(true);
     factory
-}
-
-fn auth(factory: &rtsp::RTSPMediaFactory, user: &str, password: &str) -> rtsp::RTSPAuth {
-    let auth = rtsp::RTSPAuth::new();
-    let token = rtsp::RTSPToken::builder().field("media.factory.role", "viewer").build();
-    auth.add_basic(&rtsp::RTSPAuth::make_basic(user, password), &token);
-    let role = gst::Structure::builder("viewer")
-        .field("media.factory.access", true)
-        .field("media.factory.construct", true)
-        .build();
-    factory.add_role_from_structure(&role);
-    auth
-}
-
-/// The coded pictures of a file in decoding order.
-struct Units {
-    codec: &'static str,
-    caps: gst::Caps,
-    buffers: Vec<gst::Buffer>,
-    length: gst::ClockTime,
-}
-
-impl Units {
-    fn read(file: &Path) -> Result<Self, Failed> {
-        let h264 = Self::read_as("h264", file);
-        h264.or_else(|_| Self::read_as("h265", file))
-    }
-
-    fn read_as(codec: &'static str, file: &Path) -> Result<Self, Failed> {
-        let why = failed("clip to serve");
-        let text = format!(
-            "filesrc name=file ! qtdemux ! video/x-{codec} ! {codec}parse config-interval=-1 \
-             ! video/x-{codec},stream-format=byte-stream,alignment=au ! appsink name=units sync=false"
-        );
-        let reader = gst::parse::launch(&text).map_err(|e| why(&e))?;
-        let reader = reader.downcast::<gst::Pipeline>().map_err(|_| why(&"no pipeline"))?;
-        reader.by_name("file").ok_or_else(|| why(&"no source"))?.set_property("location", file);
-        let sink = reader.by_name("units").and_then(|e| e.downcast::<app::AppSink>().ok());
-        let sink = sink.ok_or_else(|| why(&"no sink"))?;
-        reader.set_state(gst::State::Playing).map_err(|e| why(&e))?;
-        let mut caps = None;
-        let mut buffers = Vec::new();
-        // A file of another codec leaves the sink without a word: the bus has the error.
-        let bus = reader.bus();
-        let has_failed = || bus.as_ref().is_some_and(|b| b.pop_filtered(&[gst::MessageType::Error]).is_some());
-        while !sink.is_eos() && !has_failed() {
-            if let Some(sample) = sink.try_pull_sample(gst::ClockTime::from_mseconds(200)) {
-                caps = sample.caps_owned().or(caps);
-                buffers.extend(sample.buffer_owned());
-            }
-        }
-        reader.set_state(gst::State::Null).map_err(|e| why(&e))?;
-        let caps = caps.ok_or_else(|| why(&format!("{} has no {codec} video", file.display())))?;
-        let first = buffers.iter().filter_map(|b| b.dts_or_pts()).min().unwrap_or_default();
-        let end = buffers.iter().filter_map(|b| Some(b.pts()? + b.duration().unwrap_or_default())).max();
-        let length = end.unwrap_or_default().saturating_sub(first);
-        for buffer in &mut buffers {
-            let buffer = buffer.make_mut();
-            buffer.set_pts(buffer.pts().map(|t| t.saturating_sub(first)));
-            buffer.set_dts(buffer.dts().map(|t| t.saturating_sub(first)));
-        }
-        Ok(Self { codec, caps, buffers, length })
-    }
-
-    fn feed(&self, feed: &app::AppSrc, looped: bool) {
-        feed.set_caps(Some(&self.caps));
-        let mut base = gst::ClockTime::ZERO;
-        loop {
-            for buffer in &self.buffers {
-                // The memory is shared, the times are not.
-                let mut buffer = buffer.copy();
-                if let Some(b) = buffer.get_mut() {
-                    b.set_pts(b.pts().map(|t| t + base));
-                    b.set_dts(b.dts().map(|t| t + base));
-                }
-                if feed.push_buffer(buffer).is_err() {
-                    return;
-                }
-            }
-            base += self.length;
-            if !looped {
-                // It fails when the media is gone already, which is as well.
-                let _ = feed.end_of_stream();
-                return;
-            }
-        }
-    }
-}
-
-/// What a made clip is like.
-#[derive(Debug, Clone, Copy)]
-pub struct Clip<'a> {
-    /// The encoder and what it is told, e.g. `x264enc bframes=2`.
-    pub encoder: &'a str,
-    /// The multiplexer: `mp4mux`, `matroskamux`, `mpegtsmux`, or `identity` for none.
-    pub muxer: &'a str,
-    /// Caps between picture and encoder besides the size, e.g. `format=I420`.
-    pub raw: &'a str,
-    /// Pixels across and down.
-    pub size: (u32, u32),
-    /// How many pictures, 25 a second.
-    pub frames: u32,
-    /// What they show: a pattern of `videotestsrc` and its properties.
-    pub pattern: &'a str,
-}
-
-impl Clip<'_> {
-    /// A small H.264 clip with B-frames and a key frame every 10 pictures, as mp4.
-    pub const H264: Self = Self {
-        encoder: "x264enc speed-preset=ultrafast bframes=2 b-adapt=false key-int-max=10 threads=1",
-        muxer: "mp4mux",
-        raw: "format=I420",
-        size: (320, 180),
-        frames: 50,
-        pattern: "ball",
-    };
-
-    /// The same in H.265.
-    pub const H265: Self = Self {
-        encoder: "x265enc speed-preset=ultrafast key-int-max=10 log-level=none \
-                  option-string=bframes=2:b-adapt=0:pools=none:frame-threads=1 ! h265parse",
-        ..Self::H264
-    };
-
-    /// Makes the clip.
-    ///
-    /// # Errors
-    /// An encoder or multiplexer that is not installed, a faulty description, a file that cannot be written.
-    pub fn make(&self, to: &Path) -> Result<(), Failed> {
-        pipeline::init().map_err(|e| Failed(e.to_string()))?;
-        let why = failed("clip");
-        let Self { encoder, muxer, raw, size: (width, height), frames, pattern } = self;
-        let text = format!(
-            "videotestsrc pattern={pattern} num-buffers={frames} ! video/x-raw,{raw},width={width},height={height},framerate=25/1 \
-             ! {encoder} ! {muxer} ! filesink name=file"
-        );
-        let writer = gst::parse::launch(&text).map_err(|e| why(&e))?;
-        let writer = writer.downcast::<gst::Pipeline>().map_err(|_| why(&"no pipeline"))?;
-        writer.by_name("file").ok_or_else(|| why(&"no sink"))?.set_property("location", to);
-        writer.set_state(gst::State::Playing).map_err(|e| why(&e))?;
-        let bus = writer.bus().ok_or_else(|| why(&"no bus"))?;
-        let ends = [gst::MessageType::Error, gst::MessageType::Eos];
-        let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &ends);
-        writer.set_state(gst::State::Null).map_err(|e| why(&e))?;
-        match message.as_ref().map(|m| m.view()) {
-            Some(gst::MessageView::Eos(_)) => Ok(()),
-            Some(gst::MessageView::Error(e)) => Err(why(&e.error())),
-            _ => Err(why(&"not done after 60 s")),
-        }
-    }
 }

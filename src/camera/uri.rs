@@ -10,6 +10,10 @@ use std::str::FromStr;
 use zeroize::Zeroizing;
 
 use super::Error;
+use super::wish::Wish;
+
+/// Patterns of `test://`: those of GStreamer's `videotestsrc` that are of use in front of a camera's place.
+pub const PATTERNS: [&str; 8] = ["smpte", "ball", "snow", "black", "white", "checkers-8", "pinwheel", "gradient"];
 
 /// User and password of a camera. Prints as the user alone.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,22 +48,62 @@ pub enum SourceUri {
         /// What stood before the `@`, if anything did.
         credential: Option<Credential>,
     },
-    /// A video file, played from its beginning to its end.
+    /// A video file, played from its beginning to its end; a folder of pictures when that is what the path names.
     File(PathBuf),
+    /// A folder of pictures, given by name once each.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Pictures a second.
+        wish: Wish,
+    },
+    /// A capture device of this machine.
+    V4l2 {
+        /// Its file, as `/dev/video0`.
+        path: PathBuf,
+        /// Size, rate and coding.
+        wish: Wish,
+    },
+    /// A made picture that moves or stands still, for trying things out.
+    Test {
+        /// One of [`PATTERNS`].
+        pattern: &'static str,
+        /// Size and rate.
+        wish: Wish,
+    },
 }
 
 impl SourceUri {
     /// Whether pictures come at the camera's pace and cannot be asked for again.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        matches!(self, Self::Rtsp { .. })
+        match self {
+            Self::Rtsp { .. } | Self::V4l2 { .. } | Self::Test { .. } => true,
+            Self::File(_) | Self::Folder { .. } => false,
+        }
+    }
+
+    /// Whether the stream is encrypted on its way.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self, Self::Rtsp { url, .. } if url.starts_with("rtsps:"))
+    }
+
+    /// What its query asks for.
+    #[must_use]
+    pub fn wish(&self) -> Wish {
+        match self {
+            Self::Folder { wish, .. } | Self::V4l2 { wish, .. } | Self::Test { wish, .. } => *wish,
+            Self::Rtsp { .. } | Self::File(_) => Wish::default(),
+        }
     }
 }
 
 impl FromStr for SourceUri {
     type Err = Error;
 
-    /// Reads `rtsp://`, `rtsps://` and `file://` addresses and plain paths.
+    /// Reads `rtsp://`, `rtsps://`, `file://`, `folder://`, `v4l2://` and `test://` addresses and plain paths. Looks at
+    /// the text alone: whether a path is there, and what it names, shows when it is opened.
     fn from_str(text: &str) -> Result<Self, Error> {
         let bad = |why: &str| Error::Address { address: redact(text), why: why.to_owned() };
         if text.is_empty() {
@@ -74,13 +118,12 @@ impl FromStr for SourceUri {
         match scheme.to_ascii_lowercase().as_str() {
             scheme @ ("rtsp" | "rtsps") => parse_rtsp(scheme, rest).map_err(|why| bad(&why)),
             "file" => {
-                let path = rest.strip_prefix("//").unwrap_or(rest);
-                let path = path.strip_prefix("localhost").filter(|p| p.starts_with('/')).unwrap_or(path);
-                let path = percent_decode(path).ok_or_else(|| bad("a % escape in it is broken"))?;
-                if path.is_empty() { Err(bad("it names no file")) } else { Ok(Self::File(PathBuf::from(path))) }
+                let path = local_path(rest).map_err(|why| bad(&why))?;
+                Ok(Self::File(path))
             }
+            scheme @ ("folder" | "v4l2" | "test") => parse_local(scheme, rest).map_err(|why| bad(&why)),
             other => Err(bad(&format!(
-                "{other:?} sources come with a later release; now: rtsp://, rtsps://, file:// or a path"
+                "{other}:// is not supported; rtsp://, rtsps://, v4l2://, test://, folder://, file:// or a path are"
             ))),
         }
     }
@@ -94,6 +137,36 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
     let known = ["rtsp", "rtsps", "file", "v4l2", "test", "folder"].iter().any(|s| s.eq_ignore_ascii_case(scheme));
     (is_scheme && (known || rest.starts_with("//"))).then_some((scheme, rest))
+}
+
+/// The path of `//path` or `//localhost/path`, with its escapes resolved.
+fn local_path(rest: &str) -> Result<PathBuf, String> {
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    let path = path.strip_prefix("localhost").filter(|p| p.starts_with('/')).unwrap_or(path);
+    let path = percent_decode(path).ok_or("a % escape in it is broken")?;
+    if path.is_empty() { Err("it names no file".to_owned()) } else { Ok(PathBuf::from(path)) }
+}
+
+/// A source of this machine that may be asked for something after a `?`.
+fn parse_local(scheme: &str, rest: &str) -> Result<SourceUri, String> {
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    match scheme {
+        "folder" => Ok(SourceUri::Folder { path: local_path(rest)?, wish: Wish::parse(query, &["fps"])? }),
+        "v4l2" => {
+            let path = local_path(rest)?;
+            if path.is_relative() {
+                return Err("it names no device; wanted v4l2:///dev/video0, with three /".to_owned());
+            }
+            Ok(SourceUri::V4l2 { path, wish: Wish::parse(query, &["width", "height", "fps", "format"])? })
+        }
+        _ => {
+            let name = rest.trim_start_matches('/');
+            let known = PATTERNS.into_iter().find(|p| *p == name);
+            let pattern =
+                known.ok_or_else(|| format!("{name:?} is no test pattern; known are {}", PATTERNS.join(", ")))?;
+            Ok(SourceUri::Test { pattern, wish: Wish::parse(query, &["width", "height", "fps"])? })
+        }
+    }
 }
 
 fn parse_rtsp(scheme: &str, rest: &str) -> Result<SourceUri, String> {
@@ -178,7 +251,9 @@ impl fmt::Display for SourceUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rtsp { url, .. } => f.write_str(&redact(url)),
-            Self::File(path) => fmt::Display::fmt(&path.display(), f),
+            Self::File(path) | Self::Folder { path, .. } => fmt::Display::fmt(&path.display(), f),
+            Self::V4l2 { path, .. } => write!(f, "v4l2://{}", path.display()),
+            Self::Test { pattern, .. } => write!(f, "test://{pattern}"),
         }
     }
 }
@@ -230,6 +305,23 @@ mod tests {
     }
 
     #[test]
+    fn devices_patterns_and_folders_are_known_with_what_is_asked_of_them() {
+        let uri = parse("v4l2:///dev/video0?width=1280&height=720&format=mjpeg");
+        assert!(matches!(&uri, SourceUri::V4l2 { path, .. } if path == Path::new("/dev/video0")));
+        assert_eq!(
+            (uri.wish().width, uri.is_live(), uri.to_string().as_str()),
+            (Some(1280), true, "v4l2:///dev/video0")
+        );
+        let uri = parse("test://ball?fps=5");
+        assert!(matches!(uri, SourceUri::Test { pattern: "ball", .. }) && uri.is_live());
+        assert_eq!((uri.wish().fps_milli, uri.to_string().as_str()), (Some(5_000), "test://ball"));
+        let uri = parse("folder:///srv/a%20b%3F?fps=2");
+        assert!(matches!(&uri, SourceUri::Folder { path, .. } if path == Path::new("/srv/a b?")) && !uri.is_live());
+        assert!(parse("rtsps://h/x").is_encrypted() && parse("RTSPS://h/x").is_encrypted());
+        assert!(!parse("rtsp://h/x").is_encrypted() && !uri.is_encrypted());
+    }
+
+    #[test]
     fn bad_addresses_are_refused_with_the_reason() {
         for (text, why) in [
             ("", "empty"),
@@ -241,8 +333,12 @@ mod tests {
             ("rtsp:h/x", "//"),
             ("rtsp://u:%zz@h/", "escape"),
             ("rtsp://h/a b", "white space"),
-            ("v4l2:/dev/video0", "later"),
-            ("http://h/x", "later"),
+            ("v4l2:video0", "three /"),
+            ("v4l2:///dev/video0?size=1", "\"size\" is not known"),
+            ("test://", "is no test pattern; known are smpte"),
+            ("test://smpte?fps=1000", "0.1 to 120"),
+            ("folder://", "no file"),
+            ("http://h/x", "http:// is not supported"),
         ] {
             let error = text.parse::<SourceUri>().unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");

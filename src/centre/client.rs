@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::backoff::Backoff;
 use super::boxes::Boxes;
 use super::fault::{Cause, Fault};
 use super::keys::SigningKey;
@@ -21,6 +20,7 @@ use super::link::{self, LinkEvent, LinkSettings, Sender, Token};
 use super::receipts::{Gap, Receipts, StateError};
 use super::topics::{self, Address, Topics};
 use super::wire::{self, CameraStatus, HealthReport, Message, Status};
+use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::domain::{Alert, BoxId, Epoch, Shed, SiteId, TimeMs};
 use crate::shutdown::Shutdown;

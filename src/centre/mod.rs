@@ -3,11 +3,10 @@
 //! [`topics`] names where a message goes, [`wire`] gives it its bytes in the envelope of [`cose`]; [`keys`],
 //! [`keyring`] and [`boxes`] say whose signature counts for what; [`tls`] secures the way to the broker.
 //!
-//! [`session`] keeps a [`link`] to the broker, waits by [`backoff`] after a [`fault`], and carries [`publish`], which
+//! [`session`] keeps a [`link`] to the broker, waits by [`crate::backoff`] after a [`fault`], and carries [`publish`], which
 //! drains the outbox through a sending [`window`], and [`status`]. [`client`] is the other end, the centre's: it keeps
 //! [`receipts`] of what arrived and acknowledges; [`listen`] only looks around. [`x509`] tells how long certificates last.
 
-pub mod backoff;
 pub mod boxes;
 pub mod client;
 pub mod cose;

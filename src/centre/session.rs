@@ -15,7 +15,6 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::backoff::Backoff;
 use super::fault::{Cause, Fault};
 use super::keyring::Keyring;
 use super::keys::SigningKey;
@@ -24,6 +23,7 @@ use super::publish;
 use super::publish::{News, OutboxSource, Publisher};
 use super::status::StatusBoard;
 use super::topics::{self, Kind, Topics};
+use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::domain::AckMode;
 use crate::health::Health;

@@ -1,51 +1,14 @@
 //! `[[camera]]`: what is looked through.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use super::polygon::Polygon;
 use super::section::Section;
 use super::tree::Fault;
-use crate::domain::CameraId;
+use crate::domain::{CameraId, Transport};
 
 /// Longest name of a road, characters.
 const ROAD_CHARS: usize = 64;
-
-/// How a network camera's pictures travel.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Transport {
-    /// TCP, and UDP where the camera offers nothing else.
-    #[default]
-    Auto,
-    /// In the RTSP connection: nothing is lost on the way.
-    Tcp,
-    /// Packets of their own: a lost one spoils pictures until the next key frame.
-    Udp,
-}
-
-impl FromStr for Transport {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "tcp" => Ok(Self::Tcp),
-            "udp" => Ok(Self::Udp),
-            _ => Err(format!("{text:?} is no transport; wanted auto, tcp or udp")),
-        }
-    }
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        })
-    }
-}
 
 /// `[[camera]]`
 #[derive(Debug, Clone, PartialEq)]
@@ -109,6 +72,7 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
     let transport =
         s.parsed("transport", "`auto` (default: TCP, or UDP where nothing else is offered), `tcp` or `udp`.");
     let ca = s.path("ca", "PEM file that a `rtsps` camera's certificate is checked against, instead of the system's.");
+    check_way(&mut s, uri.as_deref(), transport, ca.is_some());
     let pipeline =
         s.text("pipeline", "Name of a pipeline in `pipelines/`; without it the one for the source and codec.");
     let fps = s.real("fps", 0.1, 120.0, "Most frames analysed a second; without it every frame that time allows.");
@@ -153,6 +117,20 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
         privacy_mask,
         motion_gate,
     })
+}
+
+/// What travels inside TLS has no way of its own, and what does not has no certificate.
+fn check_way(s: &mut Section<'_>, uri: Option<&str>, transport: Option<Transport>, has_ca: bool) {
+    let is_encrypted = uri.is_some_and(|u| u.get(..8).is_some_and(|s| s.eq_ignore_ascii_case("rtsps://")));
+    if is_encrypted && transport == Some(Transport::Udp) {
+        s.fault(
+            "transport",
+            "is \"udp\", but rtsps travels inside its own TLS connection: leave it out or take \"tcp\"",
+        );
+    }
+    if has_ca && uri.is_some() && !is_encrypted {
+        s.fault("ca", "is for rtsps:// alone: what comes from this uri is not encrypted and shows no certificate");
+    }
 }
 
 fn read_rotate(s: &mut Section<'_>) -> Option<u16> {

@@ -16,7 +16,7 @@ mod vision;
 use std::fmt;
 use std::path::Path;
 
-pub use camera::{Camera, Transport};
+pub use camera::Camera;
 pub use centre::Centre;
 pub use hotlist::HotlistFile;
 pub use polygon::Polygon;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::*;
-use crate::domain::MatchPolicy;
+use crate::domain::{MatchPolicy, Transport};
 
 fn load_text(text: &str) -> Result<Config, Faults> {
     let dir = tempfile::tempdir().unwrap();

@@ -18,6 +18,7 @@ pub mod polygon;
 pub mod script;
 pub mod sighting;
 pub mod time;
+pub mod transport;
 
 pub use alert::{Ack, Alert, Epoch, MatchMark, Shed, Stage};
 pub use broker::{AckMode, Broker, BrokerError};
@@ -31,3 +32,4 @@ pub use plate::{Candidate, Lattice, PlateRead, PlateText, Position};
 pub use polygon::Polygon;
 pub use sighting::{Pictures, Sighting, SightingEvent, Vehicle};
 pub use time::{ClockState, TimeMs};
+pub use transport::Transport;

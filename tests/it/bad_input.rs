@@ -43,7 +43,7 @@ async fn faulty_file_cameras_are_named_and_the_good_one_beside_them_is_played() 
         made.path(name).to_str().unwrap().to_owned()
     };
     let vp8 = make("vp8.mp4", Clip { encoder: "vp8enc deadline=1", muxer: "matroskamux", frames: 5, ..Clip::H264 });
-    let mjpeg = make("mjpeg.mp4", Clip { encoder: "jpegenc", muxer: "qtmux", frames: 5, ..Clip::H264 });
+    let mpeg4 = make("mpeg4.mp4", Clip { encoder: "avenc_mpeg4", frames: 5, ..Clip::H264 });
     let vast = make("vast.mp4", Clip { size: (4200, 64), frames: 2, ..Clip::H264 });
     let text = made.file("notes.mp4", "no video at all").to_str().unwrap().to_owned();
     let none = made.path("none.mp4").to_str().unwrap().to_owned();
@@ -53,7 +53,7 @@ async fn faulty_file_cameras_are_named_and_the_good_one_beside_them_is_played() 
         camera("none", 1, &none, ""),
         camera("text", 2, &text, ""),
         camera("vp8", 3, &vp8, ""),
-        camera("mjpeg", 4, &mjpeg, ""),
+        camera("mpeg4", 4, &mpeg4, ""),
         camera("vast", 5, &vast, ""),
         camera("folder", 6, folder.to_str().unwrap(), ""),
         camera("good", 7, &ball(&made), ""),
@@ -61,10 +61,10 @@ async fn faulty_file_cameras_are_named_and_the_good_one_beside_them_is_played() 
     let faults = [
         format!("none: {none}: cannot be read: No such file"),
         format!("text: {text}: is no video file that is known"),
-        format!("vp8: {vp8}: sends VP8; H.264 and H.265 are supported"),
-        format!("mjpeg: {mjpeg}: sends Motion JPEG; H.264 and H.265 are supported"),
+        format!("vp8: {vp8}: sends VP8; H.264, H.265 and Motion JPEG are supported"),
+        format!("mpeg4: {mpeg4}: sends MPEG-4 video; H.264, H.265 and Motion JPEG are supported"),
         format!("vast: {vast}: sends pictures of 4200×64, at most 4096×2304 are accepted: choose a smaller"),
-        format!("folder: {}: is a folder; videos in mp4", folder.display()),
+        format!("folder: {}: has no pictures in it (.jpg, .jpeg or .png)", folder.display()),
     ];
     let words: Vec<&str> = faults.iter().map(String::as_str).collect();
     let said = made.run("run", &["--until-eos"]).await;

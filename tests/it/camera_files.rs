@@ -158,7 +158,7 @@ fn what_cannot_be_decoded_is_refused_with_what_came_and_what_is_supported() {
     let clips = Clips::new();
     let vp8 = clips.make("vp8.webm", Clip { encoder: "vp8enc deadline=1", muxer: "webmmux", frames: 5, ..Clip::H264 });
     let error = error_of(&vp8);
-    assert!(error.contains("vp8.webm: sends VP8; H.264 and H.265 are supported"), "{error}");
+    assert!(error.contains("vp8.webm: sends VP8; H.264, H.265 and Motion JPEG are supported"), "{error}");
 
     let mpeg4 = clips.make("m.mp4", Clip { encoder: "avenc_mpeg4", frames: 5, ..Clip::H264 });
     let error = error_of(&mpeg4);

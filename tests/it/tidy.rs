@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 /// What each room may import of the crate, itself apart.
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("backoff", &[]),
     ("clock", &["domain"]),
     ("health", &["domain"]),
     ("log", &[]),
     ("shutdown", &[]),
     ("config", &["domain"]),
-    ("camera", &["domain", "clock", "health", "shutdown"]),
+    ("camera", &["domain", "backoff", "clock", "health", "shutdown"]),
     ("vision", &["domain"]),
     ("hotlist", &["domain"]),
     ("store", &["domain", "clock", "health", "shutdown"]),
-    ("centre", &["domain", "clock", "health", "shutdown", "store::outbox"]),
+    ("centre", &["domain", "backoff", "clock", "health", "shutdown", "store::outbox"]),
     ("command", &["domain", "clock", "health", "store", "hotlist", "config"]),
     (
         "supervise",

@@ -2,10 +2,116 @@
 
 use gstreamer as gst;
 
+use super::local::DEVICE_HINT;
 use crate::camera::{Error, Settings, SourceUri, uri};
+use crate::domain::Transport;
 
-/// Texts that must not be told, with what is told instead.
-pub(super) fn secrets(settings: &Settings) -> Vec<(String, String)> {
+/// What is known of a source before it fails.
+pub(super) struct Words {
+    origin: String,
+    /// Texts that must not be told, with what is told instead.
+    secrets: Vec<(String, String)>,
+    kind: Kind,
+    /// Whether a credential was given.
+    credential: bool,
+    is_encrypted: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Tcp,
+    Udp,
+    Device,
+    Other,
+}
+
+impl Words {
+    pub(super) fn of(settings: &Settings) -> Self {
+        let kind = match &settings.uri {
+            SourceUri::Rtsp { .. } if settings.transport == Transport::Udp && !settings.uri.is_encrypted() => Kind::Udp,
+            SourceUri::Rtsp { .. } => Kind::Tcp,
+            SourceUri::V4l2 { .. } => Kind::Device,
+            SourceUri::Test { .. } | SourceUri::File(_) | SourceUri::Folder { .. } => Kind::Other,
+        };
+        let inside = match &settings.uri {
+            SourceUri::Rtsp { credential, .. } => credential.is_some(),
+            _ => false,
+        };
+        let credential = settings.credential.is_some() || inside;
+        Self {
+            origin: settings.uri.to_string(),
+            secrets: secrets(settings),
+            kind,
+            credential,
+            is_encrypted: settings.uri.is_encrypted(),
+        }
+    }
+
+    /// The address as it may be shown.
+    pub(super) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// What an ERROR message says, with what to do about it.
+    pub(super) fn explain(&self, message: &gst::message::Error) -> Error {
+        let error = message.error();
+        let origin = self.origin.clone();
+        let why = self.cause(message);
+        let is = |kind: gst::ResourceError| error.matches(kind);
+        let network = matches!(self.kind, Kind::Tcp | Kind::Udp);
+        if network && is(gst::ResourceError::NotAuthorized) {
+            return if self.credential { Error::Denied { origin } } else { Error::NoCredential { origin } };
+        }
+        // Streams of unknown codecs come before: what is left is one that does not travel this way (RTSP status 461).
+        if network && error.matches(gst::StreamError::CodecNotFound) {
+            return self.refused();
+        }
+        if self.kind == Kind::Udp && why.contains("UDP packets") {
+            let hint =
+                Some("a firewall between camera and box may stop them: let UDP pass, or set transport = \"tcp\"");
+            return Error::Stream { origin, why, hint };
+        }
+        let hint = if self.kind == Kind::Device {
+            Some(DEVICE_HINT)
+        } else if is(gst::ResourceError::NotFound) {
+            Some("check the path in its address")
+        } else if self.is_encrypted && is(gst::ResourceError::OpenReadWrite) {
+            // GStreamer does not tell a closed port from one that speaks no TLS.
+            Some("check that it is switched on, its host, and that its port (mostly 322) is the one for rtsps")
+        } else if is(gst::ResourceError::OpenRead) || is(gst::ResourceError::OpenReadWrite) {
+            Some("check that it is switched on, and its host and port")
+        } else if error.matches(gst::CoreError::MissingPlugin) {
+            Some("install gstreamer1.0-plugins-good and gstreamer1.0-plugins-bad")
+        } else {
+            None
+        };
+        Error::Stream { origin, why, hint }
+    }
+
+    fn refused(&self) -> Error {
+        let (wanted, remedy) = match self.kind {
+            Kind::Udp => ("UDP", "set transport = \"tcp\" or leave it out"),
+            Kind::Tcp | Kind::Device | Kind::Other => ("TCP", "set transport = \"udp\" or leave it out"),
+        };
+        Error::Transport { origin: self.origin.clone(), wanted, remedy }
+    }
+
+    /// The message and its cause, without secrets.
+    fn cause(&self, message: &gst::message::Error) -> String {
+        let mut why = message.error().message().trim_end_matches('.').to_owned();
+        // The last line of the debug text is the cause; those before it are places in GStreamer's code.
+        let debug = message.debug();
+        if let Some(cause) = debug.as_deref().and_then(|d| d.lines().next_back()).filter(|l| !l.contains("../")) {
+            why = format!("{why} ({})", cause.trim().trim_end_matches('.'));
+        }
+        for (secret, shown) in &self.secrets {
+            why = why.replace(secret.as_str(), shown);
+        }
+        why
+    }
+}
+
+fn secrets(settings: &Settings) -> Vec<(String, String)> {
     let mut secrets = Vec::new();
     if let SourceUri::Rtsp { url, credential } = &settings.uri {
         secrets.push((url.clone(), uri::redact(url)));
@@ -16,37 +122,4 @@ pub(super) fn secrets(settings: &Settings) -> Vec<(String, String)> {
         }
     }
     secrets
-}
-
-/// What an ERROR message says, with what to do about it.
-pub(super) fn explain(message: &gst::message::Error, origin: &str, secrets: &[(String, String)]) -> Error {
-    let error = message.error();
-    let mut why = error.message().trim_end_matches('.').to_owned();
-    // The last line of the debug text is the cause; those before it are places in GStreamer's code.
-    let debug = message.debug();
-    if let Some(cause) = debug.as_deref().and_then(|d| d.lines().next_back()).filter(|l| !l.contains("../")) {
-        why = format!("{why} ({})", cause.trim().trim_end_matches('.'));
-    }
-    for (secret, shown) in secrets {
-        why = why.replace(secret.as_str(), shown);
-    }
-    let is = |kind: gst::ResourceError| error.matches(kind);
-    let hint = if is(gst::ResourceError::NotAuthorized) {
-        Some("check the camera's credential")
-    } else if is(gst::ResourceError::NotFound) {
-        Some("check the path in its address")
-    } else if origin.starts_with("rtsps") && is(gst::ResourceError::OpenReadWrite) {
-        // GStreamer does not tell a closed port from a certificate that is refused.
-        Some(
-            "check that it is switched on, its host and port, and that this system trusts its certificate \
-             (update-ca-certificates)",
-        )
-    } else if is(gst::ResourceError::OpenRead) || is(gst::ResourceError::OpenReadWrite) {
-        Some("check that it is switched on, and its host and port")
-    } else if error.matches(gst::CoreError::MissingPlugin) {
-        Some("install gstreamer1.0-plugins-good and gstreamer1.0-plugins-bad")
-    } else {
-        None
-    };
-    Error::Stream { origin: origin.to_owned(), why, hint }
 }

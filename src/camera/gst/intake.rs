@@ -69,8 +69,10 @@ impl Intake {
                 return Ok(gst::FlowSuccess::Ok);
             }
             // Running time: it begins with the stream and goes on over edit lists and new segments.
-            let (pts, believed) = times.place(running_time(&sample), intake.clock.monotonic());
-            if !believed {
+            let stamp = running_time(&sample);
+            let (pts, believed) = times.place(stamp, intake.clock.monotonic());
+            // A file without stamps, a row of JPEGs, is as it should be.
+            if !believed && (intake.live || stamp.is_some()) {
                 odd = odd.saturating_add(1);
                 intake.tell_of(odd);
             }

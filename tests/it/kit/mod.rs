@@ -1,6 +1,8 @@
 //! Real parts for the tests of delivery: certificates, keys, a mosquitto with TLS and ACL, a box's session, a centre.
 
 pub mod broker;
+#[cfg(feature = "testkit")]
+pub mod camera;
 pub mod centre;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 pub mod one_box;

@@ -1,6 +1,7 @@
-//! How long to wait before the next attempt to connect: doubling, bounded, with jitter.
+//! How long to wait before the next attempt: doubling, bounded, with jitter.
 //!
-//! Without jitter a fleet that lost its broker would come back in one moment, again and again.
+//! Without jitter, cameras behind one switch or boxes that lost one broker would all come back in one moment, again and
+//! again. Used by the rooms that open connections: camera and centre. Draws and counts; the waiting is the caller's.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ impl Backoff {
     /// Starts at `first`.
     #[must_use]
     pub fn new(first: Duration, most: Duration) -> Self {
-        Self { first, most, next: first }
+        Self { first, most, next: first.min(most) }
     }
 
     /// The next waiting time: between half and the whole of the current step, which then doubles.
@@ -26,13 +27,19 @@ impl Backoff {
     pub fn wait(&mut self) -> Duration {
         let step = self.next;
         self.next = (step * 2).min(self.most);
-        step.mul_f64(0.5 + 0.5 * random_share())
+        spread(step)
     }
 
     /// Back to the first step: the last attempt worked.
     pub fn reset(&mut self) {
-        self.next = self.first;
+        self.next = self.first.min(self.most);
     }
+}
+
+/// Between half and the whole of `step`, at random.
+#[must_use]
+pub fn spread(step: Duration) -> Duration {
+    step.mul_f64(0.5 + 0.5 * random_share())
 }
 
 /// 0..1; 1 when the system has no randomness to give (the jitter is then lost, nothing else).
@@ -49,14 +56,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_to_the_most_and_start_again_after_success() {
+    fn waits_double_to_the_most_with_jitter_and_start_again_after_success() {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
         let mut step = 0.5_f64;
+        let mut shares = Vec::new();
         for _ in 0..12 {
             let wait = backoff.wait().as_secs_f64();
             assert!((step / 2.0..=step).contains(&wait), "{wait} s at step {step} s");
+            shares.push(wait / step);
             step = (step * 2.0).min(30.0);
         }
+        shares.dedup();
+        assert!(shares.len() > 6, "the shares are all alike: {shares:?}");
         backoff.reset();
         assert!(backoff.wait() <= Duration::from_millis(500));
     }
