@@ -1,5 +1,6 @@
 //! Videos through `watchpost read`: every frame as a line, or every finished track.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,8 @@ struct Clip {
     height: u32,
     /// Lines told so far.
     lines: usize,
+    /// Where each track's plate was in the picture that was drawn last.
+    drawn: HashMap<u32, [f32; 4]>,
 }
 
 impl Clip {
@@ -65,7 +68,12 @@ impl Reading<'_> {
             }
             return Ok(());
         }
-        let mut analyser = Analyser::new(&self.models, analyser::Settings::default(), id, 0);
+        let mut settings = analyser::Settings::default();
+        if self.args.draw.is_some() {
+            // A vehicle is drawn where it is in the very frame.
+            settings.vehicles_every = Duration::ZERO;
+        }
+        let mut analyser = Analyser::new(&self.models, settings, id, 0);
         let mut clip = Clip::default();
         let mut failed = None;
         loop {
@@ -95,7 +103,10 @@ impl Reading<'_> {
             .with_context(|| format!("{} at {:.1} s", path.display(), frame.pts.as_secs_f64()))?;
         self.timing.pictures += 1;
         for event in events.iter().filter(|e| e.stage != Told::End) {
-            self.draw_sighting(path, frame, &event.sighting)?;
+            // What is told again without a better view is no reason for another picture.
+            if clip.drawn.insert(event.sighting.track, event.sighting.rect) != Some(event.sighting.rect) {
+                self.draw_sighting(path, frame, &event.sighting)?;
+            }
         }
         self.tell(path, clip, events)
     }

@@ -41,14 +41,15 @@ impl VehicleSource {
 /// What is seen around the region of interest, a share of the picture's width.
 const AROUND: f32 = 0.15;
 
-/// What a vehicle's class is worth to begin with: one detection is no certainty.
-const DOUBT: f32 = 0.5;
+/// Confidence from which a class is told: below, `objects-1` is wrong as often as right.
+const TELL: f32 = 0.4;
 
-/// What is left of a carrier's votes at the next look.
+/// What is left of a carrier's votes at the next look that finds one, and at the next that finds none.
 const FADING: f32 = 0.9;
+const FADING_UNSEEN: f32 = 0.97;
 
-/// What a look counts in which a plate is in no vehicle: models overlook vehicles more often than plates have none.
-const NONE: f32 = 0.5;
+/// What a look counts in which a plate is in no vehicle: models overlook vehicles far more often than plates have none.
+const NONE: f32 = 0.25;
 
 /// Most that passed are remembered until somebody asks.
 const MOST_PASSED: usize = 1024;
@@ -58,7 +59,7 @@ const MAJORITY: f32 = 0.6;
 const MOST_CARRIERS: usize = 4;
 
 /// A carrier's votes and its confidence from which its class is worth an update.
-const SETTLED: (f32, f32) = (2.0, 0.7);
+const SETTLED: (f32, f32) = (2.0, 0.55);
 
 /// A vehicle in the frame that was looked at.
 #[derive(Debug, Clone)]
@@ -76,22 +77,25 @@ pub(super) struct SeenVehicle {
 #[derive(Debug)]
 struct Tally {
     track: u32,
-    scores: Vec<(Class, f32)>,
+    /// By class: the sum of its scores, and the best of them.
+    scores: Vec<(Class, f32, f32)>,
     first: Rect,
 }
 
 impl Tally {
     fn add(&mut self, class: Class, score: f32) {
-        match self.scores.iter_mut().find(|(c, _)| *c == class) {
-            Some((_, sum)) => *sum += score,
-            None => self.scores.push((class, score)),
+        match self.scores.iter_mut().find(|s| s.0 == class) {
+            Some((_, sum, best)) => (*sum, *best) = (*sum + score, best.max(score)),
+            None => self.scores.push((class, score, score)),
         }
     }
 
+    /// The class with most votes; its share of them times the best score that spoke for it. Frames of one vehicle make
+    /// the same mistake together, so many of them are no surer than the best.
     fn best(&self) -> Option<(Class, f32)> {
-        let (class, most) = self.scores.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let (class, most, score) = self.scores.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))?;
         let all: f32 = self.scores.iter().map(|s| s.1).sum();
-        Some((class, most / (all + DOUBT)))
+        Some((class, score * most / all.max(f32::MIN_POSITIVE)))
     }
 }
 
@@ -269,10 +273,11 @@ impl Carrier {
     pub(super) fn vote(&mut self, at: Option<usize>, all: &[SeenVehicle], quality: f32, size: (f32, f32)) {
         self.looks = self.looks.saturating_add(1);
         self.none *= FADING;
+        let seen = at.and_then(|at| all.get(at));
         for claim in &mut self.claims {
-            claim.votes *= FADING;
+            claim.votes *= if seen.is_some() { FADING } else { FADING_UNSEEN };
         }
-        let Some(seen) = at.and_then(|at| all.get(at)) else {
+        let Some(seen) = seen else {
             self.none += NONE;
             return;
         };
@@ -310,9 +315,9 @@ impl Carrier {
         (best.votes > self.none && best.votes >= MAJORITY * all).then_some(best)
     }
 
-    /// The vehicle that carries the plate.
+    /// The vehicle that carries the plate, where its class can be told.
     pub(super) fn vehicle(&self) -> Option<Vehicle> {
-        self.best().map(|c| c.vehicle)
+        self.best().map(|c| c.vehicle).filter(|v| v.confidence >= TELL)
     }
 
     /// Where it was seen first and last: how it moves.

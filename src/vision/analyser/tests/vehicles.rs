@@ -120,7 +120,7 @@ fn one_pass_for_both_ties_as_well() {
         |n| if n < 20 { Some(vec![(Class::Bus, 0.9, around(60.0, 100.0 - n as f32))]) } else { Some(vec![]) },
     );
     assert_eq!(played.stages(), [(Stage::New, Some(Class::Bus)), (Stage::End, Some(Class::Bus))]);
-    assert!(played.events[1].sighting.vehicle.unwrap().confidence > 0.9);
+    assert!(played.events[1].sighting.vehicle.unwrap().confidence > 0.89);
 }
 
 #[test]
@@ -169,6 +169,35 @@ fn a_vehicle_that_is_found_late_is_told_by_one_update_and_wavering_by_none() {
     assert_eq!(told[..2], [(Stage::New, None), (Stage::Update, Some(Class::Motorbike))], "{told:?}");
     assert_eq!(told.len(), 3, "{told:?}");
     assert_eq!(told[2].0, Stage::End);
+}
+
+#[test]
+fn a_vehicle_that_is_overlooked_later_stays_the_carrier_and_one_that_only_passed_does_not() {
+    let overlooked = play(
+        100,
+        false,
+        |n| if n < 80 { vec![plate(60.0 + n as f32, 100.0, "ABC1234")] } else { vec![] },
+        |n| Some(if n < 25 { vec![(Class::Bus, 0.9, around(60.0 + n as f32, 100.0))] } else { vec![] }),
+    );
+    assert_eq!(overlooked.end("ABC1234").vehicle.map(|v| v.class), Some(Class::Bus));
+    let passing = play(
+        300,
+        false,
+        |n| if n < 200 { vec![plate(150.0, 100.0, "ABC1234")] } else { vec![] },
+        |n| Some(if (30..42).contains(&n) { vec![(Class::Bus, 0.9, around(4.0 * n as f32, 100.0))] } else { vec![] }),
+    );
+    assert_eq!(passing.end("ABC1234").vehicle, None);
+}
+
+#[test]
+fn a_class_that_was_never_sure_is_not_told_however_often_it_was_seen() {
+    let doubtful = play(
+        60,
+        true,
+        |n| if n < 50 { vec![plate(60.0 + n as f32, 100.0, "ABC1234")] } else { vec![] },
+        |n| Some(vec![(Class::Bus, 0.37, around(60.0 + n as f32, 100.0))]),
+    );
+    assert_eq!(doubtful.stages(), [(Stage::New, None), (Stage::End, None)]);
 }
 
 #[test]
