@@ -6,6 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::Error;
+use super::still::is_row_of_jpegs;
 
 /// Kinds of video files that can be played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +48,6 @@ pub(super) fn sniff(path: &Path) -> Result<Container, Error> {
         Err(_) if is_row_of_jpegs(path) && head.starts_with(&[0xff, 0xd8, 0xff]) => Ok(Container::RawJpeg),
         found => found.map_err(|found| container(&found)),
     }
-}
-
-/// Whether the name says that JPEGs follow one another in the file.
-fn is_row_of_jpegs(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mjpg") || e.eq_ignore_ascii_case("mjpeg"))
 }
 
 /// The kind of file that begins with `head`, or what else it is.

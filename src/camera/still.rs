@@ -19,6 +19,12 @@ pub const MAX_PIXELS: u64 = 4096 * 4096;
 /// Most memory that decoding one picture may take, bytes.
 const MAX_ALLOC: u64 = 256 << 20;
 
+/// Whether the name says that JPEGs follow one another in the file, as in a video: one alone begins alike.
+#[must_use]
+pub fn is_row_of_jpegs(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mjpg") || e.eq_ignore_ascii_case("mjpeg"))
+}
+
 /// The picture as a full-range I420 frame; `at`, `pts` and `index` are 0.
 ///
 /// # Errors

@@ -226,5 +226,6 @@ fn is_picture(path: &Path) -> std::io::Result<bool> {
     use std::io::Read;
     let mut first = Vec::new();
     std::fs::File::open(path)?.take(8).read_to_end(&mut first)?;
-    Ok(first.starts_with(&[0xff, 0xd8, 0xff]) || first.starts_with(b"\x89PNG\r\n\x1a\n"))
+    let is_jpeg = first.starts_with(&[0xff, 0xd8, 0xff]) && !camera::still::is_row_of_jpegs(path);
+    Ok(is_jpeg || first.starts_with(b"\x89PNG\r\n\x1a\n"))
 }

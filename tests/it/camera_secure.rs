@@ -313,3 +313,28 @@ fn a_camera_that_points_to_another_host_is_not_followed() {
         }
     }
 }
+
+#[test]
+fn probe_reaches_a_camera_by_its_ca_file_and_writes_it_into_the_block() {
+    let dir = tempfile::tempdir().unwrap();
+    clip(dir.path(), Clip::H264);
+    let own = Says { host: "ipcam", ..GOOD }.alone();
+    let ca = dir.path().join("own.pem");
+    std::fs::write(&ca, &own.certificate).unwrap();
+    let server = serve(&dir, own);
+    let password = dir.path().join("password");
+    std::fs::write(&password, format!("admin:{PASSWORD}")).unwrap();
+    let probe = |options: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_watchpost"));
+        command.args(["probe", &server.url(), "--seconds", "1", "--credential", password.to_str().unwrap()]);
+        let output = command.args(options).env_remove("RUST_LOG").output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let (code, said) = probe(&[]);
+    assert!(code == Some(1) && said.contains("its certificate") && said.contains("name it in the camera's ca"), "{said}");
+    let (code, said) = probe(&["--ca", ca.to_str().unwrap(), "--transport", "tcp"]);
+    assert_eq!(code, Some(0), "{said}");
+    let lines = [format!("ca = \"{}\"", ca.display()), "transport = \"tcp\"".to_owned(), format!("uri = \"{}\"", server.url())];
+    assert!(lines.iter().all(|line| said.contains(line)) && !said.contains(PASSWORD), "{said}");
+}

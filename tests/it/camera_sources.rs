@@ -216,3 +216,24 @@ fn every_kind_of_address_opens_by_the_same_door() {
         assert!(counters.received.get() > 0, "{uri}");
     }
 }
+
+#[test]
+fn probe_looks_at_patterns_folders_and_rows_of_jpegs_as_at_cameras() {
+    let dir = tempfile::tempdir().unwrap();
+    let row = dir.path().join("row.mjpg");
+    Clip { encoder: "jpegenc", muxer: "identity", frames: 30, ..Clip::H264 }.make(&row).unwrap();
+    let folder = dir.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    image::RgbImage::new(64, 48).save(folder.join("a.png")).unwrap();
+    for (uri, size) in [
+        ("test://smpte?width=320&height=240&fps=25".to_owned(), "320×240"),
+        (format!("folder://{}?fps=5", folder.display()), "64×48"),
+        (row.display().to_string(), "320×180"),
+    ] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_watchpost"));
+        let output = command.args(["probe", &uri, "--seconds", "1"]).env_remove("RUST_LOG").output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{uri}: {said}");
+        assert!(said.contains(size) && said.contains(&format!("uri = \"{uri}\"")), "{uri}: {said}");
+    }
+}

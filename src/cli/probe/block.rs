@@ -4,10 +4,10 @@ use std::path::Path;
 
 use crate::camera::probe::Probed;
 use crate::camera::probe::reach::place;
-use crate::camera::{Credential, SourceUri};
+use crate::camera::{Credential, Settings, SourceUri};
 use crate::cli::check::Finding;
-use crate::domain::CameraId;
 use crate::domain::id::IdError;
+use crate::domain::{CameraId, Transport};
 
 /// What an address may hold a secret under.
 const SECRETS: [&str; 6] = ["password=", "passwd=", "pwd=", "pass=", "token=", "auth="];
@@ -52,6 +52,19 @@ impl Block {
             inside: credential_inside(uri).is_some(),
             lines,
         }
+    }
+
+    /// With what was needed to reach the camera, besides its credential.
+    pub(super) fn reached_by(mut self, settings: &Settings) -> Self {
+        let quoted = |text: String| toml::Value::String(text).to_string();
+        if settings.transport != Transport::Auto {
+            self.lines.retain(|line| !line.contains("transport ="));
+            self.lines.insert(0, format!("transport = \"{}\"", settings.transport));
+        }
+        if let Some(ca) = &settings.ca {
+            self.lines.insert(0, format!("ca = {}", quoted(absolute(ca))));
+        }
+        self
     }
 
     /// The text to paste.

@@ -19,7 +19,7 @@ use crate::camera::probe::{Probed, probe, reach};
 use crate::camera::{self, Credential, Error, SourceUri};
 use crate::cli::check::Finding;
 use crate::clock::Clock;
-use crate::domain::CameraId;
+use crate::domain::{CameraId, Transport};
 use block::Block;
 
 /// Arguments of the verb.
@@ -33,6 +33,12 @@ pub struct Args {
     /// User at the camera; the password is asked for, or read from stdin when that is no terminal
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
+    /// PEM file that the certificate of a rtsps camera is checked against, instead of the system's authorities
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// How the pictures travel: auto, tcp or udp
+    #[arg(long, value_name = "HOW", default_value_t)]
+    pub transport: Transport,
     /// How long to look, seconds of the stream; three times that until a second key frame comes
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=120))]
     pub seconds: u64,
@@ -60,10 +66,10 @@ pub fn run(args: &Args, clock: &Clock, out: &mut dyn Write) -> anyhow::Result<u8
     let given = credential::given(args)?;
     let id = block::id_of(&uri)?;
     let has_credential = given.is_some() || block::credential_inside(&uri).is_some();
-    let settings = settings(id.clone(), uri.clone(), given);
+    let settings = settings(id.clone(), uri.clone(), args, given);
     let probed = probe(&settings, clock, Duration::from_secs(args.seconds));
     let reached = reach_of(&uri, &probed);
-    let block = Block::new(id, (&uri, &args.uri), has_credential, &probed);
+    let block = Block::new(id, (&uri, &args.uri), has_credential, &probed).reached_by(&settings);
     let mut findings = advice::findings(&probed);
     if probed.first_frame.is_some() {
         findings.extend(block.findings());
@@ -83,9 +89,11 @@ pub fn run(args: &Args, clock: &Clock, out: &mut dyn Write) -> anyhow::Result<u8
     }
 }
 
-fn settings(id: CameraId, uri: SourceUri, given: Option<Credential>) -> camera::Settings {
+fn settings(id: CameraId, uri: SourceUri, args: &Args, given: Option<Credential>) -> camera::Settings {
     let mut settings = camera::Settings::new(id, 1, uri);
     settings.credential = given;
+    settings.ca.clone_from(&args.ca);
+    settings.transport = args.transport;
     settings
 }
 
