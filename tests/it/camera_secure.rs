@@ -332,9 +332,13 @@ fn probe_reaches_a_camera_by_its_ca_file_and_writes_it_into_the_block() {
         (output.status.code(), String::from_utf8(said).unwrap())
     };
     let (code, said) = probe(&[]);
-    assert!(code == Some(1) && said.contains("its certificate") && said.contains("name it in the camera's ca"), "{said}");
+    assert!(
+        code == Some(1) && said.contains("its certificate") && said.contains("name it in the camera's ca"),
+        "{said}"
+    );
     let (code, said) = probe(&["--ca", ca.to_str().unwrap(), "--transport", "tcp"]);
     assert_eq!(code, Some(0), "{said}");
-    let lines = [format!("ca = \"{}\"", ca.display()), "transport = \"tcp\"".to_owned(), format!("uri = \"{}\"", server.url())];
+    let lines =
+        [format!("ca = \"{}\"", ca.display()), "transport = \"tcp\"".to_owned(), format!("uri = \"{}\"", server.url())];
     assert!(lines.iter().all(|line| said.contains(line)) && !said.contains(PASSWORD), "{said}");
 }
