@@ -32,7 +32,7 @@ enum Verb {
     Init(init::Args),
     /// Look at everything that `run` needs and say what to do
     Check(check::Args),
-    /// What a camera or file sends, what that means, and the [[camera]] block to paste
+    /// What a camera or file sends, what that means, and the camera's block of the config to paste
     Probe(probe::Args),
     /// Show a wire message as JSON
     Decode(decode::Args),

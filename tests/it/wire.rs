@@ -102,7 +102,9 @@ fn health() -> std::sync::Arc<Health> {
     gate.reads.add(812);
     gate.hits.add(9);
     gate.damaged.add(3);
-    [Class::Car, Class::Car, Class::Truck, Class::Person].into_iter().for_each(|class| gate.count_passed(class));
+    for class in [Class::Car, Class::Car, Class::Truck, Class::Person] {
+        gate.count_passed(class);
+    }
     gate.last_frame_ms.store(NOON.0 - 40, std::sync::atomic::Ordering::Relaxed);
     gate.set_state(CameraState::Online);
     let yard = health.camera(&CameraId::new("yard").unwrap());
