@@ -63,6 +63,8 @@ pub struct CameraCounters {
     passed: [Counter; 5],
     /// Sightings that nobody could record: the recorder did not run.
     pub lost: Counter,
+    /// Openings of the source that are being closed.
+    pub closing: AtomicU64,
     /// UTC milliseconds of the newest frame, 0 before the first.
     pub last_frame_ms: AtomicU64,
     state: Mutex<CameraState>,

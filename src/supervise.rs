@@ -3,6 +3,7 @@
 //! | thread | made by | ends |
 //! |---|---|---|
 //! | `cam-<id>`, one a camera | [`run`] | its file is over, or the stop |
+//! | `main-<id>`, one a camera with a substream | its `cam-<id>` | with that |
 //! | `recorder` | `store::Recorder::start` | after the cameras: what they sent is stored |
 //! | `centre` (tokio, one worker) | `delivery` | last: what is stored is told, as far as the stop allows |
 //!
@@ -435,6 +436,15 @@ pub fn camera_settings(camera: &config::Camera, config: &Config) -> anyhow::Resu
     let uri: SourceUri = camera.uri.parse().with_context(context)?;
     let mut settings = camera::Settings::new(camera.id.clone(), camera.number, uri);
     settings.pipeline.clone_from(&camera.pipeline);
+    if let Some(text) = &camera.substream {
+        let substream: SourceUri = text.parse().with_context(context)?;
+        anyhow::ensure!(
+            settings.uri.is_live() && substream.is_live(),
+            "camera {}: uri and substream are to be network addresses: a file has no substream",
+            camera.id
+        );
+        settings.main = Some(std::mem::replace(&mut settings.uri, substream));
+    }
     settings.fps = camera.fps.map(small);
     settings.rotate = camera.rotate.and_then(camera::Rotation::of_degrees);
     settings.realtime = camera.realtime;

@@ -194,6 +194,15 @@ pub enum Error {
         /// For how long.
         waited: Duration,
     },
+    /// Connections of openings before this one cannot be closed.
+    #[error(
+        "{origin}: holds earlier connections open and does not finish its answers: restart the camera, or look at what \
+         stands between it and this box"
+    )]
+    HeldOpen {
+        /// The source.
+        origin: String,
+    },
     /// A file that is shorter than its own headers say; its frames were handed out first.
     #[error("{}: is cut off, {missing} bytes are missing: copy it again", path.display())]
     Truncated {
@@ -291,6 +300,7 @@ impl Error {
             | Self::Closed { .. }
             | Self::Stalled { .. }
             | Self::NoKeyFrame { .. }
+            | Self::HeldOpen { .. }
             | Self::Truncated { .. }
             | Self::NoFrames { .. } => Retry::Soon,
         }

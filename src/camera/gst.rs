@@ -5,6 +5,7 @@
 //! thread. Live, a newer frame replaces an older one, which is counted; a file's decoder waits. Errors and the end of
 //! the stream come through the same slot, after the frames before them. Dropping the source stops its threads first.
 
+mod close;
 mod explain;
 mod file;
 mod intake;
@@ -41,6 +42,7 @@ pub(super) struct GstSource {
     orientation: Orientation,
     treatment: Treatment,
     heard_ms: Arc<AtomicU64>,
+    counters: Arc<CameraCounters>,
     /// Frames handed out.
     given: u64,
 }
@@ -72,6 +74,7 @@ impl GstSource {
     pub(super) fn open(settings: &Settings, clock: &Clock, counters: Arc<CameraCounters>) -> Result<Self, Error> {
         pipeline::init()?;
         let origin = settings.uri.to_string();
+        close::check(&origin, &counters)?;
         let slot = Arc::new(Slot::new());
         let plan = Plan::of(&settings.uri)?;
         let heard_ms = Arc::new(AtomicU64::new(0));
@@ -84,7 +87,7 @@ impl GstSource {
             heard_ms: Arc::clone(&heard_ms),
         };
         let orientation = Orientation::new(settings.rotate);
-        let intake = Intake::new(settings, clock, counters, Arc::clone(&slot));
+        let intake = Intake::new(settings, clock, Arc::clone(&counters), Arc::clone(&slot));
         let linker = Arc::new(Linker {
             origin: origin.clone(),
             choice: settings.pipeline.clone(),
@@ -102,8 +105,8 @@ impl GstSource {
         }
         // Made first: from here on an early return tears down what was built.
         let file = plan.file;
-        let source =
-            Self { pipeline, slot, origin, file, orientation, treatment: Treatment::default(), heard_ms, given: 0 };
+        let treatment = Treatment::default();
+        let source = Self { pipeline, slot, origin, file, orientation, treatment, heard_ms, counters, given: 0 };
         source.watch_bus(&linker, Words::of(settings));
         source.build(settings, plan.text, plan.codec, &linker)?;
         // The reason of a failure is on the bus, so that the slot has it.
@@ -234,10 +237,6 @@ impl Drop for GstSource {
     fn drop(&mut self) {
         // A decoder that waits for the slot would never stop.
         self.slot.close();
-        if self.pipeline.set_state(gst::State::Null).is_err() {
-            tracing::warn!(uri = %self.origin, "pipeline did not stop cleanly");
-        }
-        // Again, for a decoder that was added while the others stopped: nothing is added any more, its thread has ended.
-        let _ = self.pipeline.set_state(gst::State::Null);
+        close::close(&self.pipeline, &self.origin, &self.counters);
     }
 }

@@ -13,6 +13,7 @@
 
 pub mod error;
 mod folder;
+pub mod pair;
 pub mod planes;
 pub mod probe;
 pub mod replay;
@@ -56,6 +57,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::Error;
+pub use pair::MainStream;
 pub use rotate::Rotation;
 pub use run::{Camera, CameraEvent};
 pub use uri::{Credential, SourceUri};
@@ -107,6 +109,8 @@ pub struct Settings {
     pub first_frame_within: Duration,
     /// The same when packets come that cannot be decoded yet: key frames may be far apart.
     pub key_frame_within: Duration,
+    /// The main stream, when `uri` is a substream: plates are found on the one and read on the other.
+    pub main: Option<SourceUri>,
     /// How far pictures are turned; `None`: as the stream says.
     pub rotate: Option<Rotation>,
     /// Shortest wait before a camera is opened again; it doubles with each failure.
@@ -138,6 +142,7 @@ impl Settings {
             stall_after: Duration::from_secs(4),
             first_frame_within: FIRST_FRAME_WITHIN,
             key_frame_within: KEY_FRAME_WITHIN,
+            main: None,
             rotate: None,
             back_off_first: Duration::from_millis(500),
             back_off_most: Duration::from_secs(30),
@@ -150,6 +155,13 @@ impl Settings {
     /// The time between two frames, where the address asks for one.
     fn slowest(&self) -> Duration {
         self.uri.wish().fps_milli.map_or(Duration::ZERO, |milli| Duration::from_secs(1_000) / milli.max(1))
+    }
+
+    /// The settings of the main stream, when these are a substream's: the same but for the address, and every frame.
+    #[must_use]
+    pub fn of_main(&self) -> Option<Self> {
+        let uri = self.main.clone()?;
+        Some(Self { uri, main: None, fps: None, ..self.clone() })
     }
 }
 

@@ -113,8 +113,9 @@ fn turn<const N: usize>(plane: &Plane<'_>, by: Rotation, out: &mut Vec<u8>, pool
                     sample.copy_from_slice(&plane.data[at..at + N]);
                     sample
                 };
+                // Written forwards either way: turned left, a column is read downwards, turned right, upwards.
                 if reversed {
-                    target.iter_mut().rev().zip(top..bottom).for_each(|(t, y)| *t = column(y));
+                    target.iter_mut().zip((top..bottom).rev()).for_each(|(t, y)| *t = column(y));
                 } else {
                     target.iter_mut().zip(top..bottom).for_each(|(t, y)| *t = column(y));
                 }

@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use gstreamer as gst;
 use gstreamer::glib;
@@ -22,7 +23,7 @@ mod clip;
 mod units;
 
 pub use access::{Identity, Proof};
-pub use clip::Clip;
+pub use clip::{Clip, rescale};
 use units::Units;
 
 /// Why the server or a clip could not be made.
@@ -43,6 +44,9 @@ pub struct Serving {
     pub mount: String,
     /// Begins anew at the end, for ever; otherwise the stream ends.
     pub looped: bool,
+    /// Since when it runs, as a camera does before anyone looks: a client begins at the key frame of its moment, so two
+    /// servers of the same clip show the same. Without it the clip begins with the first client.
+    pub since: Option<Instant>,
     /// User and password that clients must give.
     pub credential: Option<(String, String)>,
     /// How they prove that they have it.
@@ -82,13 +86,14 @@ impl RtspServer {
              ! rtp{codec}pay name=pay0 pt=96 config-interval=-1"
         );
         let factory = factory(&text);
-        let looped = serving.looped;
+        let (looped, since) = (serving.looped, serving.since);
         factory.connect_media_configure(move |_, media| {
             let feed = media.element().downcast::<gst::Bin>().ok().and_then(|b| b.by_name("feed"));
             if let Some(feed) = feed.and_then(|f| f.downcast::<app::AppSrc>().ok()) {
                 let units = Arc::clone(&units);
                 // Ends by itself: pushing fails once the media is torn down.
-                std::thread::spawn(move || units.feed(&feed, looped));
+                let begin = since.map_or(gst::ClockTime::ZERO, |since| units.place_at(since));
+                std::thread::spawn(move || units.feed(&feed, looped, begin));
             }
         });
         Self::start_with(factory, serving)

@@ -3,6 +3,7 @@
 //! Whether the pixels lie in a mapped GStreamer buffer, a slot of shared memory or a vector is known only to whoever
 //! implements [`Pixels`]. Formats are the decoder's own (I420, NV12): nothing is converted before a model asks for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::time::TimeMs;
@@ -51,7 +52,7 @@ pub struct FrameFormat {
 }
 
 /// Where the pixels of a frame lie.
-pub trait Pixels: Send {
+pub trait Pixels: Send + Sync {
     /// The bytes of plane `index`, rows of the format's stride; empty for a plane that is not there.
     fn plane(&self, index: usize) -> &[u8];
 }
@@ -104,13 +105,25 @@ pub struct Frame {
     /// Counts the frames of one opening of the source, from 0, dropped ones included.
     pub index: u64,
     pixels: Box<dyn Pixels>,
+    detail: Option<Arc<Frame>>,
 }
 
 impl Frame {
     /// Wraps pixels that lie somewhere.
     #[must_use]
     pub fn new(format: FrameFormat, at: TimeMs, pts: Duration, index: u64, pixels: Box<dyn Pixels>) -> Self {
-        Self { format, at, pts, index, pixels }
+        Self { format, at, pts, index, pixels, detail: None }
+    }
+
+    /// The same view in a larger picture of the same moment: the main stream's, when this is the substream's.
+    #[must_use]
+    pub fn detail(&self) -> Option<&Self> {
+        self.detail.as_deref()
+    }
+
+    /// Says which larger picture shows the same.
+    pub fn set_detail(&mut self, detail: Arc<Self>) {
+        self.detail = Some(detail);
     }
 
     /// The luma plane, full size.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::camera::{self, Camera, CameraEvent};
+use crate::camera::{self, Camera, CameraEvent, MainStream};
 use crate::clock::Clock;
 use crate::domain::{Frame, SightingEvent, Stage, TimeMs};
 use crate::health::{CameraCounters, CameraState, Worry};
@@ -51,8 +51,14 @@ impl Analysis {
             faulty: false,
             without_vehicles: false,
         };
+        let mut main = self.main_stream();
         let result = camera.run(&self.shutdown, &mut |event| match event {
-            CameraEvent::Frame(frame) => self.analyse(&mut work, &frame),
+            CameraEvent::Frame(mut frame) => {
+                if let Some(main) = &mut main {
+                    main.attach(&mut frame, &self.counters);
+                }
+                self.analyse(&mut work, &frame);
+            }
             // Times begin anew: what was under way is over, and the next tracks start from nothing.
             CameraEvent::Reopened | CameraEvent::Ended => self.finish(&mut work),
         });
@@ -61,6 +67,14 @@ impl Analysis {
             Ok(()) => Ending::Done,
             Err(error) => Ending::Failed(error.to_string()),
         }
+    }
+
+    /// The main stream beside a substream, opened.
+    fn main_stream(&self) -> Option<MainStream> {
+        let started = MainStream::start(self.camera.of_main()?, &self.clock);
+        started
+            .inspect_err(|error| tracing::error!(camera = %self.camera.id, %error, "no thread for the main stream"))
+            .ok()
     }
 
     fn analyser(&self) -> Analyser {

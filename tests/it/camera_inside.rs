@@ -400,3 +400,55 @@ fn fewer_frames_a_second_are_given_whatever_the_rhythm_and_no_rate_is_needed() {
     assert!((34..=41).contains(&places.len()), "{} frames in 10 s", places.len());
     assert!(places.windows(2).all(|w| w[1] >= w[0] + Duration::from_millis(80)), "{places:?}");
 }
+
+/// The file with the display matrix of its picture turned clockwise (ISO/IEC 14496-12, 8.3.2: `tkhd`).
+fn tilt(path: &Path, degrees: u16) {
+    let one = 0x0001_0000_i32;
+    let [a, b, c, d] = match degrees {
+        90 => [0, one, -one, 0],
+        180 => [-one, 0, 0, -one],
+        270 => [0, -one, one, 0],
+        _ => [one, 0, 0, one],
+    };
+    let matrix: Vec<u8> = [a, b, 0, c, d, 0, 0, 0, 0x4000_0000].into_iter().flat_map(i32::to_be_bytes).collect();
+    let mut bytes = std::fs::read(path).unwrap();
+    let at = bytes.windows(4).position(|w| w == b"tkhd").unwrap() + 44;
+    bytes[at..at + 36].copy_from_slice(&matrix);
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn pictures_that_lie_on_their_side_are_stood_up_by_the_files_word_or_by_config() {
+    use watchpost::camera::Rotation;
+    let clips = Clips::new();
+    // Dark above, bright below, before it is turned.
+    let clip = Clip { pattern: "gradient", size: (322, 178), frames: 3, ..Clip::H264 };
+    for (by_file, by_config) in
+        [(0, None), (90, None), (180, None), (270, None), (0, Some(90)), (90, Some(0)), (180, Some(270))]
+    {
+        let path = clips.make("tilted.mp4", clip);
+        tilt(&path, by_file);
+        let mut settings = settings(path.as_path().into());
+        settings.rotate = by_config.map(|d| Rotation::of_degrees(d).unwrap());
+        let mut n = 0;
+        let (how, _) = play_by(&settings, |frame| {
+            n += 1;
+            let luma = frame.luma();
+            let at = |x: usize, y: usize| luma.row(y).unwrap()[x];
+            let (w, h) = (luma.width, luma.height);
+            // Brightness at the middles of the four sides: above, right, below, left.
+            let sides = [at(w / 2, 2), at(w - 3, h / 2), at(w / 2, h - 3), at(2, h / 2)];
+            let (size, dark) = match by_config.unwrap_or(by_file) {
+                90 => ((178, 322), 1),
+                180 => ((322, 178), 2),
+                270 => ((178, 322), 3),
+                _ => ((322, 178), 0),
+            };
+            assert_eq!((w, h), size, "{by_file} {by_config:?}");
+            assert!(sides[dark] < 60 && sides[(dark + 2) % 4] > 180, "{by_file} {by_config:?}: {sides:?}");
+            assert_eq!(frame.chroma(1).height, h / 2);
+        });
+        how.unwrap();
+        assert_eq!(n, 3);
+    }
+}

@@ -15,9 +15,13 @@ mod bad_input;
 mod boxes;
 mod broker;
 #[cfg(feature = "testkit")]
+mod camera_cycles;
+#[cfg(feature = "testkit")]
 mod camera_files;
 #[cfg(feature = "testkit")]
 mod camera_inside;
+#[cfg(feature = "testkit")]
+mod camera_neighbours;
 #[cfg(feature = "testkit")]
 mod camera_rtsp;
 #[cfg(feature = "testkit")]
@@ -47,6 +51,8 @@ mod refusals;
 mod run;
 mod store_kill;
 mod stored_delivery;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod substream;
 mod tail;
 mod tidy;
 #[cfg(feature = "onnx")]

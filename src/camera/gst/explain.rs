@@ -80,6 +80,8 @@ impl Words {
             Some("check that it is switched on, its host, and that its port (mostly 322) is the one for rtsps")
         } else if is(gst::ResourceError::OpenRead) || is(gst::ResourceError::OpenReadWrite) {
             Some("check that it is switched on, and its host and port")
+        } else if network && is(gst::ResourceError::Read) && why.contains("Timeout") {
+            Some("it takes connections and does not answer: restart the camera, and look at its load and network")
         } else if error.matches(gst::CoreError::MissingPlugin) {
             Some("install gstreamer1.0-plugins-good and gstreamer1.0-plugins-bad")
         } else {

@@ -55,18 +55,39 @@ impl Clip<'_> {
             "videotestsrc pattern={pattern} num-buffers={frames} ! video/x-raw,{raw},width={width},height={height},framerate=25/1 \
              ! {encoder} ! {muxer} ! filesink name=file"
         );
-        let writer = gst::parse::launch(&text).map_err(|e| why(&e))?;
-        let writer = writer.downcast::<gst::Pipeline>().map_err(|_| why(&"no pipeline"))?;
-        writer.by_name("file").ok_or_else(|| why(&"no sink"))?.set_property("location", to);
-        writer.set_state(gst::State::Playing).map_err(|e| why(&e))?;
-        let bus = writer.bus().ok_or_else(|| why(&"no bus"))?;
-        let ends = [gst::MessageType::Error, gst::MessageType::Eos];
-        let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &ends);
-        writer.set_state(gst::State::Null).map_err(|e| why(&e))?;
-        match message.as_ref().map(|m| m.view()) {
-            Some(gst::MessageView::Eos(_)) => Ok(()),
-            Some(gst::MessageView::Error(e)) => Err(why(&e.error())),
-            _ => Err(why(&"not done after 60 s")),
-        }
+        write(gst::parse::launch(&text).map_err(|e| why(&e))?, to)
+    }
+}
+
+/// The H.264 video of an mp4 file in another size, as an mp4 file with a key frame every 10 pictures: a substream.
+///
+/// # Errors
+/// A file without such a video, one that cannot be written, an element that is not installed.
+pub fn rescale(from: &Path, to: &Path, (width, height): (u32, u32)) -> Result<(), Failed> {
+    pipeline::init().map_err(|e| Failed(e.to_string()))?;
+    let text = format!(
+        "filesrc name=from ! qtdemux ! h264parse ! avdec_h264 ! videoscale ! video/x-raw,width={width},height={height} \
+         ! x264enc speed-preset=ultrafast key-int-max=10 threads=1 ! mp4mux ! filesink name=file"
+    );
+    let writer = gst::parse::launch(&text).map_err(|e| failed("rescale")(&e))?;
+    let source = writer.downcast_ref::<gst::Bin>().and_then(|b| b.by_name("from"));
+    source.ok_or_else(|| Failed("no source".to_owned()))?.set_property("location", from);
+    write(writer, to)
+}
+
+/// Runs a pipeline whose sink is named `file` to its end.
+fn write(writer: gst::Element, to: &Path) -> Result<(), Failed> {
+    let why = failed("clip");
+    let writer = writer.downcast::<gst::Pipeline>().map_err(|_| why(&"no pipeline"))?;
+    writer.by_name("file").ok_or_else(|| why(&"no sink"))?.set_property("location", to);
+    writer.set_state(gst::State::Playing).map_err(|e| why(&e))?;
+    let bus = writer.bus().ok_or_else(|| why(&"no bus"))?;
+    let ends = [gst::MessageType::Error, gst::MessageType::Eos];
+    let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &ends);
+    writer.set_state(gst::State::Null).map_err(|e| why(&e))?;
+    match message.as_ref().map(|m| m.view()) {
+        Some(gst::MessageView::Eos(_)) => Ok(()),
+        Some(gst::MessageView::Error(e)) => Err(why(&e.error())),
+        _ => Err(why(&"not done after 60 s")),
     }
 }

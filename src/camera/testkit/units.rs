@@ -1,6 +1,7 @@
 //! What a file is served from: its coded pictures, read into memory.
 
 use std::path::Path;
+use std::time::Instant;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -58,22 +59,37 @@ impl Units {
         Ok(Self { codec, caps, buffers, length })
     }
 
-    pub(super) fn feed(&self, feed: &app::AppSrc, looped: bool) {
+    /// Where in the clip a server is that runs since then.
+    pub(super) fn place_at(&self, since: Instant) -> gst::ClockTime {
+        let elapsed = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        gst::ClockTime::from_nseconds(elapsed.checked_rem(self.length.nseconds()).unwrap_or(0))
+    }
+
+    /// Pushes the pictures from the first key frame at or after `begin` on, which is the stream's time zero.
+    pub(super) fn feed(&self, feed: &app::AppSrc, looped: bool, begin: gst::ClockTime) {
         feed.set_caps(Some(&self.caps));
         let mut base = gst::ClockTime::ZERO;
+        let mut waits = true;
         loop {
             for buffer in &self.buffers {
+                let is_key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+                waits &= !is_key || buffer.dts_or_pts().is_none_or(|t| t < begin);
+                if waits {
+                    continue;
+                }
                 // The memory is shared, the times are not.
                 let mut buffer = buffer.copy();
                 if let Some(b) = buffer.get_mut() {
-                    b.set_pts(b.pts().map(|t| t + base));
-                    b.set_dts(b.dts().map(|t| t + base));
+                    b.set_pts(b.pts().map(|t| (t + base).saturating_sub(begin)));
+                    b.set_dts(b.dts().map(|t| (t + base).saturating_sub(begin)));
                 }
                 if feed.push_buffer(buffer).is_err() {
                     return;
                 }
             }
             base += self.length;
+            // Nothing after `begin` in this round: the next one starts with a key frame.
+            waits = false;
             if !looped {
                 // It fails when the media is gone already, which is as well.
                 let _ = feed.end_of_stream();

@@ -11,6 +11,7 @@
 //! places in the stream for tracking, UTC for memory. A plate's sighting names the vehicle that carries it ([`vehicles`]).
 //! Left out: sightings of vehicles without a plate and of persons (they come with object events).
 
+mod detail;
 mod follow;
 mod memory;
 mod settings;
@@ -170,6 +171,7 @@ impl Analyser {
             // Places in pictures of another size cannot be compared: what was under way is over.
             self.cut_short = self.finish(frame.at);
         }
+        let detail = frame.detail();
         // Nothing below this line can reach what the masks hide.
         let frame = &self.sight.look(frame)?;
         let area = self.sight.area(frame);
@@ -194,7 +196,7 @@ impl Analyser {
                 self.memory.tie(&look, &step.seen, &found, frame.size());
             }
         }
-        self.read(frame, &step.seen, &found, at, &mut events)?;
+        self.read((frame, detail), &step.seen, &found, at, &mut events)?;
         for update in &step.seen {
             events.extend(self.tell(update.track, at));
         }
@@ -234,22 +236,24 @@ impl Analyser {
         }
     }
 
-    /// Reads the plates that want it most.
+    /// Reads the plates that want it most, in the frame or, where there is one, in its larger picture.
     fn read(
         &mut self,
-        frame: &Seen<'_>,
+        (frame, detail): (&Seen<'_>, Option<&Frame>),
         seen: &[TrackUpdate],
         found: &[Detection],
         at: TimeMs,
         events: &mut Vec<SightingEvent>,
     ) -> Result<(), Error> {
-        let mut wanted: Vec<(f32, u32, &Detection)> = Vec::new();
+        let scale = detail.map_or((1.0, 1.0), |d| detail::scale(frame, d));
+        let mut wanted: Vec<(f32, u32, &Detection, Detection)> = Vec::new();
         for update in seen {
             let (Some(detection), Some(f)) = (found.get(update.detection), self.memory.of_track(update.track)) else {
                 continue;
             };
-            if let Some(want) = f.wants_read(at, detection, &self.settings) {
-                wanted.push((want, update.track, detection));
+            let large = detail::scaled(detection, scale);
+            if let Some(want) = f.wants_read(at, &large, &self.settings) {
+                wanted.push((want, update.track, detection, large));
             }
         }
         wanted.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -257,17 +261,23 @@ impl Analyser {
         if wanted.is_empty() {
             return Ok(());
         }
-        let plates: Vec<Detection> = wanted.iter().map(|w| w.2.clone()).collect();
-        let reads = self.reader.read(frame, &plates)?;
-        for ((_, track, detection), read) in wanted.iter().zip(&reads) {
+        let mut plates: Vec<Detection> = wanted.iter().map(|w| w.3.clone()).collect();
+        // The masks hold for the larger picture as well.
+        let detail = detail.map(|d| self.sight.look(d)).transpose()?;
+        if let Some(detail) = &detail {
+            plates = detail::found_again(self.finder.as_ref(), detail, &plates)?;
+        }
+        let shown = detail.as_ref().unwrap_or(frame);
+        let reads = self.reader.read(shown, &plates)?;
+        for (((_, track, detection, _), plate), read) in wanted.iter().zip(&plates).zip(&reads) {
             let Some(f) = self.memory.of_track(*track) else { continue };
-            if f.take_read(at, detection, read.as_ref(), &self.settings) == Taken::AnotherVehicle {
+            if f.take_read(at, plate, read.as_ref(), &self.settings) == Taken::AnotherVehicle {
                 self.split(*track, detection, at, frame.size(), events);
             }
             if let Some(f) = self.memory.of_track(*track)
-                && f.wants_picture(detection, &self.settings)
+                && f.wants_picture(plate, &self.settings)
             {
-                f.pictures = pictures::take(frame, &detection.rect);
+                f.pictures = pictures::take(shown, &plate.rect);
             }
         }
         Ok(())

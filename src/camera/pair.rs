@@ -1,0 +1,170 @@
+//! The main stream beside a substream: its last frames, so that a plate found in a small picture is read in the large one.
+//!
+//! A thread of its own opens, decodes and reopens the main stream as any camera's; its newest frames wait in a ring of
+//! [`KEPT`], so memory is bounded and a decoder's pool is not emptied. A frame of the substream gets the main frame that
+//! arrived nearest to it. Arrival and not the senders' clocks: the two streams' RTP times have random offsets, the RTCP
+//! reports that would relate them come after seconds and from many cameras never or wrong, while both streams leave one
+//! encoder at the same time over the same wire. What the pairing is wrong by (a frame or two) the reader makes good: it
+//! looks for the plate again around its place. Frames further apart than [`APART`] are no pair.
+//!
+//! A main stream that is away costs nothing but reading: plates are then read in the substream's frame and the camera
+//! is degraded, with the reason. Both streams are decoded all the time in this version.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use super::{Camera, CameraEvent, Settings};
+use crate::clock::Clock;
+use crate::domain::Frame;
+use crate::health::{CameraCounters, CameraState, Worry};
+use crate::shutdown::Shutdown;
+
+/// Frames of the main stream that are kept.
+const KEPT: usize = 3;
+
+/// Most milliseconds between two frames of a pair.
+const APART: u64 = 500;
+
+/// So long the main stream may be away before it is told, milliseconds.
+const AWAY: u64 = 3_000;
+
+/// The last frames.
+#[derive(Debug, Default)]
+struct Kept(Mutex<VecDeque<Arc<Frame>>>);
+
+impl Kept {
+    fn push(&self, frame: Frame) {
+        let mut frames = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = if frames.len() >= KEPT { frames.pop_front() } else { None };
+        frames.push_back(Arc::new(frame));
+        drop(frames);
+        // Outside the lock: releasing a frame calls into GStreamer.
+        drop(old);
+    }
+
+    /// The frame nearest to `at`, and whether it is near enough.
+    fn nearest(&self, at: u64) -> Option<(Arc<Frame>, u64)> {
+        let frames = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let nearest = frames.iter().min_by_key(|f| f.at.0.abs_diff(at))?;
+        Some((Arc::clone(nearest), nearest.at.0.abs_diff(at)))
+    }
+}
+
+/// The main stream of a camera whose substream is looked at. Dropping it closes the stream and ends its thread.
+#[derive(Debug)]
+pub struct MainStream {
+    kept: Arc<Kept>,
+    counters: Arc<CameraCounters>,
+    shutdown: Shutdown,
+    thread: Option<JoinHandle<()>>,
+    clock: Clock,
+    /// When a frame was last given a pair; at first, when it was opened.
+    paired: u64,
+}
+
+impl MainStream {
+    /// Opens the stream of `settings` on a thread of its own.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(settings: Settings, clock: &Clock) -> io::Result<Self> {
+        let kept = Arc::new(Kept::default());
+        let counters = Arc::new(CameraCounters::default());
+        let shutdown = Shutdown::new();
+        let name = format!("main-{}", settings.id);
+        let camera = Camera::new(settings, clock.clone(), Arc::clone(&counters));
+        let (into, stop) = (Arc::clone(&kept), shutdown.clone());
+        let run = move || {
+            let ended = camera.run(&stop, &mut |event| {
+                if let CameraEvent::Frame(frame) = event {
+                    into.push(frame);
+                }
+            });
+            debug_assert!(ended.is_ok(), "a live camera is opened again for ever");
+        };
+        let thread = Some(std::thread::Builder::new().name(name).spawn(run)?);
+        Ok(Self { kept, counters, shutdown, thread, clock: clock.clone(), paired: clock.utc().0 })
+    }
+
+    /// Gives `frame` of the substream the main stream's frame of its moment; `told` hears when the main stream is away.
+    pub fn attach(&mut self, frame: &mut Frame, told: &CameraCounters) {
+        match self.kept.nearest(frame.at.0) {
+            Some((detail, apart)) if apart <= APART => {
+                frame.set_detail(detail);
+                self.paired = frame.at.0;
+                told.set_worry(Worry::MainStream, None);
+            }
+            _ => self.tell(told),
+        }
+    }
+
+    fn tell(&self, told: &CameraCounters) {
+        if self.clock.utc().0.saturating_sub(self.paired) < AWAY {
+            return;
+        }
+        let why = match self.counters.state() {
+            CameraState::Offline(why) | CameraState::Degraded(why) => why,
+            _ => "its frames come too late or not at all".to_owned(),
+        };
+        told.set_worry(
+            Worry::MainStream,
+            Some(format!("plates are read on the substream, the main stream is away: {why}")),
+        );
+    }
+}
+
+impl Drop for MainStream {
+    fn drop(&mut self) {
+        self.shutdown.trigger();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of a main stream panicked");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::SimClock;
+    use crate::domain::frame::OwnedI420;
+    use crate::domain::{CameraId, TimeMs};
+
+    fn frame(at: u64, luma: u8) -> Frame {
+        let (format, pixels) = OwnedI420::from_rgb(&[luma; 4 * 4 * 3], 4, 4);
+        Frame::new(format, TimeMs(at), Duration::ZERO, 0, Box::new(pixels))
+    }
+
+    #[test]
+    fn a_frame_gets_the_nearest_of_the_last_main_frames_and_none_from_far_away() {
+        let clock = SimClock::at(TimeMs(10_000));
+        let settings = Settings::new(CameraId::new("gate").unwrap(), 1, "rtsp://127.0.0.1:1/none".parse().unwrap());
+        let mut main = MainStream::start(settings, &Clock::of(Arc::clone(&clock) as Arc<_>)).unwrap();
+        for at in [9_000, 10_000, 10_040, 10_080] {
+            main.kept.push(frame(at, 0));
+        }
+        let told = CameraCounters::default();
+        told.set_state(CameraState::Online);
+        for (at, paired) in
+            [(10_061, Some(10_080)), (10_059, Some(10_040)), (9_600, Some(10_000)), (9_499, None), (10_581, None)]
+        {
+            let mut sub = frame(at, 0);
+            main.attach(&mut sub, &told);
+            assert_eq!(sub.detail().map(|d| d.at.0), paired, "{at}");
+        }
+        assert_eq!(told.state(), CameraState::Online, "not told at once");
+        clock.advance(Duration::from_secs(4));
+        main.attach(&mut frame(14_000, 0), &told);
+        let CameraState::Degraded(why) = told.state() else { panic!("{:?}", told.state()) };
+        assert!(why.contains("plates are read on the substream"), "{why}");
+        main.kept.push(frame(14_010, 0));
+        main.attach(&mut frame(14_000, 0), &told);
+        assert_eq!(told.state(), CameraState::Online);
+        assert_eq!(main.kept.0.lock().unwrap().len(), KEPT);
+    }
+}
