@@ -159,6 +159,44 @@ fn tracks_end_when_the_size_of_the_pictures_changes_and_begin_anew() {
     assert_eq!((told.len(), told[2].0, told[2].1), (3, 31, Stage::New), "{told:?}");
 }
 
+/// Notes size and first grey of each frame that is read.
+struct Looker(Arc<Mutex<Vec<(u32, u8, Rect)>>>);
+
+impl ReadPlates for Looker {
+    fn read(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
+        let first = frame.luma().row(0).unwrap()[0];
+        self.0.lock().unwrap().push((frame.format.width, first, plates[0].rect));
+        Ok(vec![None; plates.len()])
+    }
+}
+
+#[test]
+fn plates_are_read_on_the_larger_picture_of_the_moment_and_masks_hold_there_too() {
+    // Too small to be read where it is found.
+    let actor = Actor { script: Box::new(|_| vec![shown(80.0, 40.0, 12.0, None)]), read: Arc::default() };
+    let mut settings = Settings::default();
+    settings.privacy_mask = vec![crate::domain::Polygon::new(vec![[0.0, 0.0], [0.2, 0.0], [0.2, 0.2], [0.0, 0.2]])];
+    let looked = Arc::new(Mutex::new(Vec::new()));
+    let looker = Box::new(Looker(Arc::clone(&looked)));
+    let camera = CameraId::new("gate").unwrap();
+    let mut analyser = Analyser::with(Box::new(Arc::new(actor)), looker, settings, camera, 7);
+    let pixels = Arc::new(vec![128; 1280 * 720]);
+    for n in 0..4 {
+        let mut small = frame(n, n * 40, &pixels);
+        if n >= 2 {
+            let mut large = frame(n, n * 40, &pixels);
+            (large.format.width, large.format.height, large.format.strides) = (1280, 720, [1280, 640, 640]);
+            small.set_detail(Arc::new(large));
+        }
+        analyser.step(&small).unwrap();
+    }
+    let looked = looked.lock().unwrap();
+    assert_eq!(looked.len(), 2, "only where the plate is large enough: {looked:?}");
+    // The script finds nothing of that size there, so it is read where the small frame told.
+    let place = Rect::new(320.0, 160.0, 368.0, 172.0);
+    assert!(looked.iter().all(|l| *l == (1280, 16, place)), "{looked:?}");
+}
+
 #[test]
 fn a_sure_read_is_told_at_the_second_frame_and_not_read_for_ever() {
     let played = play(25, 100, |n| vec![shown(50.0 + n as f32, 50.0, 120.0, Some(read("ABC1234", 0.995)))]);
