@@ -174,8 +174,8 @@ impl ReadPlates for Looker {
 fn plates_are_read_on_the_larger_picture_of_the_moment_and_masks_hold_there_too() {
     // Too small to be read where it is found.
     let actor = Actor { script: Box::new(|_| vec![shown(80.0, 40.0, 12.0, None)]), read: Arc::default() };
-    let mut settings = Settings::default();
-    settings.privacy_mask = vec![crate::domain::Polygon::new(vec![[0.0, 0.0], [0.2, 0.0], [0.2, 0.2], [0.0, 0.2]])];
+    let corner = crate::domain::Polygon::new(vec![[0.0, 0.0], [0.2, 0.0], [0.2, 0.2], [0.0, 0.2]]);
+    let settings = Settings { privacy_mask: vec![corner], ..Settings::default() };
     let looked = Arc::new(Mutex::new(Vec::new()));
     let looker = Box::new(Looker(Arc::clone(&looked)));
     let camera = CameraId::new("gate").unwrap();
