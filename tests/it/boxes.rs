@@ -110,6 +110,9 @@ async fn boxes_in_every_state_are_shown_and_what_is_forged_is_named_and_not_beli
     assert_eq!(told[1]["states"]["online"], 1);
     let cameras = text(&boxes(&folder, &["--box", "box-1", "--cameras", "--wait", "0"]).await);
     assert!(row(&cameras, "box-1").contains("        1 gate              online"), "{cameras}");
+    good.health.alert_made(site.clock.utc());
+    let again = text(&boxes(&folder, &["--box", "box-1"]).await);
+    assert!(again.contains("LAST ALERT") && row(&again, "box-1").contains("no. 0, "), "{again}");
     let wrong = objects(&boxes(&folder, &["--wrong", "--json", "--site", "north"]).await);
     assert!(wrong.iter().all(|o| o["id"] != "box-1") && wrong.len() == 6, "{wrong:?}");
     let stopped = objects(&boxes(&folder, &["--state", "stopped", "--json"]).await);

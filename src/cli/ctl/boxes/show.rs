@@ -9,7 +9,7 @@ use crate::cli::ctl::table::duration;
 use crate::domain::{ClockState, TimeMs};
 
 const TITLES: [&str; 10] =
-    ["BOX", "SITE", "STATE", "SINCE", "VERSION", "CAMERAS", "OUTBOX", "CLOCK", "DISK FREE", "ALERTS"];
+    ["BOX", "SITE", "STATE", "SINCE", "VERSION", "CAMERAS", "OUTBOX", "CLOCK", "DISK FREE", "LAST ALERT"];
 
 /// How the table is shown.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +81,11 @@ fn cells(row: &Row, now: TimeMs) -> [String; 10] {
         outbox,
         clock,
         health.and_then(per_cent).map_or_else(none, |p| format!("{p} %")),
-        health.map_or_else(none, |h| h.last_seq.to_string()),
+        health.map_or_else(none, |h| match h.last_alert {
+            Some(at) => format!("no. {}, {} ago", h.last_seq, duration(now.since(at))),
+            None if h.last_seq > 0 => format!("no. {}", h.last_seq),
+            None => none(),
+        }),
     ]
 }
 
