@@ -6,8 +6,12 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use watchpost::camera::testkit::Identity;
 use watchpost::camera::testkit::{Clip, RtspServer, Serving};
 use watchpost::config;
+use watchpost::domain::Transport;
+
+use crate::kit::site::Authority;
 
 fn probe(uri: &str, options: &[&str]) -> Output {
     probe_with(uri, options, "")
@@ -95,9 +99,7 @@ fn a_camera_is_described_and_its_block_is_a_valid_camera() {
     let says = findings(&told);
     assert!(says.contains("every 50 frames") && !says.contains("warning"), "{says}");
 
-    let file = clip.dir.path().join("watchpost.toml");
-    std::fs::write(&file, format!("[box]\nsite = \"s\"\nid = \"b\"\n{}", told["block"].as_str().unwrap())).unwrap();
-    let camera = config::load(&file).unwrap().cameras.remove(0);
+    let camera = configured(&told);
     assert_eq!((camera.id.as_str(), camera.uri), ("127-0-0-1", server.url()));
     assert_eq!((camera.number, camera.credential), (1, None));
 }
@@ -231,6 +233,63 @@ fn a_file_that_is_to_be_turned_says_so() {
     let told = json(&probe(clip.clip.to_str().unwrap(), &["--json", "--seconds", "1"]));
     assert_eq!((told["rotation"].as_u64(), told["mirrored"].as_bool()), (Some(90), Some(false)), "{told}");
     assert!(findings(&told).contains("turned by 90°"));
+}
+
+/// The camera that the configuration makes of a block.
+fn configured(told: &serde_json::Value) -> config::Camera {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("watchpost.toml");
+    std::fs::write(&file, format!("[box]\nsite = \"s\"\nid = \"b\"\n{}", told["block"].as_str().unwrap())).unwrap();
+    config::load(&file).unwrap().cameras.remove(0)
+}
+
+#[test]
+fn an_encrypted_camera_is_probed_with_its_ca_and_the_block_names_it() {
+    let clip = made("clip.mp4", Clip::H264);
+    let authority = Authority::new(&clip.dir.path().join("tls"));
+    let files = authority.issue("cam");
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+    let identity = Some(Identity { certificate: read(&files.certificate), key: read(&files.private_key) });
+    let server = RtspServer::start(&clip.clip, &Serving { looped: true, identity, ..Serving::default() }).unwrap();
+    refused(&probe(&server.url(), &["--seconds", "1"]), &["signed by nobody that is trusted here"]);
+    let told = json(&probe(&server.url(), &["--json", "--seconds", "1", "--ca", files.ca.to_str().unwrap()]));
+    let camera = configured(&told);
+    assert_eq!((camera.uri, camera.ca), (server.url(), Some(files.ca)));
+    assert_eq!(camera.id.as_str(), "127-0-0-1");
+}
+
+#[test]
+fn a_camera_that_offers_udp_alone_is_probed_over_udp() {
+    let clip = made("clip.mp4", Clip::H264);
+    let only = Transport::Udp;
+    let server = RtspServer::start(&clip.clip, &Serving { looped: true, only, ..Serving::default() }).unwrap();
+    for (options, transport) in [(vec![], Transport::Auto), (vec!["--transport", "udp"], Transport::Udp)] {
+        let told = json(&probe(&server.url(), &[["--json", "--seconds", "1"].as_slice(), &options].concat()));
+        assert_eq!((told["transport"].as_str(), configured(&told).transport), (Some("UDP"), transport));
+        assert_eq!(told["streams"].as_array().unwrap().len(), 1, "noted once: {told}");
+        assert!(findings(&told).contains("pictures come over UDP"));
+    }
+    refused(&probe(&server.url(), &["--transport", "tcp"]), &["not offer its pictures over TCP"]);
+}
+
+#[test]
+fn patterns_and_folders_of_pictures_are_probed_by_their_frames() {
+    let pattern = "test://ball?width=1280&height=720&fps=10";
+    let told = json(&probe(pattern, &["--json", "--seconds", "2"]));
+    assert_eq!((told["width"].as_u64(), told["live"].as_bool()), (Some(1280), Some(true)));
+    assert!((told["fps"]["measured"].as_f64().unwrap() - 10.0).abs() < 1.0, "{told}");
+    let camera = configured(&told);
+    assert_eq!((camera.uri.as_str(), camera.id.as_str()), (pattern, "ball"));
+
+    let dir = tempfile::tempdir().unwrap();
+    let street = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images/street.jpg");
+    for n in 0..3 {
+        std::fs::copy(&street, dir.path().join(format!("{n}.jpg"))).unwrap();
+    }
+    let told = json(&probe(dir.path().to_str().unwrap(), &["--json"]));
+    assert_eq!((told["frames_decoded"].as_u64(), told["live"].as_bool()), (Some(3), Some(false)), "{told}");
+    assert_eq!(configured(&told).uri, dir.path().to_str().unwrap());
+    refused(&probe("v4l2:///dev/no-such-device", &[]), &["no-such-device"]);
 }
 
 #[test]

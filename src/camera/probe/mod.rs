@@ -43,7 +43,7 @@ pub struct Stream {
 /// What the parser says of the coded stream.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Coded {
-    /// `H.264`, `H.265`, `JPEG` or the name of its caps.
+    /// `H.264`, `H.265`, `Motion JPEG` or the name of its caps.
     pub codec: String,
     /// Profile, e.g. `high`.
     pub profile: Option<String>,
@@ -103,6 +103,14 @@ pub struct Probed {
     pub cost_ms: Option<f64>,
     /// Why it ended before it should have.
     pub error: Option<Error>,
+}
+
+impl Coded {
+    /// Whether pictures build on others, so that key frames matter.
+    #[must_use]
+    pub fn has_key_frames(&self) -> bool {
+        self.codec != "Motion JPEG"
+    }
 }
 
 impl Probed {

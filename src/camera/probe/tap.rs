@@ -50,9 +50,9 @@ impl Tap {
         lock(&self.notes)
     }
 
-    /// The pipeline that the rest is about.
+    /// The pipeline that the rest is about; what was noted of one before (by another transport) is forgotten.
     pub(in crate::camera) fn watch(&self, pipeline: &gst::Pipeline) {
-        self.notes().pipeline = Some(pipeline.downgrade());
+        *self.notes() = Notes { pipeline: Some(pipeline.downgrade()), ..Notes::default() };
     }
 
     /// A stream that the source offers.
@@ -155,6 +155,7 @@ fn codec_name(name: &str) -> String {
     match name.to_ascii_uppercase().as_str() {
         "H264" => "H.264".to_owned(),
         "H265" => "H.265".to_owned(),
+        "JPEG" => "Motion JPEG".to_owned(),
         "VND.ONVIF.METADATA" => "ONVIF metadata".to_owned(),
         "MPEG4-GENERIC" | "MPEG-4" => "MPEG-4".to_owned(),
         upper => upper.to_owned(),
@@ -216,7 +217,7 @@ mod tests {
             ("application/x-rtp,media=audio,encoding-name=PCMU", "audio", "PCMU"),
             ("video/x-h265", "video", "H.265"),
             ("audio/mpeg,mpegversion=4", "audio", "MPEG-4"),
-            ("image/jpeg", "video", "JPEG"),
+            ("image/jpeg", "video", "Motion JPEG"),
         ] {
             let caps = structure(caps);
             let stream = stream_of(caps.structure(0).unwrap(), true);

@@ -57,7 +57,7 @@ fn codec(probed: &Probed) -> Option<Finding> {
     let coded = probed.coded.as_ref()?;
     Some(match coded.codec.as_str() {
         "H.265" => Finding::ok("codec", "H.265: takes about half as much CPU again as H.264 to decode"),
-        "JPEG" => Finding::warning(
+        "Motion JPEG" => Finding::warning(
             "codec",
             "Motion JPEG: every picture is whole, which takes many times the network of H.264",
             "set H.264 in the camera if it has it",
@@ -151,7 +151,7 @@ fn rate(probed: &Probed) -> Vec<Finding> {
 
 fn key_frames(probed: &Probed) -> Option<Finding> {
     let keys = probed.measured.keys;
-    if probed.coded.is_none() || probed.measured.pictures == 0 || !probed.live {
+    if !probed.coded.as_ref().is_some_and(Coded::has_key_frames) || probed.measured.pictures == 0 || !probed.live {
         return None;
     }
     let two_seconds = fps(probed).map_or_else(String::new, |fps| format!(" ({:.0} frames)", fps * 2.0));

@@ -61,7 +61,7 @@ fn facts(probed: &Probed) -> Vec<(&'static str, String)> {
         let declared = declared.map_or_else(|| "none declared".to_owned(), |fps| format!("{fps:.2} declared"));
         facts.push(("frames/s", format!("{declared}, {fps:.2} measured over {}", seconds(measured.span))));
     }
-    if probed.coded.is_some() && measured.pictures > 0 {
+    if probed.coded.as_ref().is_some_and(Coded::has_key_frames) && measured.pictures > 0 {
         facts.push(("key frames", key_frames(probed)));
         let b = match measured.reordered {
             0 => "none".to_owned(),
