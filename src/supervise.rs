@@ -7,7 +7,8 @@
 //! | `recorder` | `store::Recorder::start` | after the cameras: what they sent is stored |
 //! | `centre` (tokio, one worker) | `delivery` | last: what is stored is told, as far as the stop allows |
 //!
-//! The caller's thread watches the others, looks at the hotlist files, and restarts a camera's thread that panicked.
+//! The caller's thread watches the others, looks at the hotlist files, restarts a camera's thread that panicked, and has
+//! deleted what was kept long enough.
 //!
 //! Channels: analysis threads → recorder, bounded at 64 entries, where the sender waits (`store::recorder`); recorder →
 //! session, a notification without content (`centre::publish::News`), which cannot fill up.
@@ -16,6 +17,7 @@ mod analysis;
 mod delivery;
 mod lists;
 pub mod machine;
+mod retention;
 mod told;
 mod verdict;
 
@@ -120,6 +122,7 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
         models,
         hotlists,
         recorder: recorder.handle(),
+        store: store.clone(),
         health: Arc::clone(&health),
         clock: clock.clone(),
     };
@@ -175,6 +178,7 @@ struct Maker<'a> {
     models: Models,
     hotlists: Arc<Hotlists>,
     recorder: RecorderHandle,
+    store: Store,
     health: Arc<Health>,
     clock: Clock,
 }
@@ -254,6 +258,7 @@ impl<'a> Crew<'a> {
         alive: &dyn Fn() -> bool,
     ) -> bool {
         let mut verdicts = verdict::Verdicts::default();
+        let mut sweeper = retention::Sweeper::new(self.maker.config.store.retention.clone(), &self.maker.clock);
         let mut next_look = self.maker.clock.monotonic() + lists::LOOK_EVERY;
         while !shutdown.wait(LOOK_EVERY) {
             if !alive() {
@@ -261,6 +266,7 @@ impl<'a> Crew<'a> {
             }
             self.collect(true);
             self.wake();
+            sweeper.step(&self.maker.store, &self.maker.recorder, &self.maker.clock);
             verdicts.look(&self.maker.health, self.maker.clock.monotonic());
             if options.until_eos && self.threads.iter().all(|t| t.camera.uri.is_live()) {
                 return true;

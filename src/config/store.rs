@@ -41,30 +41,12 @@ pub(super) fn read_retention(mut s: Section<'_>) -> Retention {
             24,
             0,
             87_600,
-            "Hours that reads without a hit are kept; 0: they are not stored. Not yet deleted by schedule.",
+            "Hours that reads without a hit are kept; 0: they are not stored.",
         ),
-        info_days: s.number("info_days", 7, 1, 3_650, "Days that `info` hits are kept; not yet deleted by schedule."),
-        minor_days: s.number(
-            "minor_days",
-            30,
-            1,
-            3_650,
-            "Days that `minor` hits are kept; not yet deleted by schedule.",
-        ),
-        serious_days: s.number(
-            "serious_days",
-            90,
-            1,
-            3_650,
-            "Days that `serious` hits are kept; not yet deleted by schedule.",
-        ),
-        critical_days: s.number(
-            "critical_days",
-            365,
-            1,
-            3_650,
-            "Days that `critical` hits are kept; not yet deleted by schedule.",
-        ),
+        info_days: s.number("info_days", 7, 1, 3_650, "Days that `info` hits are kept."),
+        minor_days: s.number("minor_days", 30, 1, 3_650, "Days that `minor` hits are kept."),
+        serious_days: s.number("serious_days", 90, 1, 3_650, "Days that `serious` hits are kept."),
+        critical_days: s.number("critical_days", 365, 1, 3_650, "Days that `critical` hits are kept."),
     };
     s.finish();
     retention

@@ -14,8 +14,7 @@
 //! Formats are drawn in the file that writes them: [`folder`], [`seal`], [`daykeys`], [`segment`], [`record`], [`row`],
 //! [`index`], [`evidence`], [`audit`]. Golden files in `tests/golden/store` pin their bytes.
 //!
-//! There is no tokio in here: calls block, the recorder has a thread of its own. Left out so far: sweeping by retention
-//! ([`RecorderHandle::destroy`] is what it will call), holds, and queries by anything but id, plate and time.
+//! There is no tokio in here: calls block, the recorder has a thread of its own. Left out so far: holds, and queries by anything but id, plate and time.
 
 mod alerting;
 pub mod audit;
@@ -37,7 +36,7 @@ mod salvage;
 mod seal;
 mod segment;
 #[cfg(test)]
-mod testkit;
+pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -57,7 +56,7 @@ pub use seal::StoreKey;
 pub use writer::Commit;
 
 use crate::clock::Clock;
-use crate::domain::{Epoch, Hit, SightingEvent};
+use crate::domain::{Epoch, Hit, RetentionClass, SightingEvent};
 use crate::health::Counter;
 
 /// How a store behaves.
@@ -157,6 +156,14 @@ impl Store {
     #[must_use]
     pub fn audit_head(&self) -> (u64, [u8; 32]) {
         self.0.audit.head()
+    }
+
+    /// Days (counted from 1970-01-01) and classes that something is kept of, the oldest first.
+    ///
+    /// # Errors
+    /// When the folder of keys cannot be listed.
+    pub fn days(&self) -> Result<Vec<(u32, RetentionClass)>, Error> {
+        self.0.keys.existing(0, u32::MAX)
     }
 
     /// Pictures, since it was opened, that could not be read back when their sighting became a hit.

@@ -195,6 +195,12 @@ impl Order {
         self.last_seq = self.last_seq.max(seq);
     }
 
+    /// The shed notices that wait for the centre.
+    pub(super) fn notices(&self) -> Vec<OutboxName> {
+        let notices = self.entries.iter().filter(|(_, held)| held.kind == Kind::Shed);
+        notices.map(|(seq, held)| OutboxName { rank: held.rank, seq: *seq, stored_at: held.stored_at }).collect()
+    }
+
     /// Marks the copy of this name, if it is still here.
     pub(super) fn condemn_name(&mut self, name: &[u8]) {
         if let Some(name) = OutboxName::parse(name) {

@@ -205,7 +205,8 @@ impl Writer {
 
     /// Deletes what the key of (day, class) sealed, by destroying the key; returns how many index rows went.
     ///
-    /// Copies that the centre does not have yet are shed first, so that it is told.
+    /// Copies that the centre does not have yet are shed first, so that it is told; what tells of shed copies (no plate is
+    /// in it) is sealed anew under a later day, or the centre would be left with a hole.
     ///
     /// # Errors
     /// I/O errors; do it again then.
@@ -220,6 +221,7 @@ impl Writer {
         if let Some((mut prepared, _)) = self.prepare_shed()? {
             self.commit(&mut prepared)?;
         }
+        self.keep_notices(day, class)?;
         store.keys.destroy(day, class)?;
         let rows = store.index().forget(day, class).inspect_err(|error| store.judge_index(error))?;
         let files = evidence::remove(&*store.disk, &store.evidence_dir(), (day, class))?;
@@ -233,6 +235,28 @@ impl Writer {
         ];
         store.say(Event::KeyDestroyed, &details);
         Ok(rows)
+    }
+
+    /// Seals the shed notices that lie under (day, class) and wait for the centre under another day.
+    fn keep_notices(&mut self, day: u32, class: RetentionClass) -> Result<(), Error> {
+        let store = Arc::clone(&self.store);
+        let names = store.order().notices();
+        let mut draft = self.draft();
+        let later = draft.now.day().max(day.saturating_add(1));
+        for name in names {
+            let Some(record) = store.index().get(Kind::Shed, &name.bytes())? else { continue };
+            if (record.day, record.class) != (day, class) {
+                continue;
+            }
+            if let Some(plain) = record.open(&store.keys)? {
+                let key = draft.key_for(later, class)?;
+                draft.seal(Kind::Shed, key, record.name, &plain)?;
+            }
+        }
+        match draft.finish(0) {
+            Some(mut prepared) => self.commit(&mut prepared).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Gives the ledger back, in good order.

@@ -43,12 +43,7 @@ pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
     let dir = &config.site.data_dir;
     // The folder is made by `init` or `run`; until then the nearest one above it tells.
     let there = dir.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"));
-    let retention = Finding::warning(
-        "disk",
-        "this version deletes nothing by schedule: [store.retention] is not acted on yet",
-        "watch the free space; `reads_hours = 0` keeps hits alone",
-    );
-    vec![room(config, there), writing(there, clock), kind(there), retention]
+    vec![room(config, there), writing(there, clock), kind(there)]
 }
 
 fn room(config: &Config, there: &Path) -> Finding {

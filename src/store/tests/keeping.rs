@@ -10,7 +10,7 @@ use crate::store::disk::RealDisk;
 use crate::store::testkit::{
     START, clock, event, folder, hit_entry, id, list_hit, open, open_on, settings, with_pictures,
 };
-use crate::store::{Entry, Recorder, Settings, Store, StoreKey, audit};
+use crate::store::{Body, Entry, Recorder, Settings, Store, StoreKey, audit};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -160,6 +160,32 @@ fn destroying_a_key_deletes_what_it_sealed_and_nothing_else() {
     check(&open(dir.path()));
     let raw = std::fs::read_dir(dir.path().join("evidence").join(START.day().to_string())).unwrap().count();
     assert_eq!(raw, 2);
+}
+
+#[test]
+fn the_word_that_a_copy_was_shed_outlives_the_day_that_it_was_said_on() {
+    let dir = folder();
+    let store = open(dir.path());
+    record(&store, [hit_entry(1, Severity::Info), hit_entry(2, Severity::Serious)]);
+    let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+    let told = |store: &Store| -> Vec<(u64, Option<(u64, u64)>)> {
+        let items = store.outbox().next(&std::collections::BTreeSet::new(), 10).unwrap();
+        let mut told: Vec<_> = items
+            .iter()
+            .map(|item| (item.seq, if let Body::Shed(s) = &item.body { Some((s.first, s.last)) } else { None }))
+            .collect();
+        told.sort_unstable();
+        told
+    };
+    // The alert of the first hit goes with its key; the word of it is made on the same day, and goes on.
+    for day in [START.day(), START.day() + 1] {
+        recorder.handle().destroy(day, RetentionClass::Info, MINUTE).unwrap();
+        assert_eq!(told(&store), [(2, None), (3, Some((1, 1)))], "day {day}");
+    }
+    assert_eq!(recorder.stop(), 0);
+    drop(store);
+    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+    assert_eq!(told(&open(dir.path())), [(2, None), (3, Some((1, 1)))]);
 }
 
 #[test]

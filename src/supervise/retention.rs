@@ -1,0 +1,223 @@
+//! Deletes what has been kept long enough: destroys the keys of days and classes whose time is over.
+//!
+//! Looked at when the daemon starts and every hour; one key at a time, so that between two the recorder commits what
+//! waits. The recorder does it, audited with counts; the centre is told of copies that it will not get. A day's key goes
+//! when the whole day is old enough: things are kept as long as configured and up to a day longer.
+//!
+//! **Whose clock.** Deleting cannot be undone, so a clock that was never set deletes nothing, and one that no time service
+//! keeps only after it has run steadily for a day. A restart begins that day anew.
+//!
+//! There are no holds in this version; whoever adds them asks here. Called by the watching thread.
+
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::config::Retention;
+use crate::domain::{ClockState, RetentionClass, TimeMs};
+use crate::store::{RecorderHandle, Store};
+
+/// How often days are looked at.
+const LOOK_EVERY: Duration = Duration::from_hours(1);
+/// How long a clock that nobody keeps must have run steadily.
+const STEADY_FOR: Duration = Duration::from_hours(24);
+/// What counts as steady: so much drift between wall clock and monotonic time.
+const DRIFT: Duration = Duration::from_mins(10);
+/// How long a deletion is waited for; it is done again when it took longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const DAY_MS: u64 = 86_400_000;
+
+/// What the watching thread remembers.
+pub(super) struct Sweeper {
+    keep: Retention,
+    next: Duration,
+    /// Since when wall clock and monotonic time have gone together.
+    steady: (TimeMs, Duration),
+    due: Vec<(u32, RetentionClass)>,
+}
+
+impl Sweeper {
+    /// Looks at the next [`Sweeper::step`].
+    pub(super) fn new(keep: Retention, clock: &Clock) -> Self {
+        let now = (clock.utc(), clock.monotonic());
+        Self { keep, next: now.1, steady: now, due: Vec::new() }
+    }
+
+    /// Deletes at most one day of one class.
+    pub(super) fn step(&mut self, store: &Store, recorder: &RecorderHandle, clock: &Clock) {
+        let now = clock.monotonic();
+        if self.due.is_empty() && now >= self.next {
+            self.next = now + LOOK_EVERY;
+            if self.believes(clock) {
+                self.look(store, clock.utc());
+            }
+        }
+        let Some((day, class)) = self.due.pop() else { return };
+        match recorder.destroy(day, class, PATIENCE) {
+            Ok(rows) => tracing::info!(day, ?class, rows, "kept long enough: deleted"),
+            Err(error) => {
+                tracing::error!(%error, day, ?class, "what was kept long enough is not deleted yet");
+                self.due.clear();
+            }
+        }
+    }
+
+    fn believes(&mut self, clock: &Clock) -> bool {
+        let (utc, monotonic) = (clock.utc(), clock.monotonic());
+        let (ran, lasted) = (i128::from(utc.0) - i128::from(self.steady.0.0), monotonic.saturating_sub(self.steady.1));
+        let drift = (ran - i128::try_from(lasted.as_millis()).unwrap_or(i128::MAX)).unsigned_abs();
+        if drift > DRIFT.as_millis() {
+            self.steady = (utc, monotonic);
+        }
+        match clock.state() {
+            ClockState::Synced => true,
+            ClockState::Holdover => monotonic.saturating_sub(self.steady.1) >= STEADY_FOR,
+            ClockState::Unset => false,
+        }
+    }
+
+    fn look(&mut self, store: &Store, now: TimeMs) {
+        match store.days() {
+            // The oldest last: it is taken first.
+            Ok(days) => {
+                self.due =
+                    days.into_iter().filter(|(day, class)| is_over(*day, *class, &self.keep, now)).rev().collect();
+            }
+            Err(error) => tracing::error!(%error, "what was kept long enough is not deleted yet"),
+        }
+    }
+}
+
+/// Whether even the last moment of `day` is older than its class is kept.
+fn is_over(day: u32, class: RetentionClass, keep: &Retention, now: TimeMs) -> bool {
+    let kept_ms = match class {
+        RetentionClass::Read => keep.reads_hours.saturating_mul(3_600_000),
+        RetentionClass::Info => keep.info_days.saturating_mul(DAY_MS),
+        RetentionClass::Minor => keep.minor_days.saturating_mul(DAY_MS),
+        RetentionClass::Serious => keep.serious_days.saturating_mul(DAY_MS),
+        RetentionClass::Critical => keep.critical_days.saturating_mul(DAY_MS),
+    };
+    now.0 >= (u64::from(day) + 1).saturating_mul(DAY_MS).saturating_add(kept_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::{SimClock, TimeSource};
+    use crate::domain::Severity;
+    use crate::health::Health;
+    use crate::store::testkit::{START, folder, hit_entry, settings};
+    use crate::store::{Recorder, Store, StoreKey};
+
+    const KEEP: Retention =
+        Retention { reads_hours: 24, info_days: 7, minor_days: 30, serious_days: 90, critical_days: 365 };
+
+    #[test]
+    fn a_day_is_over_when_its_last_moment_is_old_enough() {
+        let day = START.day();
+        let begin = u64::from(day) * DAY_MS;
+        let at = |days: u64| TimeMs(begin + days * DAY_MS);
+        assert!(!is_over(day, RetentionClass::Read, &KEEP, TimeMs(at(2).0 - 1)));
+        assert!(is_over(day, RetentionClass::Read, &KEEP, at(2)));
+        assert!(!is_over(day, RetentionClass::Info, &KEEP, TimeMs(at(8).0 - 1)));
+        assert!(is_over(day, RetentionClass::Info, &KEEP, at(8)));
+        assert!(!is_over(day, RetentionClass::Critical, &KEEP, at(365)));
+        assert!(is_over(day, RetentionClass::Critical, &KEEP, at(366)));
+        assert!(!is_over(u32::MAX, RetentionClass::Critical, &KEEP, at(400)));
+    }
+
+    /// A clock that runs and that nobody keeps.
+    struct Unkept(Arc<SimClock>);
+
+    impl TimeSource for Unkept {
+        fn utc(&self) -> TimeMs {
+            self.0.utc()
+        }
+        fn monotonic(&self) -> Duration {
+            self.0.monotonic()
+        }
+        fn state(&self) -> ClockState {
+            ClockState::Holdover
+        }
+    }
+
+    /// A store with an info and a serious hit of one day, its recorder, and steps on it.
+    struct Site {
+        store: Store,
+        recorder: Recorder,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Site {
+        fn new(clock: &Clock) -> Self {
+            let dir = folder();
+            let store = Store::open(dir.path(), StoreKey::from_bytes([9; 32]), settings(), clock.clone()).unwrap();
+            let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+            recorder.handle().send(hit_entry(1, Severity::Info)).unwrap();
+            recorder.handle().send(hit_entry(2, Severity::Serious)).unwrap();
+            recorder.handle().flush(Duration::from_secs(20)).unwrap();
+            Self { store, recorder, _dir: dir }
+        }
+
+        /// What is kept of the first day. (The word that a copy was shed is kept as of the day that it was said.)
+        fn classes(&self) -> Vec<RetentionClass> {
+            let days = self.store.days().unwrap().into_iter();
+            days.filter(|(day, _)| *day == START.day()).map(|(_, class)| class).collect()
+        }
+
+        /// So many steps as one look may want.
+        fn sweep(&self, sweeper: &mut Sweeper, clock: &Clock) {
+            (0..10).for_each(|_| sweeper.step(&self.store, &self.recorder.handle(), clock));
+        }
+    }
+
+    #[test]
+    fn what_is_kept_long_enough_goes_with_its_key_and_the_rest_stays() {
+        let sim = SimClock::at(START);
+        let clock = Clock::of(sim.clone());
+        let site = Site::new(&clock);
+        let mut sweeper = Sweeper::new(KEEP, &clock);
+        site.sweep(&mut sweeper, &clock);
+        assert_eq!(site.classes(), [RetentionClass::Info, RetentionClass::Serious]);
+        assert_eq!(site.store.counts().hits, 2);
+
+        sim.advance(Duration::from_hours(24 * 9));
+        site.sweep(&mut sweeper, &clock);
+        assert_eq!(site.classes(), [RetentionClass::Serious]);
+        assert_eq!(site.store.counts().hits, 1, "the info hit is gone, the serious one stays");
+        assert_eq!(site.store.outbox().depth().entries, 2, "the serious alert, and the word that one was shed");
+
+        sim.advance(Duration::from_hours(24 * 90));
+        site.sweep(&mut sweeper, &clock);
+        assert_eq!((site.classes(), site.store.counts().hits), (Vec::new(), 0));
+        // What was acknowledged or not: nothing of it can be sent any more but the words that it was shed.
+        let left = site.store.outbox().next(&std::collections::BTreeSet::new(), 10).unwrap();
+        assert!(left.iter().all(|item| matches!(item.body, crate::store::Body::Shed(_))), "{left:?}");
+    }
+
+    #[test]
+    fn a_clock_that_nobody_keeps_deletes_only_after_a_steady_day() {
+        let sim = SimClock::at(START);
+        let clock = Clock::of(Arc::new(Unkept(sim.clone())));
+        let site = Site::new(&clock);
+        // Ten years later, says a clock that was set by hand a moment ago.
+        sim.step_to(TimeMs(START.0 + 3_650 * DAY_MS));
+        let mut sweeper = Sweeper::new(KEEP, &clock);
+        site.sweep(&mut sweeper, &clock);
+        sim.advance(Duration::from_hours(23));
+        site.sweep(&mut sweeper, &clock);
+        assert_eq!(site.classes().len(), 2);
+        // It leaps once more: the day begins anew.
+        sim.step_to(TimeMs(START.0 + 40 * DAY_MS));
+        sim.advance(Duration::from_hours(2));
+        site.sweep(&mut sweeper, &clock);
+        sim.advance(Duration::from_hours(23));
+        site.sweep(&mut sweeper, &clock);
+        assert_eq!(site.classes().len(), 2);
+        sim.advance(Duration::from_hours(2));
+        site.sweep(&mut sweeper, &clock);
+        assert_eq!(site.classes(), [RetentionClass::Serious]);
+    }
+}
