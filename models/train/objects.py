@@ -67,14 +67,18 @@ class Labels:
             self.weight[:, rows, columns] = 0
             return
         j, i = min(w - 1, int((x0 + x1) / 2 / STRIDE)), min(h - 1, int((y0 + y1) / 2 / STRIDE))
-        sx, sy = max(0.5, (x1 - x0) / STRIDE / 7), max(0.5, (y1 - y0) / STRIDE / 7)
+        sx, sy = (x1 - x0) / STRIDE / 7, (y1 - y0) / STRIDE / 7
         ys, xs = np.mgrid[0:h, 0:w]
-        bump = np.exp(-((xs - j) ** 2 / (2 * sx * sx) + (ys - i) ** 2 / (2 * sy * sy))).astype(np.float32)
-        mine = (bump > 0.3) & (bump >= self.best)  # smaller ones come later and win their middle
+
+        def bump(least):
+            return np.exp(-((xs - j) ** 2 / (2 * max(least, sx) ** 2) + (ys - i) ** 2 / (2 * max(least, sy) ** 2))).astype(np.float32)
+
+        near = bump(0.66)  # the cells beside the middle learn the box as well
+        mine = (near > 0.3) & (near >= self.best)  # smaller ones come later and win their middle
         self.owner[mine] = self.count
-        self.best[mine] = bump[mine]
+        self.best[mine] = near[mine]
         kind = int(kind)
-        self.heat[kind] = np.maximum(self.heat[kind], bump)
+        self.heat[kind] = np.maximum(self.heat[kind], bump(0.5))
         self.objects[self.count] = (kind, x0, y0, x1, y1)
         self.count += 1
 

@@ -73,6 +73,8 @@ def losses_of(net, rows) -> tuple[torch.Tensor, torch.Tensor]:
     t = torch.stack([x - wanted[:, 0], y - wanted[:, 1], wanted[:, 2] - x, wanted[:, 3] - y], 1)
     inside = t.min(1).values > -0.45  # small ones may lie on one side of the cell's middle
     n, i, j, t, share = n[inside], i[inside], j[inside], t[inside].clamp(min=0.02), share[inside]
+    one = n * 256 + owner[n, i, j]  # a small object's few cells count nearly as much as a large one's many
+    share = share / torch.zeros(256 * len(owner)).index_add_(0, one, share)[one] ** 0.8
     b = box[n, :, i, j]
     small, large = torch.minimum(b, t), torch.maximum(b, t)
     both = (small[:, 0] + small[:, 2]) * (small[:, 1] + small[:, 3])
