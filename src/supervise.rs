@@ -415,8 +415,9 @@ pub fn model_settings(vision: &config::Vision) -> Result<model::Settings, vision
 
 /// What the vision room wants to know of a camera.
 fn vision_settings(vision: &config::Vision, camera: Option<&config::Camera>) -> vision::Settings {
-    let mut settings = vision::Settings::default();
+    let mut settings = vision::Settings { motion_gate: vision.motion_gate, ..vision::Settings::default() };
     if let Some(camera) = camera {
+        settings.motion_gate = camera.motion_gate.unwrap_or(vision.motion_gate);
         let polygons = |of: &[config::Polygon]| of.iter().cloned().map(Polygon::new).collect();
         settings.privacy_mask = polygons(&camera.privacy_mask);
         settings.roi = polygons(&camera.roi);

@@ -40,13 +40,14 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
 fn print(summary: &Summary, out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(
         out,
-        "{:<16} {:>8} {:>8} {:>8} {:>6} {:>6} {:>6}",
-        "camera", "frames", "analysed", "dropped", "reads", "unread", "hits"
+        "{:<16} {:>8} {:>8} {:>8} {:>8} {:>6} {:>6} {:>6}",
+        "camera", "frames", "analysed", "rested", "dropped", "reads", "unread", "hits"
     )?;
     for (id, c) in summary.health.cameras() {
-        let (id, frames, analysed, dropped) = (id.as_str(), c.received.get(), c.analysed.get(), c.dropped.get());
+        let (id, frames, analysed) = (id.as_str(), c.received.get(), c.analysed.get());
+        let (rested, dropped) = (c.rested.get(), c.dropped.get());
         let (reads, unread, hits) = (c.reads.get(), c.unread.get(), c.hits.get());
-        writeln!(out, "{id:<16} {frames:>8} {analysed:>8} {dropped:>8} {reads:>6} {unread:>6} {hits:>6}")?;
+        writeln!(out, "{id:<16} {frames:>8} {analysed:>8} {rested:>8} {dropped:>8} {reads:>6} {unread:>6} {hits:>6}")?;
     }
     for (id, why) in &summary.failed {
         writeln!(out, "{id}: {why}")?;

@@ -92,7 +92,11 @@ impl Analysis {
         work.analyser.set_clock(self.clock.state());
         match work.analyser.step(frame) {
             Ok(events) => {
-                self.counters.analysed.inc();
+                if work.analyser.is_resting() {
+                    self.counters.rested.inc();
+                } else {
+                    self.counters.analysed.inc();
+                }
                 if std::mem::take(&mut work.faulty) {
                     self.counters.set_state(CameraState::Online);
                 }

@@ -211,6 +211,18 @@ impl Spans {
         self.below(y, height).any(|s| s.start < x + width && x < s.end)
     }
 
+    /// The share of them that lies in `other`, 0..1; 0 for none at all.
+    #[must_use]
+    pub fn share_within(&self, other: &Self) -> f64 {
+        let all: usize = self.rows.iter().flatten().map(Range::len).sum();
+        let both = |(a, b): (&Vec<Range<usize>>, &Vec<Range<usize>>)| -> usize {
+            let meet = |a: &Range<usize>, b: &Range<usize>| a.end.min(b.end).saturating_sub(a.start.max(b.start));
+            a.iter().flat_map(|a| b.iter().map(move |b| meet(a, b))).sum()
+        };
+        let both: usize = self.rows.iter().zip(&other.rows).map(both).sum();
+        both as f64 / all.max(1) as f64
+    }
+
     /// The share of the picture that they cover, 0..1.
     #[must_use]
     pub fn share(&self) -> f64 {

@@ -5,6 +5,7 @@
 //! | [`analyser`] | the whole: frames of one camera in, its sightings out |
 //! | [`model`] | manifests, the inference library, sessions shared fairly |
 //! | [`sight`] | what may be seen of a frame and where plates are looked for |
+//! | [`gate`] | rests on a still scene |
 //! | [`mask`] | privacy masks: pixels that no model sees |
 //! | [`area`] | the part of a frame that a detector is shown |
 //! | [`preprocess`] | pixels of a frame into the numbers a model reads |
@@ -29,6 +30,7 @@ pub mod ctc;
 pub mod detect;
 mod error;
 pub mod fuse;
+pub mod gate;
 mod legend;
 pub mod mask;
 pub mod model;

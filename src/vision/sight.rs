@@ -5,6 +5,7 @@
 
 use super::Error;
 use super::area::Area;
+use super::gate::Gate;
 use super::mask::{Mask, Seen};
 use crate::domain::{Detection, Frame, Polygon};
 
@@ -13,6 +14,7 @@ use crate::domain::{Detection, Frame, Polygon};
 pub struct Sight {
     mask: Mask,
     roi: Vec<Polygon>,
+    gate: Option<Gate>,
 }
 
 /// What is looked at around a region of interest, a share of the picture's width: a plate whose middle lies at the
@@ -20,18 +22,43 @@ pub struct Sight {
 const MARGIN: f32 = 1.0 / 32.0;
 
 impl Sight {
-    /// Hides what `mask` touches; looks for plates in `roi`, everywhere if that is empty.
+    /// Hides what `mask` touches; looks for plates in `roi`, everywhere if that is empty; rests on a still scene if
+    /// `motion_gate` says so.
     #[must_use]
-    pub fn new(mask: Vec<Polygon>, roi: Vec<Polygon>) -> Self {
-        Self { mask: Mask::new(mask), roi }
+    pub fn new(mask: Vec<Polygon>, roi: Vec<Polygon>, motion_gate: bool) -> Self {
+        Self { mask: Mask::new(mask), roi, gate: motion_gate.then(Gate::default) }
     }
 
-    /// The frame as it may be seen.
+    /// The frame as it may be seen; `None` when the scene is still and there is nothing to see. `restless`: what is under
+    /// way wants to be seen on.
+    ///
+    /// # Errors
+    /// What [`Mask::apply`] says, and [`Error::ShortFrame`].
+    pub fn look<'a>(&mut self, frame: &'a Frame, restless: bool) -> Result<Option<Seen<'a>>, Error> {
+        if let Some(gate) = &mut self.gate {
+            let (width, height) = (frame.format.width, frame.format.height);
+            let masks = self.mask.spans(width, height);
+            let awake = gate.is_awake(frame, &masks, &self.roi, restless);
+            if !awake.ok_or(Error::ShortFrame { index: frame.index, width, height })? {
+                return Ok(None);
+            }
+        }
+        self.mask(frame).map(Some)
+    }
+
+    /// Another picture of the same moment, as it may be seen: the main stream's beside the substream's.
     ///
     /// # Errors
     /// What [`Mask::apply`] says.
-    pub fn look<'a>(&self, frame: &'a Frame) -> Result<Seen<'a>, Error> {
+    pub fn mask<'a>(&self, frame: &'a Frame) -> Result<Seen<'a>, Error> {
         self.mask.apply(frame)
+    }
+
+    /// Says what was found in the frame: what moves there was worth looking at.
+    pub fn found(&mut self, found: &[Detection]) {
+        if let Some(gate) = &mut self.gate {
+            gate.found(found.iter().map(|d| d.rect));
+        }
     }
 
     /// Where to look for plates: the smallest area around all of the region of interest, and a little more.
@@ -68,8 +95,8 @@ mod tests {
     fn two_regions_are_one_area_and_what_lies_between_them_is_dropped() {
         let (format, pixels) = OwnedI420::from_rgb(&[], 640, 360);
         let frame = Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels));
-        let sight = Sight::new(vec![], vec![square(0.25, 0.5, 0.5, 0.75), square(0.75, 0.5, 1.0, 1.0)]);
-        let seen = sight.look(&frame).unwrap();
+        let mut sight = Sight::new(vec![], vec![square(0.25, 0.5, 0.5, 0.75), square(0.75, 0.5, 1.0, 1.0)], false);
+        let seen = sight.look(&frame, false).unwrap().unwrap();
         let area = sight.area(&seen);
         assert_eq!((area.origin(), area.size()), ((140, 160), (500, 200)));
         let at = |x: f32, y: f32| Detection {
@@ -87,8 +114,8 @@ mod tests {
     fn without_a_region_the_whole_picture_is_looked_at_and_nothing_is_dropped() {
         let (format, pixels) = OwnedI420::from_rgb(&[], 64, 36);
         let frame = Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels));
-        let sight = Sight::default();
-        let seen = sight.look(&frame).unwrap();
+        let mut sight = Sight::default();
+        let seen = sight.look(&frame, false).unwrap().unwrap();
         assert_eq!(sight.area(&seen), Area::whole(&frame));
         let rect = Rect::new(1.0, 1.0, 9.0, 4.0);
         let mut found = vec![Detection { class: Class::Plate, score: 0.9, rect, corners: None }];

@@ -298,6 +298,23 @@ impl Tracker {
         step
     }
 
+    /// Whether a track waits for the next frame: not yet sure, or not seen in the last one.
+    #[must_use]
+    pub fn is_restless(&self) -> bool {
+        self.tracks.iter().any(|t| !t.confirmed || t.seen_at != self.at)
+    }
+
+    /// Nothing moved up to `at`: all tracks stay where they are and do not age. A time that goes back is left to the next
+    /// step.
+    pub fn hold(&mut self, at: Duration) {
+        let Some(rested) = at.checked_sub(self.at) else { return };
+        self.at = at;
+        for track in &mut self.tracks {
+            track.at += rested;
+            track.seen_at += rested;
+        }
+    }
+
     /// Ends every track: the stream is over or began again.
     pub fn end_all(&mut self) -> Vec<EndedTrack> {
         self.at = Duration::ZERO;

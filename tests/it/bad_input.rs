@@ -69,7 +69,7 @@ async fn faulty_file_cameras_are_named_and_the_good_one_beside_them_is_played() 
     let words: Vec<&str> = faults.iter().map(String::as_str).collect();
     let said = made.run("run", &["--until-eos"]).await;
     said.expect(1, &words);
-    assert_eq!(said.row("good")[..3], [10, 10, 0], "{said:#?}");
+    assert_eq!(said.row("good")[..4], [10, 10, 0, 0], "{said:#?}");
     let said = made.run("check", &[]).await;
     said.expect(1, &words);
     said.expect(1, &["good: 320×180"]);

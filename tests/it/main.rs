@@ -49,6 +49,8 @@ mod readers;
 mod refusals;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod run;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod sight;
 mod store_kill;
 mod stored_delivery;
 #[cfg(all(feature = "testkit", feature = "onnx"))]

@@ -18,6 +18,7 @@ mod lists;
 mod memory;
 mod models;
 mod pipelines;
+mod privacy;
 mod store;
 
 use std::io::Write;
@@ -32,8 +33,9 @@ use crate::config::{self, Config};
 type Look = fn(&Config, &Clock) -> Vec<Finding>;
 
 /// All checks in the order they are made: first what costs nothing, then what opens something, cameras last.
-const CHECKS: [(&str, Look); 14] = [
+const CHECKS: [(&str, Look); 15] = [
     ("config", configuration::check),
+    ("privacy", privacy::check),
     ("clock", clock::check),
     ("disk", disk::check),
     ("memory", memory::check),

@@ -18,6 +18,7 @@ mod settings;
 mod vehicles;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ring::rand::SecureRandom;
 
@@ -86,6 +87,8 @@ pub struct Analyser {
     camera_number: u16,
     clock: ClockState,
     sight: Sight,
+    /// The last frame was not looked at.
+    resting: bool,
     tracker: Tracker,
     /// `None` when vehicles are not looked for.
     vehicles: Option<Vehicles>,
@@ -123,7 +126,8 @@ impl Analyser {
         Self {
             finder,
             reader,
-            sight: Sight::new(settings.privacy_mask.clone(), settings.roi.clone()),
+            sight: Sight::new(settings.privacy_mask.clone(), settings.roi.clone(), settings.motion_gate),
+            resting: false,
             tracker: Tracker::new(settings.track.clone()),
             vehicles: None,
             settings,
@@ -172,13 +176,16 @@ impl Analyser {
             self.cut_short = self.finish(frame.at);
         }
         let detail = frame.detail();
+        let restless = self.tracker.is_restless();
         // Nothing below this line can reach what the masks hide.
-        let frame = &self.sight.look(frame)?;
+        let (at, pts, looked) = (self.now.max(frame.at), frame.pts, self.sight.look(frame, restless)?);
+        self.resting = looked.is_none();
+        let Some(frame) = &looked else { return Ok(self.rest(at, pts)) };
         let area = self.sight.area(frame);
         let (mut found, others): (Vec<_>, Vec<_>) =
             self.finder.find(frame, area)?.into_iter().partition(|d| d.class == Class::Plate);
         self.sight.keep_inside(&mut found, frame);
-        let at = self.now.max(frame.at);
+        self.sight.found(&found);
         self.now = at;
         let mut events = Vec::new();
         let step = self.tracker.step(frame.pts, &found);
@@ -204,6 +211,24 @@ impl Analyser {
         // Not before: what a failing model makes of this frame must not lose them.
         events.splice(..0, std::mem::take(&mut self.cut_short));
         Ok(events)
+    }
+
+    /// Whether the last frame was not looked at, since nothing moved in it.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        self.resting
+    }
+
+    /// What is followed stays where it is; what broke off before may end.
+    fn rest(&mut self, at: TimeMs, pts: Duration) -> Vec<SightingEvent> {
+        self.now = at;
+        self.tracker.hold(pts);
+        if let Some(vehicles) = &mut self.vehicles {
+            vehicles.hold(pts);
+        }
+        let mut events = Vec::new();
+        self.end_due(at, &mut events);
+        events
     }
 
     /// Ends everything at the end of the stream: no frame comes any more.
@@ -263,7 +288,7 @@ impl Analyser {
         }
         let mut plates: Vec<Detection> = wanted.iter().map(|w| w.3.clone()).collect();
         // The masks hold for the larger picture as well.
-        let detail = detail.map(|d| self.sight.look(d)).transpose()?;
+        let detail = detail.map(|d| self.sight.mask(d)).transpose()?;
         if let Some(detail) = &detail {
             plates = detail::found_again(self.finder.as_ref(), detail, &plates)?;
         }

@@ -12,6 +12,8 @@ pub struct Settings {
     pub privacy_mask: Vec<Polygon>,
     /// Where plates are looked for; empty: everywhere.
     pub roi: Vec<Polygon>,
+    /// Whether it rests while nothing moves.
+    pub motion_gate: bool,
     /// How tracks begin, go on and end.
     pub track: track::Settings,
     /// Narrowest plate that is read, pixels.
@@ -60,6 +62,7 @@ impl Default for Settings {
         Self {
             privacy_mask: Vec::new(),
             roi: Vec::new(),
+            motion_gate: false,
             track: track::Settings::default(),
             min_plate_width: 24.0,
             min_characters: 4,

@@ -223,6 +223,28 @@ fn a_parked_car_is_one_sighting_in_ten_minutes() {
 }
 
 #[test]
+fn a_parked_car_is_held_while_nothing_moves() {
+    // Ten minutes at 5 frames a second in which not a pixel changes: it looks every two seconds.
+    let actor = Arc::new(Actor {
+        script: Box::new(|_| vec![shown(80.0, 60.0, 70.0, Some(read("ABC1234", 0.97)))]),
+        read: Arc::default(),
+    });
+    let settings = Settings { motion_gate: true, ..Settings::default() };
+    let camera = CameraId::new("gate").unwrap();
+    let mut analyser = Analyser::with(Box::new(Arc::clone(&actor)), Box::new(Arc::clone(&actor)), settings, camera, 7);
+    let pixels = Arc::new(vec![128; 320 * 180]);
+    let (mut stages, mut rested) = (Vec::new(), 0);
+    for n in 0..3000 {
+        stages.extend(analyser.step(&frame(n, n * 200, &pixels)).unwrap().into_iter().map(|e| e.stage));
+        rested += u32::from(analyser.is_resting());
+    }
+    assert_eq!(stages, [Stage::New], "no end while it stands there");
+    let last = analyser.finish(TimeMs(0)).pop().unwrap();
+    assert_eq!((last.stage, last.sighting.end >= TimeMs(START + 597_000)), (Stage::End, true));
+    assert!(rested > 2600, "{rested}");
+}
+
+#[test]
 fn another_car_on_the_same_place_is_another_sighting() {
     let played = play(5, 300, |n| match n {
         0..100 => vec![shown(80.0, 60.0, 90.0, Some(read("ABC1234", 0.97)))],

@@ -152,6 +152,11 @@ impl Vehicles {
         Some(self.follow(frame.pts, &found))
     }
 
+    /// Nothing moved up to `at`.
+    pub(super) fn hold(&mut self, at: Duration) {
+        self.tracker.hold(at);
+    }
+
     fn follow(&mut self, at: Duration, found: &[Detection]) -> Vec<SeenVehicle> {
         let step = self.tracker.step(at, found);
         self.end(&step.ended);

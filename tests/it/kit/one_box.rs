@@ -173,7 +173,7 @@ impl Said {
         }
     }
 
-    /// The numbers of a row of the summary: frames, analysed, dropped, reads, unread, hits.
+    /// The numbers of a row of the summary: frames, analysed, rested, dropped, reads, unread, hits.
     #[track_caller]
     pub fn row(&self, camera: &str) -> Vec<u64> {
         let row = self.out.lines().find_map(|l| l.strip_prefix(camera)?.strip_prefix(' '));

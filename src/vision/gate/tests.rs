@@ -1,0 +1,267 @@
+//! Drawn scenes: textured, noisy, with things that move in them. What is judged is in which frames the gate is awake.
+
+use super::*;
+use crate::domain::TimeMs;
+use crate::domain::frame::{FrameFormat, PixelFormat, Pixels};
+
+const SIZE: (usize, usize) = (320, 180);
+const FPS: u64 = 25;
+
+struct Luma(Vec<u8>);
+
+impl Pixels for Luma {
+    fn plane(&self, index: usize) -> &[u8] {
+        if index == 0 { &self.0 } else { &[] }
+    }
+}
+
+/// Pixels of a road scene at one instant.
+struct Stage {
+    back: Vec<f32>,
+    noise: Vec<Vec<f32>>,
+    strength: f32,
+}
+
+fn random(state: &mut u64) -> f32 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    (*state >> 40) as f32 / (1_u32 << 24) as f32
+}
+
+impl Stage {
+    /// Blotches of 50 to 200 and noise of this standard deviation.
+    fn new(strength: f32) -> Self {
+        let mut state = 0x9E37_79B9_7F4A_7C15;
+        let blotches: Vec<f32> = (0..64).map(|_| 50.0 + 150.0 * random(&mut state)).collect();
+        let (w, h) = SIZE;
+        let back = (0..w * h).map(|i| blotches[(i % w) / 40 + (i / w) / 23 * 8] + (i % w % 13) as f32).collect();
+        // Twelve evenly spread numbers sum up to what is nearly normal.
+        let mut normal = || (0..12).map(|_| random(&mut state)).sum::<f32>() - 6.0;
+        let noise = (0..5).map(|_| (0..w * h + 977).map(|_| normal()).collect()).collect();
+        Self { back, noise, strength }
+    }
+
+    /// Frame `index`; `paint` changes the light of a pixel before noise comes to it.
+    fn frame(&self, index: u64, paint: impl Fn(usize, usize, f32) -> f32) -> Frame {
+        let (w, h) = SIZE;
+        // Another cut of another sheet each time.
+        let sheet = &self.noise[index as usize % 5][(index as usize * 131) % 977..];
+        let pixels = (0..w * h).map(|i| (paint(i % w, i / w, self.back[i]) + self.strength * sheet[i]) as u8).collect();
+        let format = FrameFormat {
+            width: w as u32,
+            height: h as u32,
+            pixels: PixelFormat::I420,
+            strides: [w, 0, 0],
+            full_range: true,
+        };
+        let pts = Duration::from_millis(index * 1000 / FPS);
+        Frame::new(format, TimeMs(0), pts, index, Box::new(Luma(pixels)))
+    }
+
+    /// Which of `frames` frames are awake.
+    fn play(&self, frames: u64, paint: impl Fn(u64, usize, usize, f32) -> f32) -> Vec<bool> {
+        self.play_with(frames, &Spans::of(&[], 320, 180), &[], paint)
+    }
+
+    fn play_with(
+        &self,
+        frames: u64,
+        masks: &Spans,
+        roi: &[Polygon],
+        paint: impl Fn(u64, usize, usize, f32) -> f32,
+    ) -> Vec<bool> {
+        let mut gate = Gate::default();
+        let mut look = |n| {
+            let frame = self.frame(n, |x, y, light| paint(n, x, y, light));
+            gate.is_awake(&frame, masks, roi, false).unwrap()
+        };
+        (0..frames).map(&mut look).collect()
+    }
+}
+
+/// A thing of 24 × 6 pixels, as large as the smallest plate that is read, brighter by `contrast`.
+fn plate(at: (f32, f32), contrast: f32) -> impl Fn(usize, usize, f32) -> f32 {
+    move |x, y, light| {
+        let part =
+            |v: usize, from: f32, size: f32| ((v as f32 + 1.0).min(from + size) - (v as f32).max(from)).clamp(0.0, 1.0);
+        let sign = if light > 130.0 { -1.0 } else { 1.0 };
+        light + sign * contrast * part(x, at.0, 24.0) * part(y, at.1, 6.0)
+    }
+}
+
+fn share_resting(awake: &[bool]) -> f64 {
+    awake.iter().filter(|a| !**a).count() as f64 / awake.len() as f64
+}
+
+#[test]
+fn a_still_scene_is_rested_by_day_and_in_a_noisy_night() {
+    for strength in [0.0, 2.0, 12.0] {
+        let awake = Stage::new(strength).play(300, |_, _, _, light| light);
+        assert!(awake[..50].iter().all(|a| *a), "it learns the scene");
+        let share = share_resting(&awake[60..]);
+        assert!(share >= 0.95, "noise {strength}: rests {share}");
+        // It looks all the same, every two seconds.
+        let gap = awake[60..].split(|a| *a).map(<[bool]>::len).max().unwrap();
+        assert!((45..=50).contains(&gap), "longest rest {gap}");
+    }
+}
+
+#[test]
+fn the_first_frame_in_which_a_plate_moves_is_awake() {
+    let stage = Stage::new(3.0);
+    let mut gate = Gate::default();
+    let mut late = Vec::new();
+    let none = Spans::of(&[], 320, 180);
+    let mut look = |n, frame: &Frame| (n, gate.is_awake(frame, &none, &[], false).unwrap());
+    for n in 0..90 {
+        look(n, &stage.frame(n, |_, _, light| light));
+    }
+    let mut n = 90;
+    let mut woken = 0;
+    for trial in 0_u16..12 {
+        // Rest again, then let it appear somewhere for one frame.
+        for _ in 0..60 {
+            n += 1;
+            look(n, &stage.frame(n, |_, _, light| light));
+        }
+        let before = look(n + 1, &stage.frame(n + 1, |_, _, light| light)).1;
+        let at = (f32::from(trial * 47 % 290) + 3.3, f32::from(trial * 31 % 170) + 1.7);
+        let shown = look(n + 2, &stage.frame(n + 2, plate(at, 40.0))).1;
+        n += 2;
+        if !before {
+            woken += 1;
+            if !shown {
+                late.push(at);
+            }
+        }
+    }
+    assert!(woken >= 9, "it rested before {woken} of 12");
+    assert!(late.is_empty(), "not awake for a plate at {late:?}");
+}
+
+#[test]
+fn what_creeps_wakes_it_again_and_again() {
+    // Half a pixel a second: from one frame to the next nothing changes that noise would not.
+    let stage = Stage::new(3.0);
+    let awake = stage.play(500, |n, x, y, light| plate((201.0 + 0.02 * n as f32, 103.0), 60.0)(x, y, light));
+    let still = stage.play(500, |_, x, y, light| plate((201.0, 103.0), 60.0)(x, y, light));
+    let wakes = |a: &[bool]| a[60..].iter().filter(|a| **a).count();
+    assert!(wakes(&still) <= 12, "{}", wakes(&still));
+    assert!(wakes(&awake) >= 60, "{}", wakes(&awake));
+}
+
+type Light = fn(f32) -> f32;
+
+#[test]
+fn a_step_of_the_light_wakes_it_briefly() {
+    let stage = Stage::new(3.0);
+    // Brighter; another gamma; the infrared filter: dark is light.
+    let changes: [Light; 3] = [|l| l * 1.25 + 8.0, |l| 255.0 * (l / 255.0).powf(0.7), |l| 230.0 - 0.7 * l];
+    for (which, change) in changes.into_iter().enumerate() {
+        let awake = stage.play(250, |n, _, _, light| if n < 100 { light } else { change(light) });
+        assert!(awake[100], "change {which}");
+        let share = share_resting(&awake[112..]);
+        assert!(share >= 0.93, "change {which}: rests {share}");
+    }
+}
+
+#[test]
+fn a_slow_change_of_the_exposure_is_rested() {
+    let stage = Stage::new(3.0);
+    let awake = stage.play(400, |n, _, _, light| light * (1.0 + 0.15 * (n as f32 / 400.0)));
+    assert!(share_resting(&awake[60..]) >= 0.9, "{}", share_resting(&awake[60..]));
+}
+
+#[test]
+fn a_thing_that_moves_while_the_light_changes_is_seen() {
+    let stage = Stage::new(3.0);
+    let awake = stage.play(160, |n, x, y, light| {
+        let light = light * (1.0 + 0.0008 * n as f32);
+        if n < 120 { light } else { plate((100.0 + 2.0 * (n - 120) as f32, 80.0), 50.0)(x, y, light) }
+    });
+    assert!(awake[120..].iter().all(|a| *a));
+}
+
+#[test]
+fn pictures_that_are_coded_anew_every_two_seconds_are_rested() {
+    // Each cell of 8 × 8 changes its level by up to two with every key frame and keeps it until the next.
+    let stage = Stage::new(0.5);
+    let awake = stage.play(500, |n, x, y, light| {
+        let mut state = (n / 50 + 1) * 7919 + (x / 8 * 131 + y / 8 * 17 + 1) as u64 * 104_729;
+        random(&mut state);
+        random(&mut state);
+        light + 4.0 * random(&mut state) - 2.0
+    });
+    assert!(share_resting(&awake[60..]) >= 0.8, "{}", share_resting(&awake[60..]));
+}
+
+#[test]
+fn nothing_under_a_mask_or_outside_the_region_wakes_it() {
+    let stage = Stage::new(2.0);
+    let left = Polygon::new(vec![[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]);
+    let right = Polygon::new(vec![[0.51, 0.0], [1.0, 0.0], [1.0, 1.0], [0.51, 1.0]]);
+    let none = Spans::of(&[], 320, 180);
+    let dance = |from: f32| move |n: u64, x, y, light| plate((from + 4.0 * (n % 30) as f32, 90.0), 90.0)(x, y, light);
+    let mask = Spans::of(std::slice::from_ref(&left), 320, 180);
+    let masked = stage.play_with(150, &mask, &[], dance(5.0));
+    assert!(share_resting(&masked[60..]) > 0.95);
+    let outside = stage.play_with(150, &none, std::slice::from_ref(&right), dance(5.0));
+    assert!(share_resting(&outside[60..]) > 0.95);
+    let inside = stage.play_with(150, &mask, &[right], dance(170.0));
+    assert!(inside.iter().all(|a| *a));
+}
+
+#[test]
+fn what_comes_to_stay_is_followed_for_a_while_and_then_rested() {
+    let stage = Stage::new(2.0);
+    let awake = stage.play(300, |n, x, y, light| {
+        let x_at = if n < 100 { -60.0 } else { (n.min(130) - 100) as f32 * 8.0 };
+        plate((x_at, 120.0), 80.0)(x, y, light)
+    });
+    assert!(awake[100..170].iter().all(|a| *a), "passes, stops, and is looked at");
+    assert!(share_resting(&awake[240..]) > 0.9, "{}", share_resting(&awake[240..]));
+}
+
+#[test]
+fn what_sways_for_nothing_is_overlooked_in_the_end_and_a_plate_before_it_is_not() {
+    let stage = Stage::new(2.0);
+    let sways = |n: u64, x: usize, y: usize, light: f32| {
+        let inside = (40..140).contains(&x) && (40..120).contains(&y);
+        let phase = (n as f32 * 0.9 + (x / 16) as f32).sin() + (n as f32 * 0.37 + (y / 8) as f32).sin();
+        if inside { light + 9.0 * phase } else { light }
+    };
+    let awake = stage.play(1200, |n, x, y, light| {
+        let light = sways(n, x, y, light);
+        if n < 1150 { light } else { plate((60.0 + 3.0 * (n - 1150) as f32, 80.0), 90.0)(x, y, light) }
+    });
+    assert!(awake[60..120].iter().all(|a| *a), "at first it may be anything");
+    assert!(share_resting(&awake[600..1150]) > 0.8, "{}", share_resting(&awake[600..1150]));
+    assert!(awake[1150..].iter().all(|a| *a));
+}
+
+#[test]
+fn what_is_found_where_it_moves_is_never_overlooked() {
+    let stage = Stage::new(2.0);
+    let (mut gate, none) = (Gate::default(), Spans::of(&[], 320, 180));
+    for n in 0..700 {
+        let at = (200.0 + 6.0 * (n % 5) as f32, 150.0);
+        let frame = stage.frame(n, plate(at, 30.0));
+        assert!(gate.is_awake(&frame, &none, &[], false).unwrap(), "frame {n}");
+        gate.found(std::iter::once(Rect::new(at.0, at.1, at.0 + 24.0, at.1 + 6.0)));
+    }
+}
+
+#[test]
+fn a_stream_that_begins_again_or_changes_its_size_is_learnt_anew() {
+    let stage = Stage::new(2.0);
+    let (mut gate, none) = (Gate::default(), Spans::of(&[], 320, 180));
+    let frames = (0..100).chain(10..20).map(|n| stage.frame(n, |_, _, light| light));
+    let awake: Vec<bool> = frames.map(|f| gate.is_awake(&f, &none, &[], false).unwrap()).collect();
+    assert!(!awake[99] && awake[100..].iter().all(|a| *a));
+    let small = FrameFormat { width: 64, height: 36, pixels: PixelFormat::I420, strides: [64, 0, 0], full_range: true };
+    let frame = |bytes| Frame::new(small, TimeMs(0), Duration::from_secs(1), 0, Box::new(Luma(vec![9; bytes])));
+    let none = Spans::of(&[], 64, 36);
+    assert_eq!(gate.is_awake(&frame(64 * 36), &none, &[], false), Some(true));
+    assert_eq!(gate.is_awake(&frame(64 * 20), &none, &[], false), None);
+}
