@@ -155,8 +155,7 @@ fn labels(clip: &Path) -> anyhow::Result<Vec<(String, f64, f64)>> {
 fn picture(at: &str, out: &Path, clip: &Path) -> anyhow::Result<()> {
     let at: f64 = at.parse().context("the time is a number of seconds")?;
     // A private parking place at the kerb, and the lanes.
-    let hidden =
-        [Polygon::new(vec![[0.72, 0.26], [0.76, 0.2], [0.96, 0.2], [0.985, 0.53], [0.76, 0.53], [0.72, 0.42]])];
+    let hidden = [Polygon::new(vec![[0.72, 0.26], [0.76, 0.2], [0.96, 0.2], [0.98, 0.53], [0.76, 0.53], [0.72, 0.42]])];
     let lanes = [Polygon::new(vec![[0.31, 0.14], [0.62, 0.14], [0.97, 0.97], [0.03, 0.97], [0.03, 0.7]])];
     let (mask, mut gate) = (Mask::new(hidden.to_vec()), Gate::default());
     for frame in frames(clip)? {

@@ -66,16 +66,14 @@ fn a_plate_too_small_for_the_whole_picture_is_found_in_a_region_of_interest() {
     };
     // The left half of what was pasted, as shares of the picture.
     let at = |percent: u32| {
-        let share = f64::from(percent) / 100.0;
-        let (x, y) = (100.0 / 1920.0, 80.0 / 1080.0);
+        let (x, y, share) = (100.0 / 1920.0, 80.0 / 1080.0, f64::from(percent) / 100.0);
         square(x, y, x + share * 640.0 / 1920.0, y + share * 720.0 / 1080.0)
     };
     let found = |percent: u32, settings| seen(percent, settings).iter().any(|t| t == "FK418XR");
     assert!(found(100, Settings::default()), "the plate is there");
-    let share =
-        [0.8, 0.7, 0.6, 0.5].into_iter().find(|s| !found(*s, Settings::default())).expect("too small some time");
-    let region = Settings { roi: at(f64::from(share)), ..Settings::default() };
-    assert!(found(share, region), "at {share} of its size it is found when nothing else is looked at");
+    let small = [80, 70, 60, 50].into_iter().find(|s| !found(*s, Settings::default())).expect("too small some time");
+    let region = Settings { roi: at(small), ..Settings::default() };
+    assert!(found(small, region), "at {small} % of its size it is found when nothing else is looked at");
     let elsewhere = Settings { roi: square(0.7, 0.1, 1.0, 0.9), ..Settings::default() };
     assert!(seen(100, elsewhere).is_empty(), "what lies outside is not told");
 }

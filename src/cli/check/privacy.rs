@@ -37,8 +37,12 @@ fn judge(camera: &config::Camera) -> Finding {
     }
     let hidden = roi.share_within(&mask);
     if hidden > TOO_MUCH {
-        let what = format!("{id}: its privacy_mask blanks {:.0} % of its roi", hidden * 100.0);
-        return Finding::warning("privacy", what, "nothing can be read there: move one of the two; docs/privacy.md");
+        let todo = "nothing can be read there: move one of the two; docs/privacy.md";
+        return Finding::warning(
+            "privacy",
+            format!("{id}: its privacy_mask blanks {:.0} % of its roi", hidden * 100.0),
+            todo,
+        );
     }
     Finding::ok("privacy", format!("{id}: {percent:.0} % of the picture is blanked"))
 }

@@ -1,7 +1,7 @@
 //! What each cell looks like when nothing moves, and by how much it may differ from that.
 //!
 //! A cell's background follows slowly (a minute), so what creeps falls behind it and is seen; what has come to stay is
-//! taken over after a second without change. A cell may differ by three levels in any case, by several times
+//! taken over after a second without change. A cell may differ by a few levels in any case, by several times
 //! its own noise (the running median of its change from frame to frame while nothing moves there), by several times what
 //! the whole picture differs now (it was coded anew), and by what it has learnt of things that move there for nothing.
 //! What all cells have in common (exposure, clouds: an offset and a gain) is taken out first.
@@ -10,7 +10,7 @@
 #![expect(clippy::indexing_slicing, reason = "kernel loops over vectors of one length")]
 
 /// Least difference that counts, levels of luma.
-const LEAST: f32 = 3.0;
+const LEAST: f32 = 4.5;
 
 /// Times its noise that a cell may differ.
 const NOISE: f32 = 5.5;
@@ -28,14 +28,16 @@ const YOUNG: f64 = 2.0;
 /// Seconds in which the background follows what does not count.
 const FOLLOW: f32 = 60.0;
 
-/// Seconds without change after which what has come to stay is background.
+/// Seconds without change after which what has come to stay is background, and what counts as no change: levels, and
+/// times the cell's noise. Less than what counts as motion, lest what creeps is taken over step by step.
 const SETTLED: f32 = 1.0;
+const STEADY: (f32, f32) = (1.5, 5.0);
 
 /// Seconds of moving for nothing after which a cell learns to overlook it, the share of them that it is forgiven in a
 /// second of stillness, what it overlooks at most (levels), and the seconds in which it unlearns.
 const IDLE: f32 = 6.0;
 const FORGIVEN: f32 = 0.03;
-const OVERLOOKED: f32 = 24.0;
+const OVERLOOKED: f32 = 40.0;
 const UNLEARN: f32 = 180.0;
 
 /// Share of the cells above which the whole picture changed, and the common change (levels) above which it was the light.
@@ -73,8 +75,9 @@ pub(super) struct Scene {
 /// A cell that differs, and how long and how steadily.
 #[derive(Debug, Clone, Copy, Default)]
 struct Odd {
-    /// The level it may have settled on.
+    /// The level at which it began to be calm, and its middle since.
     level: f32,
+    middle: f32,
     /// Seconds that it has been there.
     calm: f32,
     /// Seconds that it has differed where nothing was found.
@@ -232,14 +235,20 @@ impl Scene {
             let (odd, mean) = (&mut self.odd[cell], means[cell]);
             let still_for = seconds(self.now - odd.at);
             if still_for > 1.5 * dt {
-                *odd = Odd { level: mean, calm: 0.0, idle: (odd.idle - FORGIVEN * still_for).max(0.0), at: self.now };
+                *odd = Odd {
+                    level: mean,
+                    middle: mean,
+                    calm: 0.0,
+                    idle: (odd.idle - FORGIVEN * still_for).max(0.0),
+                    at: self.now,
+                };
             }
             odd.at = self.now;
             odd.idle += dt;
-            if (mean - odd.level).abs() > LEAST.max(NOISE * self.noise[cell]) {
-                (odd.level, odd.calm) = (mean, 0.0);
+            if (mean - odd.level).abs() > STEADY.0.max(STEADY.1 * self.noise[cell]) {
+                (odd.level, odd.middle, odd.calm) = (mean, mean, 0.0);
             } else {
-                odd.level += 0.2 * (mean - odd.level);
+                odd.middle += 0.2 * (mean - odd.middle);
                 odd.calm += dt;
             }
             if odd.idle > IDLE || self.learnt[cell] > 1.0 {
@@ -249,7 +258,7 @@ impl Scene {
                 self.base[cell] += dt.min(1.0) / IDLE * differs;
             }
             if odd.calm >= SETTLED {
-                (self.base[cell], odd.calm) = (odd.level, 0.0);
+                (self.base[cell], odd.calm) = (odd.middle, 0.0);
             }
         }
     }

@@ -265,3 +265,19 @@ fn a_stream_that_begins_again_or_changes_its_size_is_learnt_anew() {
     assert_eq!(gate.is_awake(&frame(64 * 36), &none, &[], false), Some(true));
     assert_eq!(gate.is_awake(&frame(64 * 20), &none, &[], false), None);
 }
+
+#[test]
+fn a_clock_burnt_into_the_picture_is_overlooked_in_the_end() {
+    let stage = Stage::new(2.0);
+    let awake = stage.play(1000, |n, x, y, light| {
+        // Five digits of 8 × 12 pixels; the last changes every second, the one before it every ten.
+        let digit = |place: u64| (n / FPS / 10_u64.pow(4 - u32::try_from(place).unwrap())) % 10;
+        if !(20..60).contains(&x) || !(10..22).contains(&y) {
+            return light;
+        }
+        let (place, within) = (((x - 20) / 8) as u64, ((x - 20) % 8 + (y - 10) * 8) as u64);
+        if (within * 7 + digit(place) * 31) % 10 < 4 + digit(place) % 3 { 235.0 } else { 20.0 }
+    });
+    assert!(awake[60..120].iter().all(|a| *a));
+    assert!(share_resting(&awake[600..]) > 0.8, "{}", share_resting(&awake[600..]));
+}
