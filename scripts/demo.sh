@@ -81,6 +81,9 @@ mkdir -p "$work/conf.d"
         camera toll 4 "$(realpath "$WATCHPOST_DATA")/videos/toll-parkpow.mp4"
     fi
     cat <<TOML
+[vision]
+vehicles = "objects-1"
+
 [[hotlist.list]]
 id = "watched"
 number = 1
@@ -114,7 +117,7 @@ for clip in street-a street-b; do # a still every two seconds, read like any pic
     gst-launch-1.0 -q filesrc location="$clips/$clip.mp4" ! decodebin ! videorate ! video/x-raw,framerate=1/2 ! videoconvert ! \
         jpegenc quality=92 ! multifilesink location="$pictures/frames/$clip-%02d.jpg"
 done
-watchpost read --draw "$pictures" "$pictures"/frames/*.jpg
+watchpost read --vehicles objects-1 --draw "$pictures" "$pictures"/frames/*.jpg
 rm -r "$pictures/frames"
 
 say "Done: the cameras ran for $seconds s; $(find "$pictures" -type f | wc -l) annotated pictures are in ${pictures#"$PWD"/}"
