@@ -446,7 +446,7 @@ pub fn camera_settings(camera: &config::Camera, config: &Config) -> anyhow::Resu
     if let Some(text) = &camera.substream {
         let substream: SourceUri = text.parse().with_context(context)?;
         anyhow::ensure!(
-            settings.uri.is_live() && substream.is_live(),
+            settings.uri.is_network() && substream.is_network(),
             "camera {}: uri and substream are to be network addresses: a file has no substream",
             camera.id
         );

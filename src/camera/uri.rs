@@ -83,6 +83,12 @@ impl SourceUri {
         }
     }
 
+    /// Whether it is a camera on the network, which may have a second stream.
+    #[must_use]
+    pub fn is_network(&self) -> bool {
+        matches!(self, Self::Rtsp { .. })
+    }
+
     /// Whether the stream is encrypted on its way.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {

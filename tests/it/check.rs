@@ -4,7 +4,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 
 use serde_json::Value;
-use watchpost::camera::testkit::Clip;
+use watchpost::camera::testkit::{Clip, RtspServer, Serving};
 use watchpost::centre::keyring::{Entry, Keyring, Role};
 use watchpost::centre::keys::SigningKey;
 use watchpost::centre::publish::News;
@@ -265,6 +265,29 @@ async fn cameras_are_opened_together_and_each_is_told() {
     let found = look(&made, "cameras").await;
     has(&found, "ok", "good: 320×180 I420, first frame after");
     has(&found, "failure", "none: ");
+}
+
+#[tokio::test]
+async fn both_streams_of_a_camera_are_opened_and_a_dead_main_stream_fails() {
+    let made = well();
+    let clip = made.path("ball.mp4");
+    let server = RtspServer::start(&clip, &Serving { looped: true, ..Serving::default() }).unwrap();
+    let substream = |main: &str| camera("gate", 1, main, &format!("substream = '{}'", server.url()));
+    made.configure(&[substream(&server.url())]);
+    let found = look(&made, "cameras").await;
+    passes(&found, "gate (substream): 320×180");
+    has(&found, "ok", "gate (main stream): 320×180");
+    // A port that was free a moment ago: nobody listens there.
+    let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    made.configure(&[substream(&format!("rtsp://127.0.0.1:{port}/main"))]);
+    let found = look(&made, "cameras").await;
+    has(&found, "ok", "gate (substream): 320×180");
+    has(&found, "failure", "gate (main stream): ");
+    // Two streams are a network camera's.
+    for (main, sub) in [("test://ball", server.url()), (&server.url(), "v4l2:///dev/video0".into())] {
+        made.configure(&[camera("gate", 1, main, &format!("substream = '{sub}'"))]);
+        has(&look(&made, "cameras").await, "failure", "uri and substream are to be network addresses");
+    }
 }
 
 fn text(path: &Path) -> &str {

@@ -1,62 +1,87 @@
-//! Does each camera send pictures? All are opened at the same time, for their first frame.
+//! Does each camera send pictures? All are opened at the same time, for their first frame; of a camera with a substream both
+//! streams are.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Finding;
-use crate::camera::{self, Next};
+use crate::camera::{self, Next, Settings};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::domain::Frame;
 use crate::health::CameraCounters;
 use crate::supervise::camera_settings;
 
 /// How long a camera may take to its first frame.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Cameras that are opened at the same time.
+/// Streams that are opened at the same time.
 const AT_ONCE: usize = 8;
 
+/// A stream to open, and how it is called.
+struct Stream {
+    name: String,
+    settings: Settings,
+}
+
 pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
-    let cameras: Vec<&config::Camera> = config.cameras.iter().filter(|c| c.enabled).collect();
     let mut findings = Vec::new();
-    for some in cameras.chunks(AT_ONCE) {
+    let mut streams = Vec::new();
+    for camera in config.cameras.iter().filter(|c| c.enabled) {
+        match camera_settings(camera, config) {
+            Ok(settings) => streams.extend(streams_of(settings)),
+            Err(error) => findings.push(failed(camera.id.as_str(), &format!("{error:#}"))),
+        }
+    }
+    for some in streams.chunks(AT_ONCE) {
         findings.extend(std::thread::scope(|scope| {
-            let threads: Vec<_> = some.iter().map(|camera| scope.spawn(|| one(camera, config, clock))).collect();
+            let threads: Vec<_> = some.iter().map(|stream| scope.spawn(|| one(stream, clock))).collect();
             threads
                 .into_iter()
                 .zip(some)
-                .map(|(thread, camera)| thread.join().unwrap_or_else(|_| panicked(camera)))
+                .map(|(thread, stream)| thread.join().unwrap_or_else(|_| panicked(&stream.name)))
                 .collect::<Vec<_>>()
         }));
     }
     findings
 }
 
-fn one(camera: &config::Camera, config: &Config, clock: &Clock) -> Finding {
-    let (id, begun) = (&camera.id, clock.monotonic());
-    match first_frame(camera, config, clock) {
-        Ok(frame) => {
-            let (width, height, pixels) = (frame.format.width, frame.format.height, frame.format.pixels);
-            let took = clock.monotonic().saturating_sub(begun).as_secs_f64();
-            Finding::ok("cameras", format!("{id}: {width}×{height} {pixels:?}, first frame after {took:.1} s"))
-        }
-        Err(what) => Finding::failure(
-            "cameras",
-            format!("{id}: {what}"),
-            "`watchpost probe URI` says what it sends; docs/troubleshooting.md, «Cameras»",
-        ),
+/// The stream that is looked at, and the one that is read where there are two.
+fn streams_of(settings: Settings) -> Vec<Stream> {
+    let id = settings.id.clone();
+    match settings.of_main() {
+        Some(main) => vec![
+            Stream { name: format!("{id} (substream)"), settings },
+            Stream { name: format!("{id} (main stream)"), settings: main },
+        ],
+        None => vec![Stream { name: id.to_string(), settings }],
     }
 }
 
-fn panicked(camera: &config::Camera) -> Finding {
-    let todo = "report it with what `watchpost probe URI` says";
-    Finding::failure("cameras", format!("{}: its check broke off", camera.id), todo)
+fn one(Stream { name, settings }: &Stream, clock: &Clock) -> Finding {
+    let begun = clock.monotonic();
+    match first_frame(settings, clock) {
+        Ok(frame) => {
+            let (width, height, pixels) = (frame.format.width, frame.format.height, frame.format.pixels);
+            let took = clock.monotonic().saturating_sub(begun).as_secs_f64();
+            Finding::ok("cameras", format!("{name}: {width}×{height} {pixels:?}, first frame after {took:.1} s"))
+        }
+        Err(what) => failed(name, &what),
+    }
 }
 
-fn first_frame(camera: &config::Camera, config: &Config, clock: &Clock) -> Result<Frame, String> {
-    let settings = camera_settings(camera, config).map_err(|e| format!("{e:#}"))?;
+fn failed(name: &str, what: &str) -> Finding {
+    let todo = "`watchpost probe URI` says what it sends; docs/troubleshooting.md, «Cameras»";
+    Finding::failure("cameras", format!("{name}: {what}"), todo)
+}
+
+fn panicked(name: &str) -> Finding {
+    let todo = "report it with what `watchpost probe URI` says";
+    Finding::failure("cameras", format!("{name}: its check broke off"), todo)
+}
+
+fn first_frame(settings: &Settings, clock: &Clock) -> Result<Frame, String> {
     let counters = Arc::new(CameraCounters::default());
-    let mut source = camera::open(&settings, clock, counters).map_err(|e| e.to_string())?;
+    let mut source = camera::open(settings, clock, counters).map_err(|e| e.to_string())?;
     let end = clock.monotonic() + PATIENCE;
     while clock.monotonic() < end {
         match source.next(Duration::from_millis(200)).map_err(|e| e.to_string())? {
