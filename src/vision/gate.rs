@@ -18,7 +18,7 @@ use std::time::Duration;
 use self::cells::Cells;
 use self::scene::Scene;
 use super::mask::Spans;
-use crate::domain::{Frame, Polygon, Rect};
+use crate::domain::{Class, Detection, Frame, Polygon, Rect};
 
 /// Awake after a start, while the background is learnt.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -88,10 +88,12 @@ impl Gate {
     }
 
     /// Says what was found in the frame that was just analysed: what moves there is worth waking for.
-    pub fn found(&mut self, at: impl Iterator<Item = Rect>) {
-        for rect in at {
-            // A plate stands for its vehicle, which is some four times as wide.
-            let around = rect.grown(3.0 * rect.width().max(rect.height()));
+    pub fn found<'a>(&mut self, found: impl IntoIterator<Item = &'a Detection>) {
+        for Detection { class, rect, .. } in found {
+            // A plate stands for its vehicle, which is some four times as wide. A vehicle stands for itself and for the
+            // way that it goes until it is looked for again.
+            let sides = if *class == Class::Plate { 3.0 } else { 0.5 };
+            let around = rect.grown(sides * rect.width().max(rect.height()));
             self.cells.each_in(&around, |cell| self.scene.excuse(cell));
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! [`Seen`] is the only form in which the analyser and what it calls meet a frame. Where a camera has masks it is a copy
 //! in memory of our own in which every pixel that a polygon touches is black, chroma samples of such pixels included;
-//! without masks it is the frame itself, and nothing is copied. The frame behind it can't be reached through it. What
+//! without masks it is the frame itself, and nothing is copied. The frame behind it can't be reached through it, nor the
+//! larger picture that it carries: [`Seen::detail`] gives that masked as well. What
 //! cannot be masked (a buffer shorter than its format says) is refused, never passed on.
 //!
 //! Spans of the rows are computed once a size. A copy is a megabyte or three of memory that goes round: the planes come
@@ -25,9 +26,12 @@ const SLACK: f64 = 1e-3;
 /// Spare copies that are kept: one for each stream of a camera.
 const SPARE: usize = 2;
 
-/// The masks of one camera.
+/// The masks of one camera; a handle.
+#[derive(Debug, Clone, Default)]
+pub struct Mask(Arc<Shared>);
+
 #[derive(Debug, Default)]
-pub struct Mask {
+struct Shared {
     polygons: Vec<Polygon>,
     /// For the sizes met last.
     spans: Mutex<Vec<Arc<Spans>>>,
@@ -36,9 +40,14 @@ pub struct Mask {
 
 type Planes = [Vec<u8>; 3];
 
-/// A frame as models and people may see it.
+/// A frame as models and people may see it, and the larger picture of its moment.
 #[derive(Debug)]
-pub struct Seen<'a>(Inner<'a>);
+pub struct Seen<'a> {
+    inner: Inner<'a>,
+    /// Not masked yet; given out by [`Seen::detail`] alone.
+    detail: Option<&'a Frame>,
+    mask: Mask,
+}
 
 #[derive(Debug)]
 enum Inner<'a> {
@@ -50,7 +59,21 @@ impl<'a> Seen<'a> {
     /// A frame of a source that has no masks: a picture that was given by hand, a test.
     #[must_use]
     pub fn unmasked(frame: &'a Frame) -> Self {
-        Self(Inner::Whole(frame))
+        Self { inner: Inner::Whole(frame), detail: frame.detail(), mask: Mask::default() }
+    }
+
+    /// The larger picture of the same moment, where there is one, as it may be seen: masked by the same polygons.
+    ///
+    /// # Errors
+    /// What [`Mask::apply`] says.
+    pub fn detail(&self) -> Result<Option<Self>, Error> {
+        self.detail.map(|detail| self.mask.apply(detail)).transpose()
+    }
+
+    /// Its width and height, before anything is copied.
+    #[must_use]
+    pub fn detail_size(&self) -> Option<(f32, f32)> {
+        self.detail.map(Frame::size)
     }
 }
 
@@ -58,7 +81,7 @@ impl Deref for Seen<'_> {
     type Target = Frame;
 
     fn deref(&self) -> &Frame {
-        match &self.0 {
+        match &self.inner {
             Inner::Whole(frame) => frame,
             Inner::Masked(frame) => frame,
         }
@@ -69,7 +92,7 @@ impl Mask {
     /// Blanks what `polygons` touch.
     #[must_use]
     pub fn new(polygons: Vec<Polygon>) -> Self {
-        Self { polygons, ..Self::default() }
+        Self(Arc::new(Shared { polygons, ..Shared::default() }))
     }
 
     /// The frame as it may be seen.
@@ -77,8 +100,9 @@ impl Mask {
     /// # Errors
     /// [`Error::ShortFrame`] when there are masks and the planes hold less than the frame's format says.
     pub fn apply<'a>(&self, frame: &'a Frame) -> Result<Seen<'a>, Error> {
-        if self.polygons.is_empty() {
-            return Ok(Seen(Inner::Whole(frame)));
+        let seen = |inner| Seen { inner, detail: frame.detail(), mask: self.clone() };
+        if self.0.polygons.is_empty() {
+            return Ok(seen(Inner::Whole(frame)));
         }
         let (planes, strides) = self.copy(frame).ok_or(Error::ShortFrame {
             index: frame.index,
@@ -86,19 +110,19 @@ impl Mask {
             height: frame.format.height,
         })?;
         let format = FrameFormat { strides, ..frame.format };
-        let pixels = Blanked { planes, home: Arc::clone(&self.spare) };
+        let pixels = Blanked { planes, home: Arc::clone(&self.0.spare) };
         let masked = Frame::new(format, frame.at, frame.pts, frame.index, Box::new(pixels));
-        Ok(Seen(Inner::Masked(Box::new(masked))))
+        Ok(seen(Inner::Masked(Box::new(masked))))
     }
 
     /// What is blanked in a picture of this size.
     #[must_use]
     pub fn spans(&self, width: u32, height: u32) -> Arc<Spans> {
-        let mut known = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.spans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = known.iter().find(|s| s.size == (width, height)) {
             return Arc::clone(found);
         }
-        let made = Arc::new(Spans::of(&self.polygons, width, height));
+        let made = Arc::new(Spans::of(&self.0.polygons, width, height));
         known.truncate(SPARE - 1);
         known.insert(0, Arc::clone(&made));
         made
@@ -106,7 +130,7 @@ impl Mask {
 
     fn copy(&self, frame: &Frame) -> Option<(Planes, [usize; 3])> {
         let spans = self.spans(frame.format.width, frame.format.height);
-        let mut planes = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let mut planes = self.0.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         let mut strides = [0; 3];
         let (subsampling, step) = (frame.format.pixels.subsampling(), frame.format.pixels.chroma_step());
         for (index, ((plane, stride), black)) in planes.iter_mut().zip(&mut strides).zip(BLACK).enumerate() {

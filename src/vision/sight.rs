@@ -43,21 +43,13 @@ impl Sight {
                 return Ok(None);
             }
         }
-        self.mask(frame).map(Some)
-    }
-
-    /// Another picture of the same moment, as it may be seen: the main stream's beside the substream's.
-    ///
-    /// # Errors
-    /// What [`Mask::apply`] says.
-    pub fn mask<'a>(&self, frame: &'a Frame) -> Result<Seen<'a>, Error> {
-        self.mask.apply(frame)
+        self.mask.apply(frame).map(Some)
     }
 
     /// Says what was found in the frame: what moves there was worth looking at.
-    pub fn found(&mut self, found: &[Detection]) {
+    pub fn found<'a>(&mut self, found: impl IntoIterator<Item = &'a Detection>) {
         if let Some(gate) = &mut self.gate {
-            gate.found(found.iter().map(|d| d.rect));
+            gate.found(found);
         }
     }
 

@@ -5,7 +5,7 @@
 //! again by the detector in the large frame, around its place there: corners of the large frame are what a reader needs.
 
 use super::FindPlates;
-use crate::domain::{Class, Detection, Frame, Point, Quad, Rect};
+use crate::domain::{Class, Detection, Point, Quad, Rect};
 use crate::vision::Error;
 use crate::vision::area::Area;
 use crate::vision::mask::Seen;
@@ -19,9 +19,8 @@ const LEAST: f32 = 320.0;
 /// Width to height of the area: the shape of most models' inputs.
 const SHAPE: f32 = 0.6;
 
-/// Pixels of `detail` a pixel of `frame`, across and down.
-pub(super) fn scale(frame: &Frame, detail: &Frame) -> (f32, f32) {
-    let ((fw, fh), (dw, dh)) = (frame.size(), detail.size());
+/// Pixels of a picture of the second size a pixel of one of the first, across and down.
+pub(super) fn scale((fw, fh): (f32, f32), (dw, dh): (f32, f32)) -> (f32, f32) {
     (dw / fw.max(1.0), dh / fh.max(1.0))
 }
 
@@ -64,8 +63,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::TimeMs;
     use crate::domain::frame::OwnedI420;
+    use crate::domain::{Frame, TimeMs};
 
     /// Finds what it is told, notes where it was asked.
     struct Told(Vec<Detection>, Mutex<Vec<Rect>>);
@@ -90,7 +89,7 @@ mod tests {
     #[test]
     fn the_nearest_plate_of_its_size_is_taken_and_looked_for_around_its_place_only() {
         let (small, large) = (frame(320, 180), frame(1280, 720));
-        let told = scaled(&plate(100.0, 90.0, 20.0), scale(&small, &large));
+        let told = scaled(&plate(100.0, 90.0, 20.0), scale(small.size(), large.size()));
         assert_eq!(told, plate(400.0, 360.0, 80.0));
         let near = plate(430.0, 366.0, 76.0);
         let finder = Told(vec![plate(500.0, 360.0, 80.0), plate(401.0, 360.0, 20.0), near.clone()], Mutex::default());

@@ -175,7 +175,6 @@ impl Analyser {
             // Places in pictures of another size cannot be compared: what was under way is over.
             self.cut_short = self.finish(frame.at);
         }
-        let detail = frame.detail();
         let restless = self.tracker.is_restless();
         // Nothing below this line can reach what the masks hide.
         let (at, pts, looked) = (self.now.max(frame.at), frame.pts, self.sight.look(frame, restless)?);
@@ -200,10 +199,11 @@ impl Analyser {
         if let Some(vehicles) = &mut self.vehicles {
             let wanted = self.memory.wants_look(&step.seen);
             if let Some(look) = vehicles.look(frame, area, others, wanted) {
+                self.sight.found(look.iter().map(|v| &v.detection));
                 self.memory.tie(&look, &step.seen, &found, frame.size());
             }
         }
-        self.read((frame, detail), &step.seen, &found, at, &mut events)?;
+        self.read(frame, &step.seen, &found, at, &mut events)?;
         for update in &step.seen {
             events.extend(self.tell(update.track, at));
         }
@@ -264,13 +264,13 @@ impl Analyser {
     /// Reads the plates that want it most, in the frame or, where there is one, in its larger picture.
     fn read(
         &mut self,
-        (frame, detail): (&Seen<'_>, Option<&Frame>),
+        frame: &Seen<'_>,
         seen: &[TrackUpdate],
         found: &[Detection],
         at: TimeMs,
         events: &mut Vec<SightingEvent>,
     ) -> Result<(), Error> {
-        let scale = detail.map_or((1.0, 1.0), |d| detail::scale(frame, d));
+        let scale = frame.detail_size().map_or((1.0, 1.0), |size| detail::scale(frame.size(), size));
         let mut wanted: Vec<(f32, u32, &Detection, Detection)> = Vec::new();
         for update in seen {
             let (Some(detection), Some(f)) = (found.get(update.detection), self.memory.of_track(update.track)) else {
@@ -287,8 +287,7 @@ impl Analyser {
             return Ok(());
         }
         let mut plates: Vec<Detection> = wanted.iter().map(|w| w.3.clone()).collect();
-        // The masks hold for the larger picture as well.
-        let detail = detail.map(|d| self.sight.mask(d)).transpose()?;
+        let detail = frame.detail()?;
         if let Some(detail) = &detail {
             plates = detail::found_again(self.finder.as_ref(), detail, &plates)?;
         }

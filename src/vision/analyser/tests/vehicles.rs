@@ -236,3 +236,42 @@ fn a_plate_that_was_seen_too_shortly_goes_where_its_vehicle_goes() {
     let end = played.end("ABC1234");
     assert_eq!((end.vehicle.map(|v| v.class), end.direction), (Some(Class::Car), Some(90)));
 }
+
+#[test]
+fn a_vehicle_without_a_plate_that_passes_again_and_again_for_minutes_still_wakes_it() {
+    const EVERY: u64 = 60;
+    // It crosses a bright road in two seconds at ten frames a second, and comes again after four more.
+    let place = |n: u64| {
+        let left = (n % EVERY) as f32 * 16.0 - 60.0;
+        (left < 320.0).then(|| Rect::new(left.max(0.0), 70.0, (left + 60.0).min(320.0), 110.0))
+    };
+    for together in [true, false] {
+        let actor = Arc::new(Actor { script: Box::new(|_| vec![]), read: Arc::default() });
+        let cast = move |n| Some(place(n).map(|rect| (Class::Car, 0.8, rect)).into_iter().collect());
+        let beside = Beside { script: Box::new(cast), looks: Arc::default() };
+        let camera = CameraId::new("gate").unwrap();
+        let settings = Settings { motion_gate: true, ..Settings::default() };
+        let analyser = |finder| Analyser::with(finder, Box::new(Arc::clone(&actor)), settings, camera, 7);
+        let mut analyser = if together {
+            analyser(Box::new(Both(Arc::clone(&actor), beside))).with_vehicles(VehicleSource::SamePass)
+        } else {
+            analyser(Box::new(Arc::clone(&actor))).with_vehicles(VehicleSource::Own(Box::new(beside)))
+        };
+        let (mut rested, mut late) = (0, Vec::new());
+        for n in 0..50 * EVERY {
+            let mut pixels = vec![150; 320 * 180];
+            let car = place(n).filter(|r| r.width() >= 16.0);
+            if let Some(rect) = car {
+                let (from, to) = (rect.x1 as usize, rect.x2 as usize);
+                pixels.chunks_mut(320).skip(70).take(40).for_each(|row| row[from..to].fill(120));
+            }
+            analyser.step(&frame(n, n * 100, &Arc::new(pixels))).unwrap();
+            rested += u64::from(analyser.is_resting());
+            if car.is_some() && analyser.is_resting() {
+                late.push(n);
+            }
+        }
+        assert!(late.is_empty(), "rested while a car passed (together: {together}): {late:?}");
+        assert!(rested > 10 * EVERY, "rested on {rested} frames in between");
+    }
+}
