@@ -5,6 +5,7 @@
 
 use super::super::Error;
 use super::super::model::{Manifest, Spec, View};
+use super::boxes::as_f32;
 use super::{MAX_DETECTIONS, nms};
 use crate::domain::{Class, Detection, Point, Quad, Rect};
 
@@ -163,11 +164,6 @@ fn is_peak(map: &[f32], (row, column): (usize, usize), (rows, columns): (usize, 
             map.get(at).is_none_or(|other| other < value || (other <= value && at >= own))
         })
     })
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a cell number, far below 2^24")]
-fn as_f32(v: usize) -> f32 {
-    v as f32
 }
 
 #[cfg(test)]
