@@ -1,6 +1,6 @@
 //! One flag that says "stop now", for threads and tasks alike.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 /// Shared by everything that runs; once set it stays set.
@@ -12,6 +12,7 @@ struct Inner {
     set: Mutex<bool>,
     changed: Condvar,
     notify: tokio::sync::Notify,
+    children: Mutex<Vec<Weak<Inner>>>,
 }
 
 impl Shutdown {
@@ -21,11 +22,30 @@ impl Shutdown {
         Self::default()
     }
 
-    /// Asks everyone to stop.
+    /// Asks everyone to stop, the children included.
     pub fn trigger(&self) {
         *self.0.set.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.0.changed.notify_all();
         self.0.notify.notify_waiters();
+        let children = std::mem::take(&mut *self.0.children.lock().unwrap_or_else(PoisonError::into_inner));
+        for child in children.iter().filter_map(Weak::upgrade) {
+            Self(child).trigger();
+        }
+    }
+
+    /// A flag that is set with this one, and alone without it: for a part that may also be stopped by itself.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        let child = Self::new();
+        let mut children = self.0.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.retain(|c| c.strong_count() > 0);
+        children.push(Arc::downgrade(&child.0));
+        drop(children);
+        // Whoever triggered before the child was known has set the flag before.
+        if self.is_set() {
+            child.trigger();
+        }
+        child
     }
 
     /// Whether it was asked.
@@ -67,5 +87,17 @@ mod tests {
         let thread = std::thread::spawn(move || other.wait(Duration::from_mins(1)));
         shutdown.trigger();
         assert!(thread.join().unwrap());
+    }
+
+    #[test]
+    fn a_child_stops_with_its_parent_and_not_the_parent_with_it() {
+        let parent = Shutdown::new();
+        let (alone, with) = (parent.child(), parent.child());
+        alone.trigger();
+        assert!(alone.is_set() && !parent.is_set() && !with.is_set());
+        let waits = with.clone();
+        let thread = std::thread::spawn(move || waits.wait(Duration::from_mins(1)));
+        parent.trigger();
+        assert!(thread.join().unwrap() && parent.child().is_set());
     }
 }

@@ -65,14 +65,15 @@ pub struct MainStream {
 }
 
 impl MainStream {
-    /// Opens the stream of `settings` on a thread of its own.
+    /// Opens the stream of `settings` on a thread of its own, which also ends with `stop`: the camera's two streams close
+    /// at once.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(settings: Settings, clock: &Clock) -> io::Result<Self> {
+    pub fn start(settings: Settings, clock: &Clock, stop: &Shutdown) -> io::Result<Self> {
         let kept = Arc::new(Kept::default());
         let counters = Arc::new(CameraCounters::default());
-        let shutdown = Shutdown::new();
+        let shutdown = stop.child();
         let name = format!("main-{}", settings.id);
         let camera = Camera::new(settings, clock.clone(), Arc::clone(&counters));
         let (into, stop) = (Arc::clone(&kept), shutdown.clone());
@@ -144,7 +145,8 @@ mod tests {
     fn a_frame_gets_the_nearest_of_the_last_main_frames_and_none_from_far_away() {
         let clock = SimClock::at(TimeMs(10_000));
         let settings = Settings::new(CameraId::new("gate").unwrap(), 1, "rtsp://127.0.0.1:1/none".parse().unwrap());
-        let mut main = MainStream::start(settings, &Clock::of(Arc::clone(&clock) as Arc<_>)).unwrap();
+        let stop = Shutdown::new();
+        let mut main = MainStream::start(settings, &Clock::of(Arc::clone(&clock) as Arc<_>), &stop).unwrap();
         for at in [9_000, 10_000, 10_040, 10_080] {
             main.kept.push(frame(at, 0));
         }
@@ -166,5 +168,8 @@ mod tests {
         main.attach(&mut frame(14_000, 0), &told);
         assert_eq!(told.state(), CameraState::Online);
         assert_eq!(main.kept.0.lock().unwrap().len(), KEPT);
+        // It ends with the camera, before it is dropped, and the camera not with it.
+        stop.trigger();
+        main.thread.take().unwrap().join().unwrap();
     }
 }

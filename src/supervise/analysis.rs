@@ -71,7 +71,7 @@ impl Analysis {
 
     /// The main stream beside a substream, opened.
     fn main_stream(&self) -> Option<MainStream> {
-        let started = MainStream::start(self.camera.of_main()?, &self.clock);
+        let started = MainStream::start(self.camera.of_main()?, &self.clock, &self.shutdown);
         started
             .inspect_err(|error| tracing::error!(camera = %self.camera.id, %error, "no thread for the main stream"))
             .ok()
