@@ -80,6 +80,8 @@ pub enum Worry {
     Times,
     /// The main stream beside a substream.
     MainStream,
+    /// The models that find and read plates fail.
+    Model,
     /// The model that finds vehicles fails.
     Vehicles,
     /// The box is too slow for it.

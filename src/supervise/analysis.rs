@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::camera::{self, Camera, CameraEvent, MainStream};
 use crate::clock::Clock;
-use crate::domain::{Frame, SightingEvent, Stage, TimeMs};
-use crate::health::{CameraCounters, CameraState, Worry};
+use crate::domain::{CameraId, Frame, SightingEvent, Stage, TimeMs};
+use crate::health::{CameraCounters, Worry};
 use crate::hotlist::Hotlists;
 use crate::shutdown::Shutdown;
 use crate::store::{Entry, RecorderHandle};
@@ -90,30 +90,10 @@ impl Analysis {
         }
         work.newest = frame.at;
         work.analyser.set_clock(self.clock.state());
-        match work.analyser.step(frame) {
-            Ok(events) => {
-                if work.analyser.is_resting() {
-                    self.counters.rested.inc();
-                } else {
-                    self.counters.analysed.inc();
-                }
-                if std::mem::take(&mut work.faulty) {
-                    self.counters.set_state(CameraState::Online);
-                }
-                for event in events {
-                    self.pass_on(work, event);
-                }
-                self.tell_of_vehicles(work);
-            }
-            Err(error) => {
-                self.counters.unanalysed.inc();
-                // Said once until a frame is analysed again: a broken model would say it 25 times a second.
-                if !std::mem::replace(&mut work.faulty, true) {
-                    tracing::error!(camera = %self.camera.id, %error, "frame not analysed");
-                    self.counters.set_state(CameraState::Degraded(error.to_string()));
-                }
-            }
+        for event in work.step(frame, &self.camera.id, &self.counters) {
+            self.pass_on(work, event);
         }
+        self.tell_of_vehicles(work);
     }
 
     fn finish(&self, work: &mut Work) {
@@ -159,8 +139,146 @@ struct Work {
     told: Told,
     /// Time of the newest frame.
     newest: TimeMs,
-    /// The last frame could not be analysed.
+    /// The last frame that was looked at could not be analysed.
     faulty: bool,
     /// Vehicles can't be looked for.
     without_vehicles: bool,
+}
+
+impl Work {
+    /// Has one frame analysed, counts it and says when the models fail and when they work again.
+    fn step(&mut self, frame: &Frame, camera: &CameraId, counters: &CameraCounters) -> Vec<SightingEvent> {
+        match self.analyser.step(frame) {
+            // A frame that was not looked at tells nothing of the models.
+            Ok(events) if self.analyser.is_resting() => {
+                counters.rested.inc();
+                events
+            }
+            Ok(events) => {
+                counters.analysed.inc();
+                if std::mem::take(&mut self.faulty) {
+                    counters.set_worry(Worry::Model, None);
+                }
+                events
+            }
+            Err(error) => {
+                counters.unanalysed.inc();
+                // Said once until a frame is analysed again: a broken model would say it 25 times a second.
+                if !std::mem::replace(&mut self.faulty, true) {
+                    tracing::error!(%camera, %error, "frame not analysed");
+                    counters.set_worry(Worry::Model, Some(error.to_string()));
+                }
+                self.analyser.take_untold()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::camera::replay::{Pace, Picture, ReplaySource};
+    use crate::domain::frame::OwnedI420;
+    use crate::domain::{Detection, PlateRead};
+    use crate::health::CameraState;
+    use crate::vision::Error;
+    use crate::vision::analyser::{FindPlates, ReadPlates};
+    use crate::vision::area::Area;
+    use crate::vision::mask::Seen;
+
+    /// Fails as long as it is told to; finds nothing.
+    #[derive(Clone)]
+    struct Broken(Arc<AtomicBool>);
+
+    impl FindPlates for Broken {
+        fn find(&self, _: &Seen<'_>, _: Area) -> Result<Vec<Detection>, Error> {
+            if self.0.load(Ordering::Relaxed) { Err(Error::NoInference) } else { Ok(Vec::new()) }
+        }
+    }
+
+    impl ReadPlates for Broken {
+        fn read(&self, _: &Seen<'_>, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
+            Ok(vec![None; plates.len()])
+        }
+    }
+
+    fn gate() -> CameraId {
+        CameraId::new("gate").unwrap()
+    }
+
+    fn work(motion_gate: bool) -> (Work, Arc<AtomicBool>) {
+        let broken = Broken(Arc::new(AtomicBool::new(true)));
+        let switch = Arc::clone(&broken.0);
+        let settings = vision::Settings { motion_gate, ..vision::Settings::default() };
+        let analyser = Analyser::with(Box::new(broken.clone()), Box::new(broken), settings, gate(), 1);
+        let (told, newest) = (Told::default(), TimeMs(0));
+        (Work { analyser, told, newest, faulty: false, without_vehicles: false }, switch)
+    }
+
+    #[test]
+    fn a_model_that_fails_is_told_until_a_frame_was_really_analysed_whatever_the_gate_rests_on() {
+        let (mut work, broken) = work(true);
+        let counters = CameraCounters::default();
+        counters.set_state(CameraState::Online);
+        let mut show = |n: u64| {
+            let (format, pixels) = OwnedI420::from_rgb(&vec![90; 320 * 180 * 3], 320, 180);
+            let frame = Frame::new(format, TimeMs(n * 40), Duration::from_millis(n * 40), n, Box::new(pixels));
+            work.step(&frame, &gate(), &counters);
+            matches!(counters.state(), CameraState::Degraded(why) if why == Error::NoInference.to_string())
+        };
+        assert!((0..400).all(&mut show), "degraded throughout");
+        assert!(counters.rested.get() > 200 && counters.unanalysed.get() > 50, "both kinds of frames");
+        broken.store(false, Ordering::Relaxed);
+        let (rested, degraded) = (counters.rested.get(), (400..500).map(&mut show).collect::<Vec<_>>());
+        assert!(counters.rested.get() > rested && degraded.is_sorted_by(|a, b| a >= b) && !degraded[99]);
+    }
+
+    #[test]
+    fn a_model_that_fails_is_told_after_the_camera_was_opened_again() {
+        let (mut work, _) = work(false);
+        let counters = Arc::new(CameraCounters::default());
+        let mut settings = camera::Settings::new(gate(), 1, "rtsp://127.0.0.1/none".parse().unwrap());
+        settings.stall_after = Duration::from_millis(60);
+        settings.back_off_first = Duration::from_millis(1);
+        settings.back_off_most = Duration::from_millis(4);
+        let camera = Camera::new(settings, Clock::system(), Arc::clone(&counters));
+        let (shutdown, mut reopened) = (Shutdown::new(), 0);
+        // A replay that ends is a file's end, so a live camera's source is made to fail instead.
+        let mut open = || -> Result<Box<dyn camera::Source>, camera::Error> { Ok(Box::new(Ends(replay(&counters)))) };
+        camera
+            .run_from(&mut open, &shutdown, &mut |event| match event {
+                CameraEvent::Frame(frame) => {
+                    work.step(&frame, &gate(), &counters);
+                    let state = counters.state();
+                    assert!(matches!(state, CameraState::Degraded(_)), "{state:?} after {reopened} openings");
+                    if reopened == 2 {
+                        shutdown.trigger();
+                    }
+                }
+                CameraEvent::Reopened => reopened += 1,
+                CameraEvent::Ended => panic!("it has no end"),
+            })
+            .unwrap();
+        assert_eq!(reopened, 2);
+    }
+
+    fn replay(counters: &Arc<CameraCounters>) -> ReplaySource {
+        let pictures = vec![Picture::grey(320, 180, 90)];
+        ReplaySource::new(pictures, 25.0, Some(3), Pace::AsTaken, Clock::system(), Arc::clone(counters))
+    }
+
+    /// A replay whose end is a fault.
+    struct Ends(ReplaySource);
+
+    impl camera::Source for Ends {
+        fn next(&mut self, wait: Duration) -> Result<camera::Next, camera::Error> {
+            match self.0.next(wait)? {
+                camera::Next::End => Err(camera::Error::Closed { origin: "rtsp://127.0.0.1/none".into() }),
+                next => Ok(next),
+            }
+        }
+    }
 }

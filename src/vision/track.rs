@@ -304,12 +304,13 @@ impl Tracker {
         self.tracks.iter().any(|t| !t.confirmed || t.seen_at != self.at)
     }
 
-    /// Nothing moved up to `at`: all tracks stay where they are and do not age. A time that goes back is left to the next
+    /// Nothing moved up to `at`: tracks that were seen at the last step stay where they are and do not age. Those that
+    /// were not go on ageing: what left does not come back by standing still. A time that goes back is left to the next
     /// step.
     pub fn hold(&mut self, at: Duration) {
         let Some(rested) = at.checked_sub(self.at) else { return };
-        self.at = at;
-        for track in &mut self.tracks {
+        let before = std::mem::replace(&mut self.at, at);
+        for track in self.tracks.iter_mut().filter(|t| t.seen_at == before) {
             track.at += rested;
             track.seen_at += rested;
         }

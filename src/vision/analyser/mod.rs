@@ -98,8 +98,8 @@ pub struct Analyser {
     now: TimeMs,
     /// Size of the newest frame.
     size: Option<(u32, u32)>,
-    /// What ended because the size changed, until it can be told.
-    cut_short: Vec<SightingEvent>,
+    /// What a step found that gave an error instead.
+    untold: Vec<SightingEvent>,
 }
 
 impl Analyser {
@@ -138,7 +138,7 @@ impl Analyser {
             random: ring::rand::SystemRandom::new(),
             now: TimeMs(0),
             size: None,
-            cut_short: Vec::new(),
+            untold: Vec::new(),
         }
     }
 
@@ -168,25 +168,44 @@ impl Analyser {
     /// Analyses one frame.
     ///
     /// # Errors
-    /// What the models say; the tracks stay as they are and the next frame may be given.
+    /// What the models say; the next frame may be given. What is due all the same, such as the end of what left before,
+    /// is to be had from [`Analyser::take_untold`], and comes with the next step otherwise.
     pub fn step(&mut self, frame: &Frame) -> Result<Vec<SightingEvent>, Error> {
+        let mut events = std::mem::take(&mut self.untold);
+        let result = self.look(frame, &mut events);
+        self.end_due(self.now, &mut events);
+        if result.is_err() {
+            self.untold = std::mem::take(&mut events);
+        }
+        result.map(|()| events)
+    }
+
+    /// What the last step found although it failed.
+    pub fn take_untold(&mut self) -> Vec<SightingEvent> {
+        std::mem::take(&mut self.untold)
+    }
+
+    /// Looks at one frame and adds to `events` what is to be told of it.
+    fn look(&mut self, frame: &Frame, events: &mut Vec<SightingEvent>) -> Result<(), Error> {
         let size = (frame.format.width, frame.format.height);
         if self.size.replace(size).is_some_and(|before| before != size) {
             // Places in pictures of another size cannot be compared: what was under way is over.
-            self.cut_short = self.finish(frame.at);
+            events.extend(self.finish(frame.at));
         }
-        let restless = self.tracker.is_restless();
+        let restless = self.tracker.is_restless() || self.vehicles.as_ref().is_some_and(Vehicles::is_restless);
+        self.now = self.now.max(frame.at);
+        self.resting = false;
         // Nothing below this line can reach what the masks hide.
-        let (at, pts, looked) = (self.now.max(frame.at), frame.pts, self.sight.look(frame, restless)?);
-        self.resting = looked.is_none();
-        let Some(frame) = &looked else { return Ok(self.rest(at, pts)) };
+        let (at, pts, looked) = (self.now, frame.pts, self.sight.look(frame, restless)?);
+        let Some(frame) = &looked else {
+            self.rest(pts);
+            return Ok(());
+        };
         let area = self.sight.area(frame);
         let (mut found, others): (Vec<_>, Vec<_>) =
             self.finder.find(frame, area)?.into_iter().partition(|d| d.class == Class::Plate);
         self.sight.keep_inside(&mut found, frame);
         self.sight.found(&found);
-        self.now = at;
-        let mut events = Vec::new();
         let step = self.tracker.step(frame.pts, &found);
         for ended in &step.ended {
             self.memory.lose(ended.track);
@@ -203,14 +222,11 @@ impl Analyser {
                 self.memory.tie(&look, &step.seen, &found, frame.size());
             }
         }
-        self.read(frame, &step.seen, &found, at, &mut events)?;
+        self.read(frame, &step.seen, &found, at, events)?;
         for update in &step.seen {
             events.extend(self.tell(update.track, at));
         }
-        self.end_due(at, &mut events);
-        // Not before: what a failing model makes of this frame must not lose them.
-        events.splice(..0, std::mem::take(&mut self.cut_short));
-        Ok(events)
+        Ok(())
     }
 
     /// Whether the last frame was not looked at, since nothing moved in it.
@@ -219,16 +235,13 @@ impl Analyser {
         self.resting
     }
 
-    /// What is followed stays where it is; what broke off before may end.
-    fn rest(&mut self, at: TimeMs, pts: Duration) -> Vec<SightingEvent> {
-        self.now = at;
+    /// What is followed stays where it is.
+    fn rest(&mut self, pts: Duration) {
+        self.resting = true;
         self.tracker.hold(pts);
         if let Some(vehicles) = &mut self.vehicles {
             vehicles.hold(pts);
         }
-        let mut events = Vec::new();
-        self.end_due(at, &mut events);
-        events
     }
 
     /// Ends everything at the end of the stream: no frame comes any more.
@@ -239,7 +252,7 @@ impl Analyser {
         }
         let at = self.now.max(at);
         let (camera, number, clock, settings) = (&self.camera, self.camera_number, self.clock, &self.settings);
-        let mut events = std::mem::take(&mut self.cut_short);
+        let mut events = std::mem::take(&mut self.untold);
         self.memory.end_all(settings, |f| {
             let sighting = f.sighting(camera, number, clock, settings);
             events.push(SightingEvent { stage: Stage::End, sighting, pictures: f.pictures.take(), cause_at: at });

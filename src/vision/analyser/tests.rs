@@ -159,6 +159,42 @@ fn tracks_end_when_the_size_of_the_pictures_changes_and_begin_anew() {
     assert_eq!((told.len(), told[2].0, told[2].1), (3, 31, Stage::New), "{told:?}");
 }
 
+/// Reads what the script says and fails from a frame on.
+struct Failing(Arc<Actor>, u64);
+
+impl ReadPlates for Failing {
+    fn read(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
+        if frame.index >= self.1 { Err(Error::NoInference) } else { self.0.read(frame, plates) }
+    }
+}
+
+#[test]
+fn what_left_ends_in_time_although_the_reader_fails_ever_since() {
+    // The first leaves at 50; from 90 on another is there that can't be read.
+    let shows = |n: u64| match n {
+        0..50 => vec![shown(4.0 * n as f32, 50.0, 100.0, Some(read("ABC1234", 0.995)))],
+        90.. => vec![shown(120.0, 150.0, 100.0, None)],
+        _ => vec![],
+    };
+    let actor = Arc::new(Actor { script: Box::new(shows), read: Arc::default() });
+    let camera = CameraId::new("gate").unwrap();
+    let reader = Box::new(Failing(Arc::clone(&actor), 90));
+    let mut analyser = Analyser::with(Box::new(actor), reader, Settings::default(), camera, 7);
+    let pixels = Arc::new(vec![128; 320 * 180]);
+    let (mut told, mut failed) = (Vec::new(), 0);
+    for n in 0..400 {
+        let events = analyser.step(&frame(n, n * 40, &pixels)).unwrap_or_else(|_| {
+            failed += 1;
+            analyser.take_untold()
+        });
+        told.extend(events.into_iter().map(|e| (n, e.stage)));
+    }
+    assert!(failed > 100, "{failed}");
+    assert!(matches!(told[..], [(1, Stage::New), (91..200, Stage::End)]), "{told:?}");
+    // Who does not ask after an error gets it with the next step or the end.
+    assert!(analyser.take_untold().is_empty());
+}
+
 /// Notes size and first grey of each frame that is read.
 struct Looker(Arc<Mutex<Vec<(u32, u8, Rect)>>>);
 

@@ -152,6 +152,11 @@ impl Vehicles {
         Some(self.follow(frame.pts, &found))
     }
 
+    /// Whether the next look is wanted soon: something is not yet sure or was not seen at the last one.
+    pub(super) fn is_restless(&self) -> bool {
+        self.tracker.is_restless()
+    }
+
     /// Nothing moved up to `at`.
     pub(super) fn hold(&mut self, at: Duration) {
         self.tracker.hold(at);

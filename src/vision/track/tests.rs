@@ -113,6 +113,25 @@ fn a_time_that_goes_back_ends_all() {
     assert_eq!((step.ended.len(), step.seen[0].track), (1, 2));
 }
 
+#[test]
+fn a_rest_holds_what_was_seen_before_it_and_lets_go_what_was_not() {
+    let mut tracker = Tracker::new(Settings::default());
+    let (stays, leaves) = (Rect::new(0.0, 0.0, 80.0, 20.0), Rect::new(300.0, 0.0, 380.0, 20.0));
+    let both = [detection(Class::Plate, stays, 0.9), detection(Class::Plate, leaves, 0.9)];
+    for ms in [0, 40, 80] {
+        tracker.step(Duration::from_millis(ms), &both);
+    }
+    assert!(!tracker.is_restless());
+    tracker.step(Duration::from_millis(120), &both[..1]);
+    assert!(tracker.is_restless());
+    for ms in (160..5_000).step_by(40) {
+        tracker.hold(Duration::from_millis(ms));
+    }
+    let step = tracker.step(Duration::from_secs(5), &both[..1]);
+    assert_eq!(step.seen.iter().map(|u| u.track).collect::<Vec<_>>(), [1]);
+    assert_eq!(step.ended, [EndedTrack { track: 2, confirmed: true }]);
+}
+
 fn any_detection() -> impl Strategy<Value = Detection> {
     let coordinate = || prop_oneof![4 => -50.0_f32..2000.0, 1 => Just(f32::NAN), 1 => any::<f32>()];
     let class = prop_oneof![Just(Class::Plate), Just(Class::Car), Just(Class::Person)];

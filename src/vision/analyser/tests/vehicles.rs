@@ -275,3 +275,23 @@ fn a_vehicle_without_a_plate_that_passes_again_and_again_for_minutes_still_wakes
         assert!(rested > 10 * EVERY, "rested on {rested} frames in between");
     }
 }
+
+#[test]
+fn a_vehicle_without_a_plate_that_leaves_a_still_scene_passed_soon() {
+    // Not a pixel changes, so only the look every two seconds can tell; it came and was sure long before.
+    let actor = Arc::new(Actor { script: Box::new(|_| vec![]), read: Arc::default() });
+    let cars = |n: u64| Some(if n < 500 { vec![(Class::Car, 0.9, around(100.0, 80.0))] } else { vec![] });
+    let beside = Beside { script: Box::new(cars), looks: Arc::default() };
+    let settings = Settings { motion_gate: true, ..Settings::default() };
+    let camera = CameraId::new("gate").unwrap();
+    let mut analyser = Analyser::with(Box::new(Arc::clone(&actor)), Box::new(actor), settings, camera, 7)
+        .with_vehicles(VehicleSource::Own(Box::new(beside)));
+    let pixels = Arc::new(vec![128; 320 * 180]);
+    let mut passed = Vec::new();
+    for n in 0..700 {
+        analyser.step(&frame(n, n * 40, &pixels)).unwrap();
+        passed.extend(analyser.take_passed().into_iter().map(|class| (n, class)));
+    }
+    // Two seconds until it is looked, 1.2 s in which it might come back, and a look.
+    assert!(matches!(passed[..], [(500..590, Class::Car)]), "{passed:?}");
+}
