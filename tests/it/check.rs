@@ -216,6 +216,65 @@ async fn models_are_loaded_and_run_once() {
 }
 
 #[tokio::test]
+async fn each_kind_of_fault_of_a_model_says_what_to_do_about_it() {
+    let made = well();
+    let told = async |file: &str, from: &str, to: &str, library: Option<&Path>| {
+        // The tiny detector, with one of its files changed.
+        for name in ["manifest.toml", "spot.onnx"] {
+            let mut bytes = std::fs::read(fixture("models/spot").join(name)).unwrap();
+            if name == file {
+                bytes = match std::str::from_utf8(&bytes) {
+                    Ok(text) if !from.is_empty() => {
+                        assert!(text.contains(from), "{text}");
+                        text.replace(from, to).into_bytes()
+                    }
+                    _ => to.as_bytes().to_vec(),
+                };
+            }
+            made.file(&format!("models/spot/{name}"), bytes);
+        }
+        for name in ["manifest.toml", "scribe.onnx"] {
+            made.file(&format!("models/scribe/{name}"), std::fs::read(fixture("models/scribe").join(name)).unwrap());
+        }
+        let mut command = made.command("check");
+        command.args(["models", "--json"]).envs(library.map(|path| ("ORT_DYLIB_PATH", path)));
+        let said = tokio::task::spawn_blocking(move || Said::of(command.output().unwrap())).await.unwrap();
+        let finding: Value = serde_json::from_str(said.out.lines().next().unwrap()).unwrap();
+        (finding["what"].as_str().unwrap().to_owned(), finding["todo"].as_str().unwrap_or_default().to_owned())
+    };
+    let vision = |detector: &str| {
+        let folder = made.path("models");
+        format!("[vision]\nmodels = '{}'\ndetector = \"{detector}\"\nreader = \"scribe\"\n", folder.display())
+    };
+    made.configure(&[vision("spot")]);
+    let fine = told("", "", "", None).await;
+    assert!(fine.0.contains("spot, scribe") && fine.1.is_empty(), "{fine:?}");
+    let nowhere = made.path("nowhere.so");
+    let pointer = "version https://git-lfs.github.com/spec/v1\n";
+    let faults = [
+        (told("", "", "", Some(&nowhere)).await, "ONNX Runtime is missing", "The inference library"),
+        (
+            told("manifest.toml", "sha256 = \"9a", "sha256 = \"00", None).await,
+            "its manifest says",
+            "copy the model's folder anew",
+        ),
+        (told("spot.onnx", "", pointer, None).await, "is refused", "When a model is refused"),
+        (told("manifest.toml", "[64, 32]", "[32, 32]", None).await, "has shape", "The manifest"),
+        (told("manifest.toml", "\"spot.onnx\"", "\"gone.onnx\"", None).await, "gone.onnx", "may read it"),
+    ];
+    for ((what, todo), seen, remedy) in faults {
+        assert!(what.contains(seen) && todo.contains(remedy), "{what}: {todo}");
+    }
+    made.configure(&[vision("elsewhere")]);
+    let (what, todo) = told("", "", "", None).await;
+    assert!(what.contains("elsewhere") && todo.contains("a folder of that name"), "{what}: {todo}");
+    let folder = fixture("models");
+    made.configure(&[format!("[vision]\nmodels = '{}'\ndetector = \"nan\"\nreader = \"scribe\"\n", folder.display())]);
+    let (what, todo) = told("", "", "", None).await;
+    assert!(what.contains("holds NaN") && todo.contains("take other weights"), "{what}: {todo}");
+}
+
+#[tokio::test]
 async fn pipelines_of_one_s_own_must_end_where_frames_are_taken() {
     let made = well();
     passes(&look(&made, "pipelines").await, "all in order");

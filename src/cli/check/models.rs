@@ -20,10 +20,40 @@ pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
             "models",
             format!("{}: {times}; with {}", names(&models).join(", "), models.runtime.library().display()),
         ),
-        Err(error) => {
-            Finding::failure("models", error.to_string(), "docs/install.md says where models and library lie")
-        }
+        Err(error) => Finding::failure("models", error.to_string(), remedy(&error)),
     }]
+}
+
+/// What to do, by the kind of fault; the error itself says with which file.
+fn remedy(error: &vision::Error) -> &'static str {
+    use vision::Error as E;
+    match error {
+        E::LibraryMissing { .. } | E::LibraryUnfit { .. } | E::NoInference => {
+            "give it ONNX Runtime: docs/models.md, «The inference library»"
+        }
+        E::ModelsMissing { .. } => "name the folder with the models by [vision] models",
+        E::Unreadable { .. } => {
+            "see that [vision] models has a folder of that name, and that the user who runs watchpost may read it"
+        }
+        E::Digest { .. } => "copy the model's folder anew from where it came; if the file is meant, correct its sha256",
+        E::TooLarge { .. } | E::Refused { .. } => {
+            "get or export the file anew: docs/models.md, «When a model is refused»"
+        }
+        E::Load { .. } => "see whether a newer ONNX Runtime loads it, or export the model with an older opset",
+        E::Manifest { .. }
+        | E::NoSuchTensor { .. }
+        | E::Shape { .. }
+        | E::Stride { .. }
+        | E::Type { .. }
+        | E::MoreInputs { .. }
+        | E::Values { .. } => "make the manifest say what the model is: docs/models.md, «The manifest»",
+        E::NotFinite { .. } => {
+            "take other weights, or export them anew with 32-bit floats; see scale, mean and std, too"
+        }
+        E::WrongFamily { .. } | E::FindsNone { .. } => "name a model that does this work",
+        E::Run { .. } => "see whether memory is short (`watchpost check memory`); else export the model anew",
+        E::ShortFrame { .. } | E::Rectify { .. } => "report it: a grey picture was too much",
+    }
 }
 
 /// The models that are loaded, and who finds vehicles.
