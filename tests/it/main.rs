@@ -57,6 +57,8 @@ mod stored_delivery;
 mod substream;
 mod tail;
 mod tidy;
+#[cfg(all(feature = "gst", feature = "onnx"))]
+mod vehicles;
 #[cfg(feature = "onnx")]
 mod weights;
 mod wire;

@@ -209,7 +209,7 @@ fn fixtures() -> Vec<Vec<u8>> {
 #[test]
 fn our_own_models_pass() {
     let models = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
-    for name in ["plates-1", "reader-1"] {
+    for name in ["plates-1", "reader-1", "objects-1"] {
         inspect(&std::fs::read(models.join(name).join("model.onnx")).unwrap()).unwrap();
     }
     for bytes in fixtures() {
