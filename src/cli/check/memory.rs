@@ -109,7 +109,8 @@ mod tests {
 
     /// `count` cameras, each with the lines of `more`.
     fn cameras(count: u32, more: &str) -> String {
-        (1..=count).map(|n| format!("[[camera]]\nid = \"c{n}\"\nnumber = {n}\n{more}\n")).collect()
+        let one = |n| format!("[[camera]]\nid = \"c{n}\"\nnumber = {n}\n{more}\n");
+        (1..=count).map(one).collect::<Vec<_>>().concat()
     }
 
     #[test]
