@@ -41,7 +41,8 @@ impl VehicleSource {
 /// What is seen around the region of interest, a share of the picture's width.
 const AROUND: f32 = 0.15;
 
-/// Confidence from which a class is told: below, `objects-1` is wrong as often as right.
+/// Confidence (best score times share of the votes) from which a class is told. It is the score from which `objects-1` finds
+/// anything, so with that model it is the votes that decide.
 const TELL: f32 = 0.4;
 
 /// What is left of a carrier's votes at the next look that finds one, and at the next that finds none.
