@@ -82,6 +82,8 @@ pub enum Worry {
     MainStream,
     /// The models that find and read plates fail.
     Model,
+    /// Main stream and substream show different views, and the masks hold in one alone.
+    Views,
     /// The model that finds vehicles fails.
     Vehicles,
     /// The box is too slow for it.

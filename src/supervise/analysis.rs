@@ -50,6 +50,7 @@ impl Analysis {
             newest: TimeMs(0),
             faulty: false,
             without_vehicles: false,
+            other_view: None,
         };
         let mut main = self.main_stream();
         let result = camera.run(&self.shutdown, &mut |event| match event {
@@ -94,6 +95,7 @@ impl Analysis {
             self.pass_on(work, event);
         }
         self.tell_of_vehicles(work);
+        work.tell_of_views(&self.counters);
     }
 
     fn finish(&self, work: &mut Work) {
@@ -143,6 +145,8 @@ struct Work {
     faulty: bool,
     /// Vehicles can't be looked for.
     without_vehicles: bool,
+    /// Sizes of the substream and of a main stream that is not read.
+    other_view: Option<[(u32, u32); 2]>,
 }
 
 impl Work {
@@ -171,6 +175,21 @@ impl Work {
                 self.analyser.take_untold()
             }
         }
+    }
+
+    /// Says when the main stream can't be read behind the masks, and when it can.
+    fn tell_of_views(&mut self, counters: &CameraCounters) {
+        let views = self.analyser.other_view();
+        if views == self.other_view {
+            return;
+        }
+        self.other_view = views;
+        let Some([(w, h), (width, height)]) = views else { return counters.set_worry(Worry::Views, None) };
+        let text = format!(
+            "plates are read on the substream ({w}×{h}): the main stream ({width}×{height}) has another shape, and masks hold \
+             in one view alone"
+        );
+        counters.set_worry(Worry::Views, Some(text));
     }
 }
 
@@ -215,7 +234,7 @@ mod tests {
         let settings = vision::Settings { motion_gate, ..vision::Settings::default() };
         let analyser = Analyser::with(Box::new(broken.clone()), Box::new(broken), settings, gate(), 1);
         let (told, newest) = (Told::default(), TimeMs(0));
-        (Work { analyser, told, newest, faulty: false, without_vehicles: false }, switch)
+        (Work { analyser, told, newest, faulty: false, without_vehicles: false, other_view: None }, switch)
     }
 
     #[test]
@@ -234,6 +253,37 @@ mod tests {
         broken.store(false, Ordering::Relaxed);
         let (rested, degraded) = (counters.rested.get(), (400..500).map(&mut show).collect::<Vec<_>>());
         assert!(counters.rested.get() > rested && degraded.is_sorted_by(|a, b| a >= b) && !degraded[99]);
+    }
+
+    #[test]
+    fn a_masked_camera_whose_streams_show_different_views_is_degraded_until_they_agree() {
+        let (mut work, _) = work(false);
+        let corner = crate::domain::Polygon::new(vec![[0.0, 0.0], [0.2, 0.0], [0.2, 0.2]]);
+        let settings = vision::Settings { privacy_mask: vec![corner], ..vision::Settings::default() };
+        let sound = Broken(Arc::new(AtomicBool::new(false)));
+        work.analyser = Analyser::with(Box::new(sound.clone()), Box::new(sound), settings, gate(), 1);
+        let counters = CameraCounters::default();
+        counters.set_state(CameraState::Online);
+        let picture = |n: u64, (w, h): (u32, u32)| {
+            let (format, pixels) = OwnedI420::from_rgb(&[], w, h);
+            Frame::new(format, TimeMs(n * 40), Duration::from_millis(n * 40), n, Box::new(pixels))
+        };
+        let mut show = |n: u64, main: Option<(u32, u32)>| {
+            let mut frame = picture(n, (320, 240));
+            if let Some(main) = main {
+                frame.set_detail(Arc::new(picture(n, main)));
+            }
+            work.step(&frame, &gate(), &counters);
+            work.tell_of_views(&counters);
+            counters.state()
+        };
+        assert_eq!(show(0, None), CameraState::Online);
+        for (n, main) in [(1, Some((640, 360))), (2, None)] {
+            let state = show(n, main);
+            let CameraState::Degraded(why) = state else { panic!("{state:?}") };
+            assert!(why.contains("(320×240)") && why.contains("(640×360)"), "{why}");
+        }
+        assert_eq!(show(3, Some((640, 480))), CameraState::Online);
     }
 
     #[test]

@@ -40,12 +40,17 @@ struct Shared {
 
 type Planes = [Vec<u8>; 3];
 
+/// How far the shapes of two streams may differ that show the same view: sizes are rounded to blocks of 8 or 16 lines.
+const SHAPES: f32 = 0.02;
+
 /// A frame as models and people may see it, and the larger picture of its moment.
 #[derive(Debug)]
 pub struct Seen<'a> {
     inner: Inner<'a>,
     /// Not masked yet; given out by [`Seen::detail`] alone.
     detail: Option<&'a Frame>,
+    /// Size of a larger picture that was left out, since it shows another view than the masks were drawn for.
+    left_out: Option<(u32, u32)>,
     mask: Mask,
 }
 
@@ -59,7 +64,7 @@ impl<'a> Seen<'a> {
     /// A frame of a source that has no masks: a picture that was given by hand, a test.
     #[must_use]
     pub fn unmasked(frame: &'a Frame) -> Self {
-        Self { inner: Inner::Whole(frame), detail: frame.detail(), mask: Mask::default() }
+        Self { inner: Inner::Whole(frame), detail: frame.detail(), left_out: None, mask: Mask::default() }
     }
 
     /// The larger picture of the same moment, where there is one, as it may be seen: masked by the same polygons.
@@ -68,6 +73,13 @@ impl<'a> Seen<'a> {
     /// What [`Mask::apply`] says.
     pub fn detail(&self) -> Result<Option<Self>, Error> {
         self.detail.map(|detail| self.mask.apply(detail)).transpose()
+    }
+
+    /// Size of a larger picture that was left out: there are masks, and its shape is not this frame's, so that it shows
+    /// another view and shares of one picture mean another place in the other.
+    #[must_use]
+    pub fn left_out(&self) -> Option<(u32, u32)> {
+        self.left_out
     }
 
     /// Its width and height, before anything is copied.
@@ -95,12 +107,17 @@ impl Mask {
         Self(Arc::new(Shared { polygons, ..Shared::default() }))
     }
 
-    /// The frame as it may be seen.
+    /// The frame as it may be seen. With masks, a larger picture of another shape is left out.
     ///
     /// # Errors
     /// [`Error::ShortFrame`] when there are masks and the planes hold less than the frame's format says.
     pub fn apply<'a>(&self, frame: &'a Frame) -> Result<Seen<'a>, Error> {
-        let seen = |inner| Seen { inner, detail: frame.detail(), mask: self.clone() };
+        let (fits, odd) = match frame.detail() {
+            Some(detail) if !self.0.polygons.is_empty() && !same_shape(frame, detail) => (None, Some(detail)),
+            detail => (detail, None),
+        };
+        let left_out = odd.map(|d| (d.format.width, d.format.height));
+        let seen = |inner| Seen { inner, detail: fits, left_out, mask: self.clone() };
         if self.0.polygons.is_empty() {
             return Ok(seen(Inner::Whole(frame)));
         }
@@ -158,6 +175,13 @@ impl Mask {
         }
         Some((planes, strides))
     }
+}
+
+/// Whether two pictures have the same shape, as two streams of one view have.
+fn same_shape(one: &Frame, other: &Frame) -> bool {
+    let ratio = |(width, height): (f32, f32)| width / height.max(1.0);
+    let (one, other) = (ratio(one.size()), ratio(other.size()));
+    (one - other).abs() <= SHAPES * one.max(other)
 }
 
 /// The samples of `plane` without the gaps between its rows.

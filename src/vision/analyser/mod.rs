@@ -98,6 +98,8 @@ pub struct Analyser {
     now: TimeMs,
     /// Size of the newest frame.
     size: Option<(u32, u32)>,
+    /// Sizes of a frame and its larger picture that was left out.
+    other_view: Option<[(u32, u32); 2]>,
     /// What a step found that gave an error instead.
     untold: Vec<SightingEvent>,
 }
@@ -138,6 +140,7 @@ impl Analyser {
             random: ring::rand::SystemRandom::new(),
             now: TimeMs(0),
             size: None,
+            other_view: None,
             untold: Vec::new(),
         }
     }
@@ -158,6 +161,13 @@ impl Analyser {
     #[must_use]
     pub fn vehicle_fault(&self) -> Option<&str> {
         self.vehicles.as_ref().and_then(Vehicles::fault)
+    }
+
+    /// Sizes of a substream and a main stream of different views, while the camera has such and masks: plates are then
+    /// read on the substream, since masks hold in the view that they were drawn for alone.
+    #[must_use]
+    pub fn other_view(&self) -> Option<[(u32, u32); 2]> {
+        self.other_view
     }
 
     /// Says how far the times of the frames can be trusted from now on; sightings carry it. `Unset` at first.
@@ -201,6 +211,9 @@ impl Analyser {
             self.rest(pts);
             return Ok(());
         };
+        if frame.left_out().is_some() || frame.detail_size().is_some() {
+            self.other_view = frame.left_out().map(|left_out| [size, left_out]);
+        }
         let area = self.sight.area(frame);
         let (mut found, others): (Vec<_>, Vec<_>) =
             self.finder.find(frame, area)?.into_iter().partition(|d| d.class == Class::Plate);

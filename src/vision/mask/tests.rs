@@ -64,6 +64,31 @@ fn covered(polygons: &[Polygon], width: u32, height: u32) -> Vec<(usize, usize)>
     out
 }
 
+#[test]
+fn a_larger_picture_of_another_shape_is_left_out_where_there_are_masks() {
+    let with = |(w, h): (u32, u32), (width, height): (u32, u32)| {
+        let mut small = frame(PixelFormat::I420, w, h, 0);
+        small.set_detail(std::sync::Arc::new(frame(PixelFormat::I420, width, height, 0)));
+        small
+    };
+    let mask = Mask::new(vec![Polygon::new(vec![[0.0, 0.0], [0.5, 0.0], [0.5, 0.5]])]);
+    // 16:9 coded in whole blocks is 16:9; 4:3, 5:4 and upright pictures are other views.
+    for (small, large) in [((64, 36), (192, 108)), ((64, 36), (192, 109)), ((36, 64), (108, 192))] {
+        let small = with(small, large);
+        let seen = mask.apply(&small).unwrap();
+        assert_eq!((seen.left_out(), seen.detail_size().is_some()), (None, true), "{large:?}");
+        assert!(seen.detail().unwrap().is_some());
+    }
+    for (small, large) in [((64, 48), (192, 108)), ((64, 36), (160, 128)), ((64, 36), (108, 192))] {
+        let small = with(small, large);
+        let seen = mask.apply(&small).unwrap();
+        assert_eq!((seen.left_out(), seen.detail_size()), (Some(large), None));
+        assert!(seen.detail().unwrap().is_none());
+        // Without masks there is nothing to betray.
+        assert!(Mask::default().apply(&small).unwrap().detail_size().is_some());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
     #[test]
