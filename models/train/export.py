@@ -123,7 +123,7 @@ def main():
     elif args.model == "objects-two":
         net = ObjectNet()
         net.load_state_dict(state["mean"])
-        write(net.eval(), torch.rand(1, 1, 192, 320), path, (["image"], ["heat", "box"]), False)
+        write(net.eval(), torch.rand(1, 1, *ObjectNet.RUN[::-1]), path, (["image"], ["heat", "box"]), False)
     elif args.model == "objects-one":
         net = OnePass()
         net.load_state_dict(state["mean"])

@@ -117,9 +117,12 @@ class Pyramid(nn.Module):
 
 
 class ObjectNet(nn.Module):
-    """[N,1,H,W] luma 0..1 to heat [N,classes,H/8,W/8] and box [N,4,...] in pixels of the input. Its stem is the plate detector's."""
+    """[N,1,H,W] luma 0..1 to heat [N,classes,H/8,W/8] and box [N,4,...] in pixels of the input. Its stem is the plate detector's.
 
-    STRIDE, SIZE = 8, (320, 192)
+    Trained on windows of `SIZE`, shipped for `RUN`: in a larger input the same objects lie in more cells.
+    """
+
+    STRIDE, SIZE, RUN = 8, (320, 192), (448, 256)
 
     def __init__(self, classes: int = 5, width: int = 48):
         super().__init__()
