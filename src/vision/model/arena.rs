@@ -1,8 +1,9 @@
 //! A limit on the memory that models may take while they run.
 //!
 //! A graph can compute a size as it runs, which no look at its file foretells. All sessions take their tensors from one arena
-//! of the library with a limit; what would exceed it is an error of that run, and the other models go on. Constants that the
-//! library folds while it loads a model are not taken from it: those are judged beforehand (`inspect`).
+//! of the library with a limit; what would exceed it is an error of that run, and the other models go on. What
+//! the library computes of constants alone, while it loads a model, is not taken from it: sizes that stand in the file are
+//! judged beforehand (`inspect`), sizes that are computed there are bounded by the process's limit of memory alone.
 #![expect(unsafe_code, reason = "the library's arenas have no safe door; all of it is in this file")]
 
 use std::ptr;

@@ -15,7 +15,7 @@ mod wire;
 
 pub use refusal::Refusal;
 
-use growth::{Constants, Node};
+use growth::{Constant, Constants, Node};
 use wire::{Fields, Value};
 
 /// Domains whose operators ONNX Runtime's CPU build brings. The first two are one: ONNX itself.
@@ -29,6 +29,9 @@ const MAX_NODES: usize = 100_000;
 
 /// Most tensors, in all graphs together.
 const MAX_TENSORS: usize = 100_000;
+
+/// Most constants of one name: graphs beside each other may share names, and each is weighed at each node that takes it.
+const MAX_NAMESAKES: usize = 32;
 
 /// Inputs that are kept of a node, and numbers of an attribute.
 const KEPT: (usize, usize) = (4, 32);
@@ -137,7 +140,7 @@ impl Walk {
                 1 => self.node(value.message()?, depth)?,
                 5 => {
                     let (name, values) = self.tensor(value.message()?)?;
-                    self.keep(name, values);
+                    self.keep(name, values)?;
                 }
                 15 => return Err(sparse(value.message()?)?),
                 _ => {}
@@ -146,7 +149,7 @@ impl Walk {
         Ok(())
     }
 
-    fn tensor(&mut self, fields: Fields<'_>) -> Result<(String, Vec<f64>), Refusal> {
+    fn tensor(&mut self, fields: Fields<'_>) -> Result<(String, Constant), Refusal> {
         self.tensor_count += 1;
         if self.tensor_count > MAX_TENSORS {
             return Err(Refusal::Crowded { what: "tensors", most: MAX_TENSORS });
@@ -154,10 +157,13 @@ impl Walk {
         tensor::check(fields)
     }
 
-    fn keep(&mut self, name: String, values: Vec<f64>) {
-        if !values.is_empty() {
-            self.constants.entry(name).or_default().push(values);
+    fn keep(&mut self, name: String, constant: Constant) -> Result<(), Refusal> {
+        let namesakes = self.constants.entry(name).or_default();
+        if namesakes.len() >= MAX_NAMESAKES {
+            return Err(Refusal::Crowded { what: "constants of one name", most: MAX_NAMESAKES });
         }
+        namesakes.push(constant);
+        Ok(())
     }
 
     /// `NodeProto`.
@@ -167,7 +173,7 @@ impl Walk {
             return Err(Refusal::Crowded { what: "nodes", most: MAX_NODES });
         }
         let (mut node, mut domain, mut output) = (Node::default(), String::new(), String::new());
-        let mut constant = Vec::new();
+        let mut constant = Constant::default();
         while let Some((number, value)) = fields.next()? {
             match number {
                 1 if node.inputs.len() < KEPT.0 => node.inputs.push(value.text()?),
@@ -187,8 +193,9 @@ impl Walk {
             return Err(Refusal::Operator { node: node.name, domain, op: node.op });
         }
         if node.op == "Constant" {
-            self.keep(output, constant);
+            self.keep(output, constant)?;
         } else if growth::may_grow(&node.op) {
+            node.bits = constant.bits;
             self.nodes.push(node);
         }
         Ok(())
@@ -201,18 +208,18 @@ impl Walk {
         mut fields: Fields<'_>,
         depth: usize,
         node: &mut Node,
-        constant: &mut Vec<f64>,
+        constant: &mut Constant,
     ) -> Result<(), Refusal> {
         let (mut name, mut integers, mut floats) = (String::new(), Vec::new(), Vec::new());
-        let (mut tensors, mut graphs) = (0, 0);
+        let (mut tensors, mut graphs, mut count, mut bits) = (0, 0, 0, 0);
         while let Some((number, value)) = fields.next()? {
             match number {
                 1 => name = value.text()?,
                 2 | 7 => {
-                    value.floats(&mut floats, KEPT.1);
+                    (count, bits) = (count + value.floats(&mut floats, KEPT.1), 32);
                 }
                 3 | 8 => {
-                    value.integers(&mut integers, KEPT.1)?;
+                    (count, bits) = (count + value.integers(&mut integers, KEPT.1)?, 64);
                 }
                 5 => {
                     tensors += 1;
@@ -237,7 +244,9 @@ impl Walk {
         if growth::SIZES.contains(&name.as_str()) {
             node.numbers.insert(name, numbers);
         } else if name.starts_with("value_") {
-            *constant = numbers;
+            #[expect(clippy::cast_precision_loss, reason = "no more than the file holds")]
+            let dims = vec![count as f64];
+            *constant = Constant { values: numbers, dims, bits };
         }
         Ok(())
     }

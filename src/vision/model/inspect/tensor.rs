@@ -1,6 +1,7 @@
 //! What a tensor in a model's file claims to be, against what the file holds of it.
 
 use super::Refusal;
+use super::growth::Constant;
 use super::wire::{Fields, Value};
 
 /// Values that are kept of a tensor; shapes, pads and scales are shorter.
@@ -27,11 +28,11 @@ struct Tensor<'a> {
     file: String,
 }
 
-/// Checks one tensor; its name and, when it is short, its values.
+/// Checks one tensor; its name and what is known of it.
 ///
 /// # Errors
 /// [`Refusal::External`], [`Refusal::Sizes`], [`Refusal::Claims`], [`Refusal::Damaged`].
-pub(super) fn check(fields: Fields<'_>) -> Result<(String, Vec<f64>), Refusal> {
+pub(super) fn check(fields: Fields<'_>) -> Result<(String, Constant), Refusal> {
     let tensor = Tensor::read(fields)?;
     let Tensor { name, dims, .. } = &tensor;
     if tensor.external {
@@ -48,7 +49,10 @@ pub(super) fn check(fields: Fields<'_>) -> Result<(String, Vec<f64>), Refusal> {
         return Err(Refusal::Claims { tensor: name.clone(), dims: dims.clone(), claimed, held });
     }
     let values = if claimed <= KEPT as u64 { tensor.values() } else { Vec::new() };
-    Ok((tensor.name, values))
+    let bits = tensor.bits().unwrap_or(0);
+    #[expect(clippy::cast_precision_loss, reason = "no more than the file holds, and what is beyond 2^53 is too large")]
+    let dims = dims.iter().map(|d| *d as f64).collect();
+    Ok((tensor.name, Constant { values, dims, bits }))
 }
 
 impl<'a> Tensor<'a> {

@@ -150,10 +150,6 @@ fn more_nodes_than_any_model_has_are_refused() {
 
 #[test]
 fn nodes_that_make_much_of_little_are_refused_by_name() {
-    let ints = |name: &[u8], values: &[i64]| {
-        let values: Vec<u8> = values.iter().flat_map(|v| varint(v.cast_unsigned())).collect();
-        field(5, &[field(1, name), field(8, &values)].concat())
-    };
     let bombs = [
         ("ConstantOfShape", vec!["shape"], vec![]),
         ("Expand", vec!["x", "shape"], vec![]),
@@ -187,6 +183,103 @@ fn nodes_that_make_much_of_little_are_refused_by_name() {
     assert!(matches!(error, Refusal::Growth { .. }), "{error}");
     let small = constant("shape", &[1, -1, 64, 64]);
     inspect(&model(&[node("Expand", &["x", "shape"], &[]), small])).unwrap();
+}
+
+fn ints(name: &[u8], values: &[i64]) -> Vec<u8> {
+    let values: Vec<u8> = values.iter().flat_map(|v| varint(v.cast_unsigned())).collect();
+    field(5, &[field(1, name), field(8, &values)].concat())
+}
+
+#[test]
+fn what_a_node_enlarges_counts_as_many_times_as_it_is_large() {
+    // A tensor of 1,024 floats and sizes that make less than a GiB of one element.
+    let table = field(5, &tensor("table", 1, &[1, 1024, 1, 1], &[0; 4096]));
+    let small = field(5, &tensor("small", 1, &[1, 1, 1, 1], &[0; 4]));
+    let constants = [
+        table,
+        small,
+        constant("big", &[1, 1, 1 << 10, 1 << 12]),
+        field(5, &tensor("scales", 1, &[4], &[1.0_f32, 1.0, 1024.0, 4096.0].map(f32::to_le_bytes).concat())),
+        constant("pads", &[0, 0, 1 << 10, 1 << 12, 0, 0, 0, 0]),
+        constant("depth", &[1 << 22]),
+        constant("two", &[1 << 10, 1 << 12]),
+        constant("last", &[-2, -1]),
+        constant("none", &[]),
+    ]
+    .concat();
+    let cases = [
+        ("Tile", vec!["X", "big"], vec![]),
+        ("Expand", vec!["X", "big"], vec![]),
+        ("Resize", vec!["X", "", "scales"], vec![]),
+        ("Resize", vec!["X", "", "", "two"], ints(b"axes", &[2, 3])),
+        ("Upsample", vec!["X", "scales"], vec![]),
+        ("Pad", vec!["X", "pads"], vec![]),
+        ("Pad", vec!["X"], ints(b"pads", &[0, 0, 1 << 10, 1 << 12, 0, 0, 0, 0])),
+        ("Pad", vec!["X", "two_pads", "", "last"], vec![]),
+        ("OneHot", vec!["X", "depth", "none"], vec![]),
+        ("CenterCropPad", vec!["X", "two"], ints(b"axes", &[-2, -1])),
+    ];
+    let two_pads = constant("two_pads", &[1 << 10, 1 << 12, 0, 0]);
+    for (op, inputs, more) in cases {
+        let of = |x: &'static str| {
+            let inputs: Vec<&str> = inputs.iter().map(|i| if *i == "X" { x } else { i }).collect();
+            inspect(&model(&[node(op, &inputs, &more), constants.clone(), two_pads.clone()]))
+        };
+        let error = of("table").unwrap_err();
+        assert!(matches!(error, Refusal::Growth { bytes: 17_179_869_184.., .. }), "{op}: {error}");
+        of("small").unwrap_or_else(|e| panic!("{op} of one element: {e}"));
+        of("picture").unwrap_or_else(|e| panic!("{op} of what is not known: {e}"));
+    }
+    // Numbers of 8 bytes weigh 8.
+    let longs = [constant("one", &[7]), constant("times", &[(1 << 27) + 1])].concat();
+    let error = refusal(&model(&[node("Tile", &["one", "times"], &[]), longs]));
+    assert!(matches!(error, Refusal::Growth { bytes: 1_073_741_832, .. }), "{error}");
+}
+
+#[test]
+fn windows_grids_crops_and_transforms_of_a_written_size_are_refused() {
+    let int = |name: &[u8], value: u64| field(5, &[field(1, name), int(3, value)].concat());
+    let far = 1_i64 << 30;
+    let cases = [
+        ("HannWindow", vec!["far"], vec![]),
+        ("HammingWindow", vec!["far"], vec![]),
+        ("BlackmanWindow", vec!["far"], vec![]),
+        ("MelWeightMatrix", vec!["wide", "wide"], vec![]),
+        ("AffineGrid", vec!["theta", "grid"], vec![]),
+        ("Col2Im", vec!["x", "far"], vec![]),
+        ("CenterCropPad", vec!["x", "far"], vec![]),
+        ("MaxUnpool", vec!["x", "i", "grid"], vec![]),
+        ("MaxUnpool", vec!["x", "i"], ints(b"kernel_shape", &[1 << 15, 1 << 15])),
+        ("RoiAlign", vec!["x", "rois"], [int(b"output_height", 1 << 14), int(b"output_width", 1 << 14)].concat()),
+        ("MaxRoiPool", vec!["x", "rois"], ints(b"pooled_shape", &[1 << 14, 1 << 14])),
+        ("CropAndResize", vec!["x", "rois", "", "crop"], field(7, b"com.microsoft")),
+        ("DFT", vec!["x", "far"], vec![]),
+        ("STFT", vec!["x", "wide", "", "far"], vec![]),
+        ("STFT", vec!["signal", "one", "", "frame"], vec![]),
+        ("Range", vec!["one", "far", "one"], field(7, b"com.microsoft")),
+        ("Range", vec!["computed", "far"], vec![]),
+        ("Multinomial", vec!["x"], int(b"sample_size", 1 << 30)),
+        ("Conv", vec!["x", "rois"], ints(b"pads", &[1 << 14, 1 << 14, 0, 0])),
+    ];
+    let constants = [
+        constant("far", &[far]),
+        constant("wide", &[1 << 15]),
+        constant("one", &[1]),
+        constant("grid", &[1, 3, 1 << 15, 1 << 15]),
+        constant("crop", &[1 << 14, 1 << 14]),
+        constant("frame", &[1 << 15]),
+        field(5, &tensor("rois", 1, &[4, 4], &[0; 64])),
+        field(5, &tensor("signal", 2, &[1, 1 << 17], &vec![0; 1 << 17])),
+    ]
+    .concat();
+    for (op, inputs, more) in cases {
+        let error = refusal(&model(&[node(op, &inputs, &more), constants.clone()]));
+        assert!(matches!(&error, Refusal::Growth { op: named, .. } if named == op), "{op}: {error}");
+        // Of inputs that are not known and without attributes they are nobody's harm.
+        inspect(&model(&[node(op, &["a", "b", "c", "d"], &[]), constants.clone()])).unwrap();
+    }
+    let same = vec![constant("same", &[1]); MAX_NAMESAKES + 1].concat();
+    assert!(matches!(refusal(&model(&[same])), Refusal::Crowded { what: "constants of one name", .. }));
 }
 
 #[test]
