@@ -9,14 +9,6 @@ use std::time::Duration;
 /// `origin` is the address of the source as it may be shown: without credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The text names no source.
-    #[error("{address:?} is no address of a camera: {why}")]
-    Address {
-        /// The text, without credentials.
-        address: String,
-        /// What is wrong with it.
-        why: String,
-    },
     /// A file that the system does not let us read.
     #[error("{}: cannot be read: {cause}; check the path and who may read it", path.display())]
     Unreadable {
@@ -275,8 +267,7 @@ impl Error {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Address { .. }
-            | Self::Container { .. }
+            Self::Container { .. }
             | Self::Codec { .. }
             | Self::NoVideo { .. }
             | Self::MissingElement { .. }

@@ -20,8 +20,6 @@ pub mod replay;
 pub mod rotate;
 pub mod run;
 pub mod still;
-pub mod uri;
-pub mod wish;
 
 #[cfg(feature = "gst")]
 mod container;
@@ -60,26 +58,19 @@ pub use error::Error;
 pub use pair::MainStream;
 pub use rotate::Rotation;
 pub use run::{Camera, CameraEvent};
-pub use uri::{Credential, SourceUri};
-pub use wish::Wish;
+
+pub use crate::domain::frame::{MAX_SIDES, fits};
+pub use crate::domain::source::{Credential, SourceUri};
+pub use crate::domain::wish::Wish;
 
 use crate::clock::Clock;
 use crate::domain::{CameraId, Frame, Transport};
 use crate::health::CameraCounters;
 
-/// Largest picture that is accepted, long side and short side in pixels.
-pub const MAX_SIDES: (u32, u32) = (4096, 2304);
-
 /// A camera of which nothing at all comes is given up after this time.
 pub const FIRST_FRAME_WITHIN: Duration = Duration::from_secs(10);
 /// One whose packets come is given so long until its first key frame.
 pub const KEY_FRAME_WITHIN: Duration = Duration::from_secs(30);
-
-/// Whether a picture of this size is accepted, lying or standing.
-#[must_use]
-pub fn fits(width: u32, height: u32) -> bool {
-    width > 0 && height > 0 && width.max(height) <= MAX_SIDES.0 && width.min(height) <= MAX_SIDES.1
-}
 
 /// What a camera needs to be opened and kept going.
 #[derive(Debug, Clone)]

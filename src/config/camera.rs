@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::polygon::Polygon;
 use super::section::Section;
 use super::tree::Fault;
-use crate::domain::{CameraId, Transport};
+use crate::domain::{AddressError, CameraId, SourceUri, Transport};
 
 /// Longest name of a road, characters.
 const ROAD_CHARS: usize = 64;
@@ -59,16 +59,11 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
     let uri: Option<String> = s.required(
         "uri",
         "`rtsp://…`, `rtsps://…`, `v4l2:///dev/video0`, `test://smpte`, or the path of a video file or of a folder of \
-         pictures. No user or password here.",
+         pictures, also as `file:///…` and `folder:///…?fps=2`. No user or password here.",
     );
-    if uri.as_deref().is_some_and(has_password) {
-        s.fault("uri", "holds a user or password; give them by `credential = \"name\"` instead");
-    }
     let substream =
         s.text("substream", "A smaller stream of the same camera: plates are looked for on it and read on `uri`.");
-    if substream.as_deref().is_some_and(has_password) {
-        s.fault("substream", "holds a user or password; give them by `credential = \"name\"` instead");
-    }
+    check_addresses(&mut s, uri.as_deref(), substream.as_deref());
     let transport =
         s.parsed("transport", "`auto` (default: TCP, or UDP where nothing else is offered), `tcp` or `udp`.");
     let ca = s.path("ca", "PEM file that a `rtsps` camera's certificate is checked against, instead of the system's.");
@@ -117,6 +112,24 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
         privacy_mask,
         motion_gate,
     })
+}
+
+/// Both are addresses that can be opened, and of one live camera where there are two.
+fn check_addresses(s: &mut Section<'_>, uri: Option<&str>, substream: Option<&str>) {
+    let mut parse = |key: &str, text: &str| -> Option<SourceUri> {
+        if has_password(text) {
+            s.fault(key, "holds a user or password; give them by `credential = \"name\"` instead");
+            return None;
+        }
+        text.parse().map_err(|error: AddressError| s.fault(key, error.to_string())).ok()
+    };
+    let uri = uri.and_then(|text| parse("uri", text));
+    let substream = substream.and_then(|text| parse("substream", text));
+    if let (Some(uri), Some(substream)) = (uri, substream)
+        && !(uri.is_live() && substream.is_live())
+    {
+        s.fault("substream", "is for a camera with two addresses: a file or a folder has no substream");
+    }
 }
 
 /// What travels inside TLS has no way of its own, and what does not has no certificate.

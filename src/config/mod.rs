@@ -72,9 +72,13 @@ impl std::error::Error for Faults {}
 /// Reads and checks the configuration at `path` with the `conf.d` beside it.
 ///
 /// # Errors
-/// [`Faults`]: all of them, in the order of the files.
+/// [`Faults`]: all of them, in the order of the files; of a file that is no TOML that alone.
 pub fn load(path: &Path) -> Result<Config, Faults> {
     let (root, mut faults) = tree::read(path);
+    if !faults.is_empty() {
+        // Of a file that cannot be read or is no TOML nobody knows what is missing in it.
+        return Err(Faults(faults));
+    }
     let mut docs = Vec::new();
     let config = build(&root, &mut faults, &mut docs);
     faults.sort_by_key(|f| f.place.as_ref().map(|p| (p.file.clone(), p.line)));

@@ -68,6 +68,33 @@ fn five_mistakes_are_told_at_once_with_lines_and_suggestions() {
 fn a_file_that_is_not_there_is_one_clear_fault() {
     let faults = load(Path::new("/nonexistent/watchpost.toml")).unwrap_err();
     assert!(faults.to_string().contains("cannot read /nonexistent/watchpost.toml"), "{faults}");
+    assert_eq!(faults.0.len(), 1, "{faults}");
+    let faults = load_text("[box\nsite = \"north\"\n").unwrap_err();
+    assert!(faults.0.iter().all(|fault| fault.what.starts_with("not TOML: ")), "{faults}");
+}
+
+#[test]
+fn addresses_that_cannot_be_opened_are_told_with_the_other_faults() {
+    let at = |uri: &str, more: &str| {
+        let text = GOOD.replace("rtsp://192.0.2.7/stream\"\ncredential = \"gate\"", &format!("{uri}\"\n{more}"));
+        load_text(&text).map_err(|faults| faults.to_string())
+    };
+    for (uri, why) in [
+        ("http://192.0.2.7/", "http:// is not supported"),
+        ("test://nosuch", "\"nosuch\" is no test pattern"),
+        ("v4l2:///dev/video0?foo=1", "\"foo\" is not known"),
+    ] {
+        let told = at(uri, "").unwrap_err();
+        assert!(told.contains("toml:9: camera[1].uri: ") && told.contains(why), "{told}");
+        let told = at("rtsp://192.0.2.7/1", &format!("substream = \"{uri}\"")).unwrap_err();
+        assert!(told.contains("toml:10: camera[1].substream: ") && told.contains(why), "{told}");
+    }
+    for (uri, substream) in [("clip.mp4", "rtsp://192.0.2.7/2"), ("rtsp://192.0.2.7/1", "folder:///srv/pictures")] {
+        let told = at(uri, &format!("substream = \"{substream}\"")).unwrap_err();
+        assert!(told.contains("camera[1].substream: is for a camera with two addresses"), "{told}");
+    }
+    assert!(at("rtsp://192.0.2.7/1", "substream = \"rtsp://192.0.2.7/2\"").is_ok());
+    assert!(at("folder:///srv/pictures?fps=2", "").is_ok() && at("file:///srv/a%20b.mp4", "").is_ok());
 }
 
 #[test]

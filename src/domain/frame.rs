@@ -8,6 +8,15 @@ use std::time::Duration;
 
 use super::time::TimeMs;
 
+/// Largest picture that is accepted, long side and short side in pixels.
+pub const MAX_SIDES: (u32, u32) = (4096, 2304);
+
+/// Whether a picture of this size is accepted, lying or standing.
+#[must_use]
+pub fn fits(width: u32, height: u32) -> bool {
+    width > 0 && height > 0 && width.max(height) <= MAX_SIDES.0 && width.min(height) <= MAX_SIDES.1
+}
+
 /// How the pixels are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PixelFormat {

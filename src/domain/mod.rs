@@ -17,8 +17,10 @@ pub mod plate;
 pub mod polygon;
 pub mod script;
 pub mod sighting;
+pub mod source;
 pub mod time;
 pub mod transport;
+pub mod wish;
 
 pub use alert::{Ack, Alert, Epoch, MatchMark, Shed, Stage};
 pub use broker::{AckMode, Broker, BrokerError};
@@ -31,5 +33,6 @@ pub use id::{BoxId, CameraId, EventId, IdError, ListId, RuleId, SiteId};
 pub use plate::{Candidate, Lattice, PlateRead, PlateText, Position};
 pub use polygon::Polygon;
 pub use sighting::{Pictures, Sighting, SightingEvent, Vehicle};
+pub use source::{AddressError, SourceUri};
 pub use time::{ClockState, TimeMs};
 pub use transport::Transport;

@@ -3,8 +3,9 @@
 use gstreamer as gst;
 
 use super::local::DEVICE_HINT;
-use crate::camera::{Error, Settings, SourceUri, uri};
+use crate::camera::{Error, Settings, SourceUri};
 use crate::domain::Transport;
+use crate::domain::source::redact;
 
 /// What is known of a source before it fails.
 pub(super) struct Words {
@@ -116,7 +117,7 @@ impl Words {
 fn secrets(settings: &Settings) -> Vec<(String, String)> {
     let mut secrets = Vec::new();
     if let SourceUri::Rtsp { url, credential } = &settings.uri {
-        secrets.push((url.clone(), uri::redact(url)));
+        secrets.push((url.clone(), redact(url)));
         for credential in settings.credential.iter().chain(credential) {
             if !credential.password.is_empty() {
                 secrets.push((credential.password.to_string(), "…".to_owned()));

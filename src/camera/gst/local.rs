@@ -13,8 +13,8 @@ use gstreamer::prelude::*;
 
 use crate::camera::frame::Arrived;
 use crate::camera::slot::{Slot, Taken};
-use crate::camera::wish::{Coding, Wish};
 use crate::camera::{Error, MAX_SIDES};
+use crate::domain::wish::{Coding, Wish};
 
 /// Size and rate of a test pattern that is not asked for more.
 const TEST_SIZE: (u32, u32) = (1280, 720);

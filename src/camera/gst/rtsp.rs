@@ -8,8 +8,9 @@ use gstreamer::prelude::*;
 
 use super::tls;
 use crate::camera::link::Linker;
-use crate::camera::{Credential, Error, Settings, uri};
+use crate::camera::{Credential, Error, Settings};
 use crate::domain::Transport;
+use crate::domain::source::redact;
 
 /// How long packets that come over UDP may take to be put in order, milliseconds: a lost one holds the others up for so
 /// long. (Over TCP nothing is lost, and the text's bound is for what waits for the decoder.)
@@ -90,7 +91,7 @@ impl Manners {
     fn fault(&self, now: &str, origin: &str) -> Option<Error> {
         let origin = origin.to_owned();
         if host(now) != self.home {
-            return Some(Error::Redirected { origin, to: uri::redact(now) });
+            return Some(Error::Redirected { origin, to: redact(now) });
         }
         if self.is_described.load(Ordering::Relaxed) {
             return None;

@@ -19,7 +19,7 @@ use crate::camera::probe::{Probed, probe, reach};
 use crate::camera::{self, Credential, Error, SourceUri};
 use crate::cli::check::Finding;
 use crate::clock::Clock;
-use crate::domain::{CameraId, Transport};
+use crate::domain::{AddressError, CameraId, Transport};
 use block::Block;
 
 /// Arguments of the verb.
@@ -59,7 +59,7 @@ struct Report {
 /// # Errors
 /// No picture came: the reason. An address that is none, a credential that cannot be read.
 pub fn run(args: &Args, clock: &Clock, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let uri: SourceUri = args.uri.parse().map_err(|error: Error| match hint_of_address(&args.uri) {
+    let uri: SourceUri = args.uri.parse().map_err(|error: AddressError| match hint_of_address(&args.uri) {
         Some(hint) => anyhow::anyhow!("{error}. {hint}"),
         None => anyhow::Error::new(error),
     })?;

@@ -3,7 +3,7 @@
 //! For sources that offer a choice: devices, test patterns, folders. Numbers are bounded where they are read; a key or
 //! a value that is not known is an error with the ones that are.
 
-use super::{MAX_SIDES, fits};
+use super::frame::{MAX_SIDES, fits};
 
 /// Frames a second that can be asked for, least and most, in thousandths.
 const FPS_MILLI: std::ops::RangeInclusive<u32> = 100..=120_000;
@@ -35,7 +35,7 @@ impl Wish {
     ///
     /// # Errors
     /// What is wrong with it, for people.
-    pub(super) fn parse(query: &str, known: &[&str]) -> Result<Self, String> {
+    pub fn parse(query: &str, known: &[&str]) -> Result<Self, String> {
         let mut wish = Self::default();
         for part in query.split('&').filter(|p| !p.is_empty()) {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));

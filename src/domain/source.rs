@@ -9,11 +9,20 @@ use std::str::FromStr;
 
 use zeroize::Zeroizing;
 
-use super::Error;
 use super::wish::Wish;
 
 /// Patterns of `test://`: those of GStreamer's `videotestsrc` that are of use in front of a camera's place.
 pub const PATTERNS: [&str; 8] = ["smpte", "ball", "snow", "black", "white", "checkers-8", "pinwheel", "gradient"];
+
+/// The text names no source of pictures.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{address:?} is no address of a camera: {why}")]
+pub struct AddressError {
+    /// The text, without credentials.
+    pub address: String,
+    /// What is wrong with it.
+    pub why: String,
+}
 
 /// User and password of a camera. Prints as the user alone.
 #[derive(Clone, PartialEq, Eq)]
@@ -106,12 +115,12 @@ impl SourceUri {
 }
 
 impl FromStr for SourceUri {
-    type Err = Error;
+    type Err = AddressError;
 
     /// Reads `rtsp://`, `rtsps://`, `file://`, `folder://`, `v4l2://` and `test://` addresses and plain paths. Looks at
     /// the text alone: whether a path is there, and what it names, shows when it is opened.
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let bad = |why: &str| Error::Address { address: redact(text), why: why.to_owned() };
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let bad = |why: &str| AddressError { address: redact(text), why: why.to_owned() };
         if text.is_empty() {
             return Err(bad("it is empty"));
         }
@@ -232,7 +241,8 @@ fn percent_decode(text: &str) -> Option<String> {
 }
 
 /// An address as it may be shown: without user and password, query, and what follows `password=` in a path.
-pub(super) fn redact(text: &str) -> String {
+#[must_use]
+pub fn redact(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     if scheme.eq_ignore_ascii_case("file") {
         return text.to_owned();
