@@ -21,6 +21,7 @@
 
 pub mod backoff;
 pub mod camera;
+pub mod causes;
 pub mod centre;
 pub mod cli;
 pub mod clock;

@@ -30,6 +30,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::camera::{self, Credential, SourceUri};
+use crate::causes;
 use crate::centre::keys::refuse_exposed;
 use crate::centre::publish::News;
 use crate::centre::wire::{AuditHead, Gauges, StateDigests};
@@ -229,7 +230,7 @@ impl<'a> Crew<'a> {
         for configured in self.maker.config.cameras.iter().filter(|c| c.enabled) {
             match camera_settings(configured, self.maker.config) {
                 Ok(settings) => self.start(settings),
-                Err(error) => self.fail(configured.id.clone(), format!("{error:#}")),
+                Err(error) => self.fail(configured.id.clone(), causes::line(&error)),
             }
         }
     }
@@ -238,7 +239,7 @@ impl<'a> Crew<'a> {
         let id = camera.id.clone();
         match self.maker.start(camera, &self.stop) {
             Ok(thread) => self.threads.push(thread),
-            Err(error) => self.fail(id, format!("{error:#}")),
+            Err(error) => self.fail(id, causes::line(&error)),
         }
     }
 
@@ -437,19 +438,14 @@ fn small(number: f64) -> f32 {
 /// What the camera room wants to know, with the credential read.
 ///
 /// # Errors
-/// An address that is none, a credential that is not there.
+/// An address that is none, a credential that is not there. Whoever shows it names the camera.
 pub fn camera_settings(camera: &config::Camera, config: &Config) -> anyhow::Result<camera::Settings> {
-    let context = || format!("camera {}", camera.id);
-    let uri: SourceUri = camera.uri.parse().with_context(context)?;
+    let uri: SourceUri = camera.uri.parse()?;
     let mut settings = camera::Settings::new(camera.id.clone(), camera.number, uri);
     settings.pipeline.clone_from(&camera.pipeline);
     if let Some(text) = &camera.substream {
-        let substream: SourceUri = text.parse().with_context(context)?;
-        anyhow::ensure!(
-            settings.uri.is_network() && substream.is_network(),
-            "camera {}: uri and substream are to be network addresses: a file has no substream",
-            camera.id
-        );
+        let substream: SourceUri = text.parse()?;
+        // The configuration has it for network cameras alone.
         settings.main = Some(std::mem::replace(&mut settings.uri, substream));
     }
     settings.fps = camera.fps.map(small);
@@ -459,7 +455,7 @@ pub fn camera_settings(camera: &config::Camera, config: &Config) -> anyhow::Resu
     settings.transport = camera.transport;
     settings.ca.clone_from(&camera.ca);
     if let Some(name) = &camera.credential {
-        settings.credential = Some(credential(name, config).with_context(context)?);
+        settings.credential = Some(credential(name, config)?);
     }
     Ok(settings)
 }
@@ -470,6 +466,8 @@ fn credential(name: &str, config: &Config) -> anyhow::Result<Credential> {
     let own = config.site.data_dir.join("credentials").join(name);
     let systemd = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| PathBuf::from(dir).join(name));
     let path = systemd.filter(|p| p.exists()).unwrap_or(own);
+    let is_missing = matches!(path.try_exists(), Ok(false));
+    anyhow::ensure!(!is_missing, "credential {name:?}: no file {}; put user:password there, mode 0600", path.display());
     if path.starts_with(&config.site.data_dir) {
         refuse_exposed(&path).with_context(|| format!("credential {name:?}"))?;
     }

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // Without a stderr there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "watchpostctl: {error:#}");
+            let _ = writeln!(std::io::stderr(), "watchpostctl: {}", watchpost::causes::line(&error));
             ExitCode::FAILURE
         }
     }

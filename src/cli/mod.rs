@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::causes;
 use crate::clock::Clock;
 
 /// Edge video analytics for the box at a camera site.
@@ -63,16 +64,7 @@ pub fn run(args: Args) -> ExitCode {
     done.unwrap_or_else(|error| {
         use std::io::Write;
         // Nothing is left to be told when stderr is closed.
-        let _ = writeln!(std::io::stderr(), "watchpost: {}", chain(&error));
+        let _ = writeln!(std::io::stderr(), "watchpost: {}", causes::line(&error));
         ExitCode::FAILURE
-    })
-}
-
-/// An error and its causes in one line; a cause that an outer message tells already is not told again.
-fn chain(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.contains(&cause) {
-        true => text,
-        false if text.is_empty() => cause,
-        false => text + ": " + &cause,
     })
 }

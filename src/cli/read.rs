@@ -18,6 +18,7 @@ use self::output::{Line, Object, One, Output};
 use self::timing::{Stage, Timing};
 use super::draw::{self, Mark, Thing};
 use crate::camera;
+use crate::causes;
 use crate::clock::Clock;
 use crate::domain::{Class, Detection, Frame, PlateRead, Point, Quad, Rect};
 use crate::vision::model::{Settings, usual_folder};
@@ -86,7 +87,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
             failed = true;
-            reading.output.fault(&super::chain(&error));
+            reading.output.fault(&causes::line(&error));
         }
     }
     if args.timing {

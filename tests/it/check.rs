@@ -342,11 +342,29 @@ async fn both_streams_of_a_camera_are_opened_and_a_dead_main_stream_fails() {
     let found = look(&made, "cameras").await;
     has(&found, "ok", "gate (substream): 320×180");
     has(&found, "failure", "gate (main stream): ");
-    // Two streams are a network camera's.
-    for (main, sub) in [("test://ball", server.url()), (&server.url(), "v4l2:///dev/video0".into())] {
-        made.configure(&[camera("gate", 1, main, &format!("substream = '{sub}'"))]);
-        has(&look(&made, "cameras").await, "failure", "uri and substream are to be network addresses");
-    }
+}
+
+#[tokio::test]
+async fn a_credential_that_is_not_there_is_told_once_with_what_to_do() {
+    let made = well();
+    let with = |name: &str| camera("gate", 1, "rtsp://192.0.2.1/1", &format!("credential = '{name}'"));
+    made.configure(&[with("nothere")]);
+    let path = made.path("data/credentials/nothere").display().to_string();
+    let told = format!("credential \"nothere\": no file {path}; put user:password there, mode 0600");
+    let said = made.run("check", &["cameras"]).await;
+    said.expect(1, &[&format!("gate: {told}"), "correct its credential"]);
+    assert!(!said.out.contains("camera gate") && !said.out.contains("No such file"), "{said:#?}");
+    // What cannot be read is told with the system's reason, once.
+    std::fs::create_dir_all(made.path("data/credentials/folder")).unwrap();
+    std::fs::set_permissions(made.path("data/credentials/folder"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    made.configure(&[with("folder")]);
+    let said = made.run("check", &["cameras"]).await;
+    said.expect(1, &["gate: credential \"folder\": cannot read "]);
+    assert_eq!(said.out.matches("os error").count(), 1, "{said:#?}");
+    made.file("data/credentials/empty", "admin");
+    std::fs::set_permissions(made.path("data/credentials/empty"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    made.configure(&[with("empty")]);
+    made.run("check", &["cameras"]).await.expect(1, &["empty holds no user:password"]);
 }
 
 fn text(path: &Path) -> &str {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("backoff", &[]),
+    ("causes", &[]),
     ("clock", &["domain"]),
     ("health", &["domain"]),
     ("log", &[]),
@@ -21,14 +22,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "supervise",
         &[
-            "domain", "clock", "health", "shutdown", "config", "camera", "vision", "hotlist", "store", "centre",
-            "command",
+            "domain", "causes", "clock", "health", "shutdown", "config", "camera", "vision", "hotlist", "store",
+            "centre", "command",
         ],
     ),
     (
         "cli",
         &[
             "domain",
+            "causes",
             "clock",
             "health",
             "shutdown",
@@ -119,6 +121,16 @@ fn files_have_module_docs_and_stay_small() {
                 wrong.push(format!("{} has {} lines, more than {MAX_LINES}", name(&path), text.lines().count()));
             }
         }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_chain_of_causes_is_shown_by_the_one_function_that_tells_each_once() {
+    let mut wrong = Vec::new();
+    for path in files(&root().join("src"), "rs").into_iter().filter(|p| !p.ends_with("tests.rs")) {
+        let text = code(&std::fs::read_to_string(&path).unwrap());
+        wrong.extend(text.lines().filter(|line| line.contains(":#}")).map(|line| format!("{}: {line}", name(&path))));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Finding;
 use crate::camera::{self, Next, Settings};
+use crate::causes;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::Frame;
@@ -29,7 +30,11 @@ pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
     for camera in config.cameras.iter().filter(|c| c.enabled) {
         match camera_settings(camera, config) {
             Ok(settings) => streams.extend(streams_of(settings)),
-            Err(error) => findings.push(failed(camera.id.as_str(), &format!("{error:#}"))),
+            // Its addresses were read with the configuration.
+            Err(error) => {
+                let todo = "correct its credential: a file with user:password, for the user of watchpost alone";
+                findings.push(Finding::failure("cameras", format!("{}: {}", camera.id, causes::line(&error)), todo));
+            }
         }
     }
     for some in streams.chunks(AT_ONCE) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Finding;
+use crate::causes;
 use crate::centre::keyring::{Keyring, Role};
 use crate::centre::keys::PublicKey;
 use crate::clock::Clock;
@@ -23,7 +24,7 @@ pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
     };
     vec![match newest_keyring_seen(config) {
         Ok(seen) => judge(&ring, centre, seen, clock.utc()),
-        Err(error) => Finding::failure("keyring", format!("{error:#}"), "put the number of the newest keyring into it"),
+        Err(error) => Finding::failure("keyring", causes::line(&error), "put the number of the newest keyring into it"),
     }]
 }
 
