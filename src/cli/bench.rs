@@ -28,7 +28,7 @@ use crate::vision::{self, Analyser, Area, Models, Seen, model};
 /// Arguments of `watchpost bench`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A clip as the cameras send it (H.264 or H.265).
+    /// A video as the cameras send it (H.264, H.265 or Motion JPEG), or a folder of pictures.
     pub clip: PathBuf,
     /// How many cameras at a time, one row each.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 4])]

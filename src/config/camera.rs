@@ -114,7 +114,7 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
     })
 }
 
-/// Both are addresses that can be opened, and of one live camera where there are two.
+/// Both are addresses that can be opened, and of one network camera where there are two.
 fn check_addresses(s: &mut Section<'_>, uri: Option<&str>, substream: Option<&str>) {
     let mut parse = |key: &str, text: &str| -> Option<SourceUri> {
         if has_password(text) {
@@ -126,9 +126,9 @@ fn check_addresses(s: &mut Section<'_>, uri: Option<&str>, substream: Option<&st
     let uri = uri.and_then(|text| parse("uri", text));
     let substream = substream.and_then(|text| parse("substream", text));
     if let (Some(uri), Some(substream)) = (uri, substream)
-        && !(uri.is_live() && substream.is_live())
+        && !(uri.is_network() && substream.is_network())
     {
-        s.fault("substream", "is for a camera with two addresses: a file or a folder has no substream");
+        s.fault("substream", "is for network cameras: it and uri are to be rtsp:// or rtsps:// addresses");
     }
 }
 

@@ -89,9 +89,14 @@ fn addresses_that_cannot_be_opened_are_told_with_the_other_faults() {
         let told = at("rtsp://192.0.2.7/1", &format!("substream = \"{uri}\"")).unwrap_err();
         assert!(told.contains("toml:10: camera[1].substream: ") && told.contains(why), "{told}");
     }
-    for (uri, substream) in [("clip.mp4", "rtsp://192.0.2.7/2"), ("rtsp://192.0.2.7/1", "folder:///srv/pictures")] {
+    for (uri, substream) in [
+        ("clip.mp4", "rtsp://192.0.2.7/2"),
+        ("rtsp://192.0.2.7/1", "folder:///srv/pictures"),
+        ("test://ball", "rtsp://192.0.2.7/2"),
+        ("rtsp://192.0.2.7/1", "v4l2:///dev/video0"),
+    ] {
         let told = at(uri, &format!("substream = \"{substream}\"")).unwrap_err();
-        assert!(told.contains("camera[1].substream: is for a camera with two addresses"), "{told}");
+        assert!(told.contains("camera[1].substream: is for network cameras"), "{told}");
     }
     assert!(at("rtsp://192.0.2.7/1", "substream = \"rtsp://192.0.2.7/2\"").is_ok());
     assert!(at("folder:///srv/pictures?fps=2", "").is_ok() && at("file:///srv/a%20b.mp4", "").is_ok());

@@ -292,6 +292,22 @@ mod tests {
     }
 
     #[test]
+    fn what_the_configuration_shows_as_examples_loads_as_well() {
+        let dir = tempfile::tempdir().unwrap();
+        init(&args(dir.path(), false)).unwrap();
+        let path = dir.path().join("watchpost.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let is_example = |line: &str| line.starts_with('[') || line.contains(" = ");
+        let uncommented = |line: &str| line.strip_prefix("# ").filter(|l| is_example(l)).unwrap_or(line).to_owned();
+        std::fs::write(&path, text.lines().map(|line| uncommented(line) + "\n").collect::<String>()).unwrap();
+        let config = config::load(&path).unwrap();
+        assert!(config.centre.is_some() && config.hotlists.len() == 1 && config.site.location.is_some());
+        assert_eq!(config.vision.vehicles.as_deref(), Some("objects-1"));
+        let [camera] = &config.cameras[..] else { panic!("{:?}", config.cameras) };
+        assert!(camera.substream.is_some() && camera.roi.len() == 1 && camera.privacy_mask.len() == 1);
+    }
+
+    #[test]
     fn a_configuration_elsewhere_names_its_files_in_full() {
         let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let path = elsewhere.path().join("deep/my.toml");

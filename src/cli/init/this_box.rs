@@ -65,6 +65,13 @@ data_dir = {data}
 # number = 1                    # what alerts call it
 # uri = "rtsp://192.0.2.7/stream1"
 # credential = "gate"           # a file with user:password, data_dir/credentials/gate, mode 0600
+# substream = "rtsp://192.0.2.7/stream2"                # plates are looked for on it, and read on `uri`
+# roi = [[[0.0, 0.4], [1.0, 0.4], [1.0, 1.0], [0.0, 1.0]]]           # look here alone: shares 0-1 from the top left
+# privacy_mask = [[[0.8, 0.0], [1.0, 0.0], [1.0, 0.3], [0.8, 0.3]]]  # blanked before anything sees it
+
+# Without this section plates are read and vehicles are not named.
+# [vision]
+# vehicles = "objects-1"        # car, bus, truck, motorbike or person in alerts
 
 # One block a list of plates.
 # [[hotlist.list]]
