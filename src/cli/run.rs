@@ -65,7 +65,8 @@ fn print(summary: &Summary, out: &mut dyn Write) -> std::io::Result<()> {
 /// A thread of its own waits for SIGTERM and SIGINT and sets the flag; a second signal ends the process at once.
 fn listen_for_signals(shutdown: Shutdown) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("tokio runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the tokio runtime")?;
     let (mut terminate, mut interrupt) = {
         let _inside = runtime.enter();
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)

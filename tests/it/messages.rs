@@ -2,7 +2,8 @@
 //! room's table, and every row has a message.
 //!
 //! Messages are read from the source: thiserror attributes, WARN and ERROR lines of the log, findings of `check`, reasons
-//! of cameras and of delivery, faults of configuration, manifests and lists, and what `bail!`, `ensure!` and `anyhow!` say.
+//! of cameras and of delivery, faults of configuration, addresses, manifests and lists, what `bail!`, `ensure!` and
+//! `anyhow!` say, and what `context` says of another's error.
 //! A value in a message is `…`. What is only passed on (another error's text) is that error's row.
 
 use std::collections::BTreeSet;
@@ -68,6 +69,25 @@ const SITES: &[Site] = &[
     site(&["ok_or", "("], 0, "hotlist/"),
     site(&["check", "("], 1, "vision/model/"),
     site(&["=", ">"], 0, "centre/fault.rs"),
+    site(&[".", "context", "("], 0, ""),
+    site(&[".", "with_context", "("], 0, ""),
+    site(&["why", ":"], 0, ""),
+    site(&["reason", ":"], 0, ""),
+    site(&["hint", ":"], 0, ""),
+    site(&["map_err", "("], 0, "config/"),
+    site(&["map_err", "("], 0, "camera/"),
+    site(&["map_err", "("], 0, "hotlist/"),
+    site(&["map_err", "("], 0, "centre/boxes.rs"),
+    site(&["Err", "("], 0, "camera/"),
+    site(&["ok_or", "("], 0, "camera/"),
+    site(&["ok_or_else", "("], 0, "camera/"),
+    site(&["ok_or", "("], 0, "domain/source.rs"),
+    site(&["bad", "("], 0, "domain/source.rs"),
+    site(&["let", "wrong", "="], 0, "domain/wish.rs"),
+    site(&["ok_or_else", "("], 0, "cli/"),
+    site(&["Err", "("], 0, "supervise"),
+    site(&["-", ">", "String", "{"], 0, "cli/ctl/mod.rs"),
+    site(&["Some", "("], 0, "cli/check/disk.rs"),
 ];
 
 #[derive(Debug, Clone, PartialEq)]
@@ -181,7 +201,10 @@ fn arguments(tokens: &[Token], from: usize) -> Vec<&[Token]> {
 
 /// The text that an argument is, or makes: `"…"`, `format!("…")`, `Some("…".into())`. None of what is only passed on.
 fn text_of(argument: &[Token]) -> Option<&str> {
-    for token in argument {
+    // What a closure `|…| …` makes.
+    let closure = argument.first().filter(|t| t.is("|")).and_then(|_| argument.iter().skip(1).position(|t| t.is("|")));
+    let made = argument.iter().skip(closure.map_or(0, |end| end + 2)).skip_while(|t| closure.is_some() && t.is("{"));
+    for token in made {
         match token {
             Token::Text(text) => return Some(text),
             Token::Code(code)
@@ -323,6 +346,7 @@ fn messages_are_read_from_code_as_people_write_it() {
                  goes on")] #[error(transparent)] // "no"
         x => Err(format!("in config {}", 'c')), tracing::warn!(a = "field", %error, "said {{once}}"),
         bail!("it's \"quoted\""), tracing::info!("no"), Finding::failure("disk", error.to_string(), "do"),
+        a.with_context(|| format!("of {b}")), a.map_err(|_| { "block" }), a.map_err(|e| e.to_string() + "no"),
         Finding::warning("disk", if odd { "no" } else { "no" }, "do"), r"raw text" /* "no" */
     "#;
     let tokens = tokens(code);
@@ -333,4 +357,7 @@ fn messages_are_read_from_code_as_people_write_it() {
     assert_eq!(shown("said {{once}} by `{name:>3}`"), "said {once} by …");
     let from = tokens.iter().position(|t| t.is("failure")).unwrap() + 2;
     assert_eq!(text_of(arguments(&tokens, from)[1]), None, "passed on");
+    let closures = tokens.iter().enumerate().filter(|(_, t)| t.is("with_context") || t.is("map_err"));
+    let made: Vec<_> = closures.map(|(i, _)| text_of(arguments(&tokens, i + 2)[0])).collect();
+    assert_eq!(made, [Some("of {b}"), Some("block"), None]);
 }

@@ -114,7 +114,10 @@ impl Ctl {
         };
         let centre = self.connection.resolve(client_id)?;
         // One thread serves: there is one connection.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("tokio runtime")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the tokio runtime")?;
         match self.verb {
             Verb::Tail(options) => runtime.block_on(tail::run(&centre, options)),
             Verb::Boxes(options) => runtime.block_on(boxes::run(&centre, options)),
