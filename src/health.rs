@@ -3,7 +3,7 @@
 //! Of the frames that a decoder gave, each is analysed, dropped, thinned, rested on or unanalysed; one may be under way.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::domain::{CameraId, Class, ListId, TimeMs};
 
@@ -69,6 +69,8 @@ pub struct CameraCounters {
     pub last_frame_ms: AtomicU64,
     state: Mutex<CameraState>,
     worries: Mutex<Vec<(Worry, String)>>,
+    /// Of the main stream beside a substream.
+    main: OnceLock<Arc<Self>>,
 }
 
 /// What can be wrong with a camera that gives frames all the same.
@@ -114,6 +116,18 @@ impl CameraCounters {
     /// Says what the camera is doing now.
     pub fn set_state(&self, state: CameraState) {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    /// The counters of the main stream beside the substream that these are of, made at the first call.
+    #[must_use]
+    pub fn of_main(&self) -> Arc<Self> {
+        Arc::clone(self.main.get_or_init(Arc::default))
+    }
+
+    /// The counters of the main stream, where there is one.
+    #[must_use]
+    pub fn main(&self) -> Option<&Self> {
+        self.main.get().map(AsRef::as_ref)
     }
 
     /// Counts a vehicle or person that passed.

@@ -11,13 +11,13 @@
 //! is degraded, with the reason. Both streams are decoded all the time in this version.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::{Camera, CameraEvent, Settings};
 use crate::clock::Clock;
-use crate::domain::Frame;
+use crate::domain::{CameraId, Frame};
 use crate::health::{CameraCounters, CameraState, Worry};
 use crate::shutdown::Shutdown;
 
@@ -29,6 +29,9 @@ const APART: u64 = 500;
 
 /// So long the main stream may be away before it is told, milliseconds.
 const AWAY: u64 = 3_000;
+
+/// A system that gives no thread is asked again after this time.
+const THREAD_EVERY: Duration = Duration::from_secs(1);
 
 /// The last frames.
 #[derive(Debug, Default)]
@@ -52,45 +55,91 @@ impl Kept {
     }
 }
 
+/// What the thread does until its stop is asked for.
+type Job = Arc<dyn Fn() + Send + Sync>;
+
 /// The main stream of a camera whose substream is looked at. Dropping it closes the stream and ends its thread.
-#[derive(Debug)]
 pub struct MainStream {
+    id: CameraId,
     kept: Arc<Kept>,
     counters: Arc<CameraCounters>,
     shutdown: Shutdown,
+    job: Job,
     thread: Option<JoinHandle<()>>,
+    /// Times that the thread panicked, and when it is started again (monotonic).
+    panics: u32,
+    again: Duration,
     clock: Clock,
     /// When a frame was last given a pair; at first, when it was opened.
     paired: u64,
 }
 
 impl MainStream {
-    /// Opens the stream of `settings` on a thread of its own, which also ends with `stop`: the camera's two streams close
-    /// at once.
-    ///
-    /// # Errors
-    /// When the system gives no thread.
-    pub fn start(settings: Settings, clock: &Clock, stop: &Shutdown) -> io::Result<Self> {
-        let kept = Arc::new(Kept::default());
-        let counters = Arc::new(CameraCounters::default());
-        let shutdown = stop.child();
-        let name = format!("main-{}", settings.id);
+    /// Opens the stream of `settings` on a thread of its own, which counts in `counters` and also ends with `stop`: the
+    /// camera's two streams close at once. When the system gives no thread, or it panics, it is started again with the
+    /// frames of the substream.
+    #[must_use]
+    pub fn start(settings: Settings, clock: &Clock, counters: Arc<CameraCounters>, stop: &Shutdown) -> Self {
+        let (kept, shutdown, id) = (Arc::new(Kept::default()), stop.child(), settings.id.clone());
         let camera = Camera::new(settings, clock.clone(), Arc::clone(&counters));
         let (into, stop) = (Arc::clone(&kept), shutdown.clone());
-        let run = move || {
+        let job = Arc::new(move || {
             let ended = camera.run(&stop, &mut |event| {
                 if let CameraEvent::Frame(frame) = event {
                     into.push(frame);
                 }
             });
             debug_assert!(ended.is_ok(), "a live camera is opened again for ever");
-        };
-        let thread = Some(std::thread::Builder::new().name(name).spawn(run)?);
-        Ok(Self { kept, counters, shutdown, thread, clock: clock.clone(), paired: clock.utc().0 })
+        });
+        Self::with(job, id, kept, shutdown, counters, clock)
+    }
+
+    fn with(
+        job: Job,
+        id: CameraId,
+        kept: Arc<Kept>,
+        shutdown: Shutdown,
+        counters: Arc<CameraCounters>,
+        clock: &Clock,
+    ) -> Self {
+        let (paired, again) = (clock.utc().0, clock.monotonic());
+        let clock = clock.clone();
+        let mut main = Self { id, kept, counters, shutdown, job, thread: None, panics: 0, again, clock, paired };
+        main.keep_going();
+        main
+    }
+
+    /// Starts the thread when there is none: at first, and 1 s, 2 s, 4 s … 32 s after it panicked.
+    fn keep_going(&mut self) {
+        let now = self.clock.monotonic();
+        if let Some(thread) = self.thread.take_if(|t| t.is_finished())
+            && thread.join().is_err()
+        {
+            let wait = Duration::from_secs(1 << self.panics.min(5));
+            tracing::error!(camera = %self.id, ?wait, "the thread of a main stream panicked, will be started again");
+            self.panics += 1;
+            self.counters.failed.inc();
+            self.counters.set_state(CameraState::Offline("the main stream's thread panicked".into()));
+            self.again = now + wait;
+        }
+        if self.thread.is_some() || now < self.again || self.shutdown.is_set() {
+            return;
+        }
+        self.again = now + THREAD_EVERY;
+        let job = Arc::clone(&self.job);
+        let started = std::thread::Builder::new().name(format!("main-{}", self.id)).spawn(move || job());
+        match started {
+            Ok(thread) => self.thread = Some(thread),
+            Err(error) => {
+                tracing::error!(camera = %self.id, %error, "no thread for the main stream, will be tried again");
+                self.counters.failed.inc();
+            }
+        }
     }
 
     /// Gives `frame` of the substream the main stream's frame of its moment; `told` hears when the main stream is away.
     pub fn attach(&mut self, frame: &mut Frame, told: &CameraCounters) {
+        self.keep_going();
         match self.kept.nearest(frame.at.0) {
             Some((detail, apart)) if apart <= APART => {
                 frame.set_detail(detail);
@@ -122,19 +171,25 @@ impl Drop for MainStream {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the thread of a main stream panicked");
+            tracing::error!(camera = %self.id, "the thread of a main stream panicked");
         }
+    }
+}
+
+impl std::fmt::Debug for MainStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MainStream").field("id", &self.id).field("panics", &self.panics).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
     use crate::clock::SimClock;
+    use crate::domain::TimeMs;
     use crate::domain::frame::OwnedI420;
-    use crate::domain::{CameraId, TimeMs};
 
     fn frame(at: u64, luma: u8) -> Frame {
         let (format, pixels) = OwnedI420::from_rgb(&[luma; 4 * 4 * 3], 4, 4);
@@ -145,8 +200,8 @@ mod tests {
     fn a_frame_gets_the_nearest_of_the_last_main_frames_and_none_from_far_away() {
         let clock = SimClock::at(TimeMs(10_000));
         let settings = Settings::new(CameraId::new("gate").unwrap(), 1, "rtsp://127.0.0.1:1/none".parse().unwrap());
-        let stop = Shutdown::new();
-        let mut main = MainStream::start(settings, &Clock::of(Arc::clone(&clock) as Arc<_>), &stop).unwrap();
+        let (stop, counters) = (Shutdown::new(), Arc::default());
+        let mut main = MainStream::start(settings, &Clock::of(Arc::clone(&clock) as Arc<_>), counters, &stop);
         for at in [9_000, 10_000, 10_040, 10_080] {
             main.kept.push(frame(at, 0));
         }
@@ -171,5 +226,34 @@ mod tests {
         // It ends with the camera, before it is dropped, and the camera not with it.
         stop.trigger();
         main.thread.take().unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn a_thread_that_panics_is_counted_told_and_started_again() {
+        let sim = SimClock::at(TimeMs(10_000));
+        let clock = Clock::of(Arc::clone(&sim) as Arc<_>);
+        let starts = Arc::new(AtomicU32::new(0));
+        let started = Arc::clone(&starts);
+        let job = Arc::new(move || {
+            started.fetch_add(1, Ordering::SeqCst);
+            std::panic::resume_unwind(Box::new("a fault of ours"));
+        });
+        let (id, told) = (CameraId::new("gate").unwrap(), CameraCounters::default());
+        told.set_state(CameraState::Online);
+        let counters = told.of_main();
+        let mut main = MainStream::with(job, id, Arc::default(), Shutdown::new(), Arc::clone(&counters), &clock);
+        for panics in 1..=3 {
+            while !main.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+                std::thread::yield_now();
+            }
+            main.attach(&mut frame(14_000, 0), &told);
+            assert_eq!((main.panics, counters.failed.get()), (panics, u64::from(panics)));
+            assert_eq!(starts.load(Ordering::SeqCst), panics, "not before its time");
+            sim.advance(Duration::from_secs(4));
+            main.attach(&mut frame(14_000, 0), &told);
+        }
+        let CameraState::Degraded(why) = told.state() else { panic!("{:?}", told.state()) };
+        assert!(why.contains("the main stream's thread panicked"), "{why}");
+        assert_eq!(told.main().unwrap().failed.get(), 3);
     }
 }

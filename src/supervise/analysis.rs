@@ -72,10 +72,8 @@ impl Analysis {
 
     /// The main stream beside a substream, opened.
     fn main_stream(&self) -> Option<MainStream> {
-        let started = MainStream::start(self.camera.of_main()?, &self.clock, &self.shutdown);
-        started
-            .inspect_err(|error| tracing::error!(camera = %self.camera.id, %error, "no thread for the main stream"))
-            .ok()
+        let (camera, counters) = (self.camera.of_main()?, self.counters.of_main());
+        Some(MainStream::start(camera, &self.clock, counters, &self.shutdown))
     }
 
     fn analyser(&self) -> Analyser {

@@ -10,8 +10,8 @@ use watchpost::centre::keyring::{Entry, Keyring, Role};
 use watchpost::centre::keys::{Keys, SigningKey, hex};
 use watchpost::centre::topics::{DEFAULT_ROOT, Topics};
 use watchpost::centre::wire::{
-    self, AuditHead, BootId, BoxState, CameraStatus, Disk, Error, Gauges, HealthFacts, HealthReport, ListGauge, Memory,
-    Message, OutboxGauge, Part, Place, Process, StateDigests, Status, Wire,
+    self, AuditHead, BootId, BoxState, CameraStatus, Disk, Error, Gauges, HealthFacts, HealthReport, ListGauge,
+    MainGauge, Memory, Message, OutboxGauge, Part, Place, Process, StateDigests, Status, Wire,
 };
 use watchpost::centre::{boxes, cose};
 use watchpost::domain::alert::{ALERT_VERSION, CandidateMark, SHED_VERSION, VehicleMark};
@@ -98,6 +98,7 @@ fn health() -> std::sync::Arc<Health> {
     gate.received.add(75_000);
     gate.analysed.add(50_000);
     gate.dropped.add(25_000);
+    gate.rested.add(1_500);
     gate.opened.inc();
     gate.reads.add(812);
     gate.hits.add(9);
@@ -110,6 +111,13 @@ fn health() -> std::sync::Arc<Health> {
     let yard = health.camera(&CameraId::new("yard").unwrap());
     yard.received.add(12);
     yard.thinned.add(12);
+    yard.unreadable.add(2);
+    let main = yard.of_main();
+    main.received.add(11);
+    main.dropped.add(5);
+    main.opened.add(4);
+    main.failed.add(3);
+    main.damaged.add(2);
     yard.set_state(CameraState::Offline("no route to host".to_owned()));
     health.centre.sent.add(12);
     health.centre.acked.add(9);
@@ -156,6 +164,7 @@ fn camera() -> CameraStatus {
     before.received -= 750;
     before.analysed -= 500;
     before.dropped -= 250;
+    before.rested = Some(1_470);
     now.since(&before)
 }
 
@@ -330,6 +339,7 @@ fn the_longest_of_the_others_fit_their_bounds() {
     long_camera.reason = Some("r".repeat(160));
     long_camera.received = u64::MAX;
     long_camera.rates = Some([u32::MAX; 3]);
+    (long_camera.rested, long_camera.rested_rate) = (Some(u64::MAX), Some(u32::MAX));
     wire::sign(&long_camera, &topics().camera_status(&CameraId::new("gate").unwrap()), &key()).unwrap();
     let mut long_report = report();
     let mut gauge = long_report.cameras.remove(0);
@@ -352,6 +362,11 @@ fn the_longest_of_the_others_fit_their_bounds() {
         *count = u64::from(u32::MAX);
     }
     gauge.frame_age_ms = Some(u64::MAX);
+    let most = u64::from(u32::MAX);
+    gauge.passed = Some([most; 5]);
+    // A folder has no main stream: of these two there is one.
+    gauge.unreadable = None;
+    gauge.main = Some(MainGauge { received: most, dropped: most, opened: most, failed: most, damaged: most });
     long_report.cameras = vec![gauge; 64];
     let mut long_list = long_report.lists.remove(0);
     (long_list.id, long_list.fault) = (list("list-of-16-bytes"), Some("f".repeat(96)));

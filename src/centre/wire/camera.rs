@@ -111,6 +111,12 @@ pub struct CameraStatus {
     /// The road that it looks at; at most 128 bytes.
     #[n(12)]
     pub road: Option<String>,
+    /// Frames on which the motion gate rested, since the start; absent before the first.
+    #[n(13)]
+    pub rested: Option<u64>,
+    /// The same a second over the last while, in hundredths.
+    #[n(14)]
+    pub rested_rate: Option<u32>,
 }
 
 impl CameraStatus {
@@ -133,6 +139,8 @@ impl CameraStatus {
             time,
             heading: None,
             road: None,
+            rested: Some(counters.rested.get()).filter(|n| *n > 0),
+            rested_rate: None,
         }
     }
 
@@ -163,6 +171,8 @@ impl CameraStatus {
                 rate(self.dropped, earlier.dropped),
             ]
         });
+        let rested = self.rested.filter(|_| ms > 0);
+        self.rested_rate = rested.map(|now| rate(now, earlier.rested.unwrap_or(0)));
         self
     }
 }
@@ -213,11 +223,14 @@ impl Wire for CameraStatus {
             "location": self.location.map(|[lat, lon]| [f64::from(lat) / 1e7, f64::from(lon) / 1e7]),
             "heading": self.heading,
             "road": self.road,
-            "frames": { "received": self.received, "analysed": self.analysed, "dropped": self.dropped },
+            "frames": {
+                "received": self.received, "analysed": self.analysed, "dropped": self.dropped, "rested": self.rested,
+            },
             "fps": self.rates.map(|[received, analysed, dropped]| json!({
                 "received": f64::from(received) / 100.0,
                 "analysed": f64::from(analysed) / 100.0,
                 "dropped": f64::from(dropped) / 100.0,
+                "rested": self.rested_rate.map(|rested| f64::from(rested) / 100.0),
             })),
             "last_frame": self.last_frame.map(|t| t.to_string()),
             "time": self.time.to_string(),

@@ -250,6 +250,44 @@ pub struct CameraGauge {
     /// Vehicles and persons that passed, in the order of [`Class::OBJECTS`]; absent before the first.
     #[n(16)]
     pub passed: Option<[u64; 5]>,
+    /// Pictures of a folder that could not be read; absent while there is none.
+    #[n(17)]
+    pub unreadable: Option<u64>,
+    /// The main stream of a camera whose substream the other numbers are of.
+    #[n(18)]
+    pub main: Option<MainGauge>,
+}
+
+/// What was counted of the main stream beside a substream since the start. Frames are taken by time, the others go unread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+pub struct MainGauge {
+    /// Frames that the decoder gave.
+    #[n(0)]
+    pub received: u64,
+    /// Frames replaced before they were taken up, and pictures above the bound of rate.
+    #[n(1)]
+    pub dropped: u64,
+    /// Times the stream was opened.
+    #[n(2)]
+    pub opened: u64,
+    /// Times the stream failed or stalled, or its thread panicked.
+    #[n(3)]
+    pub failed: u64,
+    /// Pictures that were not whole.
+    #[n(4)]
+    pub damaged: u64,
+}
+
+impl MainGauge {
+    fn of(main: &CameraCounters) -> Self {
+        Self {
+            received: main.received.get(),
+            dropped: main.dropped.get(),
+            opened: main.opened.get(),
+            failed: main.failed.get(),
+            damaged: main.damaged.get(),
+        }
+    }
 }
 
 impl CameraGauge {
@@ -273,6 +311,8 @@ impl CameraGauge {
             damaged: counters.damaged.get(),
             frame_age_ms: (newest > 0).then(|| now.since(TimeMs(newest))),
             passed: Some(counters.passed()).filter(|counts| counts.iter().any(|n| *n > 0)),
+            unreadable: Some(counters.unreadable.get()).filter(|n| *n > 0),
+            main: counters.main().map(MainGauge::of),
         }
     }
 
@@ -287,6 +327,16 @@ impl CameraGauge {
         if let (Some(passed), Some(map)) = (self.passed, told.as_object_mut()) {
             let by_class = Class::OBJECTS.iter().zip(passed).map(|(class, n)| (class.as_str().to_owned(), json!(n)));
             map.insert("passed".to_owned(), by_class.collect());
+        }
+        if let (Some(unreadable), Some(map)) = (self.unreadable, told.as_object_mut()) {
+            map.insert("unreadable".to_owned(), json!(unreadable));
+        }
+        if let (Some(main), Some(map)) = (self.main, told.as_object_mut()) {
+            let MainGauge { received, dropped, opened, failed, damaged } = main;
+            let counts = json!({
+                "received": received, "dropped": dropped, "opened": opened, "failed": failed, "damaged": damaged,
+            });
+            map.insert("main".to_owned(), counts);
         }
         told
     }

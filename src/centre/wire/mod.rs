@@ -19,7 +19,9 @@ mod status;
 
 pub use alert::POSSIBLE_MATCH;
 pub use camera::{CameraStatus, Link, Place};
-pub use gauge::{AuditHead, CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, Memory, OutboxGauge, Part, Process};
+pub use gauge::{
+    AuditHead, CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, MainGauge, Memory, OutboxGauge, Part, Process,
+};
 pub use health::{HealthFacts, HealthReport, ModelDigest, StateDigests};
 pub use message::{Message, guess, open};
 pub use status::{BootId, BoxState, Status};

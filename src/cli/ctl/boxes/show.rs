@@ -97,6 +97,8 @@ fn camera_line(camera: &CameraRow, now: TimeMs) -> String {
     if let Some([received, analysed, dropped]) = status.rates {
         let fps = |hundredths: u32| f64::from(hundredths) / 100.0;
         parts.push(format!("{:.1}/{:.1}/{:.1} fps", fps(received), fps(analysed), fps(dropped)));
+        // What is not analysed then is not missing: nothing moved.
+        parts.extend(status.rested_rate.filter(|r| *r > 0).map(|rested| format!("rests on {:.1}", fps(rested))));
     }
     parts.extend(status.last_frame.map(|t| format!("last frame {} ago", duration(now.since(t)))));
     if let Some([lat, lon]) = status.location {
@@ -210,5 +212,30 @@ fn clock_word(clock: ClockState) -> &'static str {
         ClockState::Synced => "synced",
         ClockState::Holdover => "holdover",
         ClockState::Unset => "unset",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::centre::wire::CameraStatus;
+    use crate::domain::CameraId;
+    use crate::health::{CameraCounters, CameraState};
+
+    #[test]
+    fn a_camera_that_rests_says_so_beside_the_frames_that_it_leaves_out() {
+        let (counters, now) = (CameraCounters::default(), TimeMs(1_772_366_400_000));
+        counters.set_state(CameraState::Online);
+        let before = CameraStatus::of(7, &counters, TimeMs(now.0 - 10_000));
+        let line = || {
+            let status = CameraStatus::of(7, &counters, now).since(&before);
+            camera_line(&CameraRow { id: CameraId::new("gate").unwrap(), status, gone: false }, now)
+        };
+        counters.received.add(250);
+        counters.analysed.add(250);
+        assert!(line().ends_with("25.0/25.0/0.0 fps\n"), "{}", line());
+        counters.received.add(250);
+        counters.rested.add(250);
+        assert!(line().ends_with("50.0/25.0/0.0 fps, rests on 25.0\n"), "{}", line());
     }
 }
