@@ -34,10 +34,13 @@ pub(super) const KNOWN: [VideoFormat; 12] = [
 ];
 
 /// A decoded picture as vision sees it.
-pub(super) struct Picture {
-    pub(super) pixels: PixelFormat,
-    pub(super) strides: [usize; 3],
-    pub(super) planes: Box<dyn Pixels>,
+pub struct Picture {
+    /// Its format.
+    pub pixels: PixelFormat,
+    /// Bytes from one row of each plane to the next.
+    pub strides: [usize; 3],
+    /// Its planes.
+    pub planes: Box<dyn Pixels>,
 }
 
 /// The decoder's own memory, with chroma of our own where its chroma has another size.
@@ -75,7 +78,8 @@ struct Pick {
 
 /// The picture, or `None` when its format is not among [`KNOWN`], its memory is shorter than it says, or it lies upside
 /// down in memory.
-pub(super) fn picture(frame: video::VideoFrame<video::video_frame::Readable>, pool: &Pool) -> Option<Picture> {
+#[must_use]
+pub fn picture(frame: video::VideoFrame<video::video_frame::Readable>, pool: &Pool) -> Option<Picture> {
     let format = frame.format();
     let mut strides = [0; 3];
     // Of the buffer (its VideoMeta), which may differ from those of the caps.

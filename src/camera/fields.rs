@@ -10,7 +10,8 @@ use super::planes::{Planes, Pool};
 use crate::domain::{Frame, FrameFormat, PixelFormat, Plane};
 
 /// The frame without a comb; `None` when its planes are shorter than its format says.
-pub(super) fn without_comb(frame: &Frame, pool: &Pool) -> Option<Frame> {
+#[must_use]
+pub fn without_comb(frame: &Frame, pool: &Pool) -> Option<Frame> {
     let planes = match frame.format.pixels {
         PixelFormat::I420 => [Some(frame.luma()), Some(frame.chroma(1)), Some(frame.chroma(2))],
         PixelFormat::Nv12 => [Some(frame.luma()), Some(frame.chroma(1)), None],

@@ -24,11 +24,11 @@ pub mod still;
 #[cfg(feature = "gst")]
 mod container;
 #[cfg(feature = "gst")]
-mod convert;
+pub mod convert;
 #[cfg(feature = "gst")]
 pub mod elements;
 #[cfg(feature = "gst")]
-mod fields;
+pub mod fields;
 #[cfg(feature = "gst")]
 mod frame;
 #[cfg(feature = "gst")]
