@@ -1,7 +1,7 @@
 //! An error with its causes, as it is shown.
 //!
 //! Many messages tell their cause themselves, since they are also shown alone. `{error:#}` would tell it a second time,
-//! so everything that shows a chain of causes calls [`line`] (held by `tests/it/tidy.rs`).
+//! so everything that shows a chain of causes calls [`line()`] (held by `tests/it/tidy.rs`).
 
 /// An error and its causes in one line; a cause that an outer message tells already is not told again.
 #[must_use]
