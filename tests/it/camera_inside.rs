@@ -337,6 +337,25 @@ fn joining_between_far_key_frames_waits_for_one_and_shows_no_grey() {
 }
 
 #[test]
+fn a_stream_that_renews_itself_in_stripes_is_shown_from_its_beginning() {
+    let clips = Clips::new();
+    // A stripe a picture, around in 20 of them; after the first there is no key frame.
+    let encoder = "x264enc speed-preset=ultrafast intra-refresh=true key-int-max=20 bframes=0 threads=1";
+    for (name, muxer) in [("stripes.mp4", "mp4mux"), ("stripes.mkv", "matroskamux")] {
+        let path = clips.make(name, Clip { encoder, muxer, frames: 75, ..Clip::H264 });
+        let mut n = 0;
+        let (how, counters) = play(&path, |frame| {
+            let luma = frame.luma();
+            let (dark, bright) = (luma.row(0).unwrap()[0], luma.data.iter().max().copied().unwrap());
+            assert!(dark < 30 && bright > 200, "{dark} to {bright} in frame {}", frame.index);
+            n += 1;
+        });
+        how.unwrap();
+        assert_eq!((n, counters.received.get(), counters.damaged.get()), (75, 75, 0), "{name}");
+    }
+}
+
+#[test]
 fn a_camera_without_key_frames_is_told_what_to_set() {
     let clips = Clips::new();
     let h265 = "x265enc speed-preset=ultrafast key-int-max=150 log-level=none option-string=pools=none:frame-threads=1:scenecut=0 ! h265parse";
