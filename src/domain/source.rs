@@ -24,6 +24,10 @@ pub struct AddressError {
     pub why: String,
 }
 
+/// What an address may hold a secret under, in small letters: nothing after one of them is printed.
+pub const SECRET_KEYS: [&str; 10] =
+    ["password=", "passwd=", "passwort=", "pwd=", "pass=", "psw=", "token=", "auth=", "secret=", "key="];
+
 /// User and password of a camera. Prints as the user alone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
@@ -240,7 +244,18 @@ fn percent_decode(text: &str) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
-/// An address as it may be shown: without user and password, query, and what follows `password=` in a path.
+/// Where the first secret of an address begins: behind one of [`SECRET_KEYS`].
+fn secret_at(address: &str) -> Option<usize> {
+    let lower = address.to_ascii_lowercase();
+    SECRET_KEYS.iter().filter_map(|key| lower.find(key).map(|at| at + key.len())).min()
+}
+
+/// Whether an address itself holds a password or token, in its path or its query.
+pub(crate) fn holds_secret(address: &str) -> bool {
+    address.contains("://") && secret_at(address).is_some()
+}
+
+/// An address as it may be shown: without user and password, query, and what follows one of [`SECRET_KEYS`] in a path.
 #[must_use]
 pub fn redact(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
@@ -253,10 +268,7 @@ pub fn redact(text: &str) -> String {
     };
     // The last @ of the whole rest: a password may hold an unescaped '/'.
     let (info, main) = main.rsplit_once('@').map_or(("", main), |(_, main)| ("…@", main));
-    let lower = main.to_ascii_lowercase();
-    let secret =
-        ["password=", "passwd=", "pwd="].iter().filter_map(|key| lower.find(key).map(|at| at + key.len())).min();
-    let (main, tail) = match secret.and_then(|at| main.get(..at)) {
+    let (main, tail) = match secret_at(main).and_then(|at| main.get(..at)) {
         Some(shown) => (shown, "…"),
         None => (main, ""),
     };
@@ -368,6 +380,23 @@ mod tests {
             assert!(!error.contains("hunter2"), "{error}");
         }
         assert_eq!(redact("rtsp://h/user=a_password=hunter2_channel=1"), "rtsp://h/user=a_password=…");
+        assert_eq!(redact("rtsp://h/live/token=abc"), "rtsp://h/live/token=…");
+    }
+
+    #[test]
+    fn what_follows_a_key_of_secrets_in_a_path_or_a_query_is_never_printed() {
+        for key in SECRET_KEYS {
+            for key in [key.to_owned(), key.to_ascii_uppercase()] {
+                for between in ["live/", "user=a&", "user=a_", "x?", "x?user=a&"] {
+                    let text = format!("rtsp://h/{between}{key}hunter2&channel=1");
+                    assert!(holds_secret(&text), "{text}");
+                    let uri = parse(&text);
+                    let shown = format!("{uri} {uri:?}");
+                    assert!(!shown.contains("hunter2") && shown.starts_with("rtsp://h/"), "{shown}");
+                }
+            }
+        }
+        assert!(!holds_secret("rtsp://h/Streaming/101?channel=1") && !holds_secret("/srv/key=1/clip.mp4"));
     }
 
     proptest! {

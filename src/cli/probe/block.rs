@@ -4,13 +4,12 @@ use std::path::Path;
 
 use crate::camera::probe::Probed;
 use crate::camera::probe::reach::place;
+use crate::domain::source::holds_secret;
 use crate::camera::{Credential, Settings, SourceUri};
 use crate::cli::check::Finding;
 use crate::domain::id::IdError;
 use crate::domain::{CameraId, Transport};
 
-/// What an address may hold a secret under.
-const SECRETS: [&str; 6] = ["password=", "passwd=", "pwd=", "pass=", "token=", "auth="];
 /// Where credentials lie unless `data_dir` says otherwise.
 const FOLDER: &str = "/var/lib/watchpost/credentials";
 
@@ -157,16 +156,12 @@ fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
-fn holds_secret(address: &str) -> bool {
-    let lower = address.to_ascii_lowercase();
-    address.contains("://") && SECRETS.iter().any(|secret| lower.contains(secret))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::source::SECRET_KEYS;
     use crate::config;
 
     fn parse(text: &str) -> SourceUri {
@@ -212,10 +207,14 @@ mod tests {
 
     #[test]
     fn a_secret_in_the_address_is_left_out_and_said() {
-        let uri = parse("rtsp://192.0.2.7/user=a_password=hunter2_channel=1");
-        let block = Block::new(id_of(&uri).unwrap(), (&uri, ""), false, &probed(true));
-        assert!(!block.text().contains("hunter2"), "{}", block.text());
-        assert!(block.findings()[0].what.contains("left out"));
+        for key in SECRET_KEYS {
+            for tail in [format!("user=a_{key}hunter2_channel=1"), format!("live?user=a&{key}hunter2")] {
+                let uri = parse(&format!("rtsp://192.0.2.7/{tail}"));
+                let block = Block::new(id_of(&uri).unwrap(), (&uri, ""), false, &probed(true));
+                assert!(!block.text().contains("hunter2"), "{}", block.text());
+                assert!(block.findings()[0].what.contains("left out"));
+            }
+        }
     }
 
     #[test]
