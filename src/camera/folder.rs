@@ -83,6 +83,8 @@ impl FolderSource {
     fn advance(&mut self, wait: Duration) -> bool {
         while self.next < self.pictures.len() && self.pts(self.next) < self.due {
             self.next += 1;
+            self.counters.received.inc();
+            self.counters.thinned.inc();
         }
         if !self.realtime || self.next >= self.pictures.len() {
             return true;
@@ -122,31 +124,36 @@ impl FolderSource {
 }
 
 impl Source for FolderSource {
+    /// One picture a call at most is read: after one that is skipped the caller looks for a stop.
     fn next(&mut self, wait: Duration) -> Result<Next, Error> {
-        loop {
-            if self.next < self.pictures.len() && !self.advance(wait) {
+        if self.next < self.pictures.len() && !self.advance(wait) {
+            return Ok(Next::Idle);
+        }
+        let index = self.next;
+        let Some(picture) = self.pictures.get(index) else { return self.end() };
+        let loaded = still::load(picture);
+        self.next += 1;
+        let mut frame = match loaded {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.skip(&error);
                 return Ok(Next::Idle);
             }
-            let index = self.next;
-            let Some(picture) = self.pictures.get(index) else { return self.end() };
-            let loaded = still::load(picture);
-            self.next += 1;
-            match loaded {
-                Err(error) => self.skip(&error),
-                Ok(mut frame) => {
-                    let pts = self.pts(index);
-                    self.due = pts.saturating_add(self.wanted_every);
-                    let since = u64::try_from(pts.as_millis()).unwrap_or(u64::MAX);
-                    let now = self.clock.utc();
-                    frame.at = if self.realtime { now } else { TimeMs(self.opened.0.saturating_add(since)) };
-                    frame.pts = pts;
-                    frame.index = index as u64;
-                    self.counters.received.inc();
-                    self.counters.last_frame_ms.store(now.0, Ordering::Relaxed);
-                    return Ok(Next::Frame(frame));
-                }
-            }
-        }
+        };
+        let pts = self.pts(index);
+        self.due = pts.saturating_add(self.wanted_every);
+        let since = u64::try_from(pts.as_millis()).unwrap_or(u64::MAX);
+        let now = self.clock.utc();
+        frame.at = if self.realtime { now } else { TimeMs(self.opened.0.saturating_add(since)) };
+        frame.pts = pts;
+        frame.index = index as u64;
+        self.counters.received.inc();
+        self.counters.last_frame_ms.store(now.0, Ordering::Relaxed);
+        Ok(Next::Frame(frame))
+    }
+
+    fn can_stall(&self) -> bool {
+        false
     }
 }
 
@@ -160,7 +167,8 @@ fn list(path: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut pictures = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        if is_named_like_a_picture(&path) && !path.is_dir() {
+        // Regular files, or links to them: a pipe of that name would hold its reader for ever.
+        if is_named_like_a_picture(&path) && path.metadata().is_ok_and(|found| found.is_file()) {
             pictures.push(path);
         }
         if pictures.len() > MOST {
@@ -209,7 +217,7 @@ mod tests {
             match source.next(Duration::ZERO) {
                 Ok(Next::Frame(frame)) => seen.push((frame.luma().row(0).unwrap()[0], frame.at.0)),
                 Ok(Next::End) => return (seen, Ok(())),
-                Ok(Next::Idle) => panic!("a folder has no pauses"),
+                Ok(Next::Idle) => {}
                 Err(error) => return (seen, Err(error)),
             }
         }
@@ -235,8 +243,36 @@ mod tests {
 
         let mut thinned = settings(dir.path(), "?fps=4");
         thinned.fps = Some(2.0);
-        let (mut source, _, _) = open(&thinned);
+        let (mut source, counters, _) = open(&thinned);
         assert_eq!(play(source.as_mut()).0, [(10, 10_000), (30, 10_500)]);
+        assert_eq!((counters.received.get(), counters.thinned.get(), counters.dropped.get()), (3, 1, 0));
+    }
+
+    #[test]
+    fn a_folder_of_broken_pictures_comes_back_after_each_of_them() {
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..3 {
+            std::fs::write(dir.path().join(format!("{n}.jpg")), "no picture").unwrap();
+        }
+        let (mut source, counters, _) = open(&settings(dir.path(), ""));
+        for skipped in 1..=3 {
+            assert!(matches!(source.next(Duration::ZERO), Ok(Next::Idle)));
+            assert_eq!(counters.unreadable.get(), skipped);
+        }
+        assert!(source.next(Duration::ZERO).unwrap_err().to_string().contains("3 of its 3 pictures"));
+    }
+
+    #[test]
+    fn a_pipe_that_is_named_like_a_picture_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        picture(dir.path(), "a.png", 10);
+        let made = std::process::Command::new("mkfifo").arg(dir.path().join("b.jpg")).status().unwrap();
+        assert!(made.success());
+        std::os::unix::fs::symlink(dir.path().join("a.png"), dir.path().join("c.png")).unwrap();
+        let (mut source, _, _) = open(&settings(dir.path(), ""));
+        let (seen, how) = play(source.as_mut());
+        how.unwrap();
+        assert_eq!(seen, [(10, 10_000), (10, 11_000)], "the picture and the link to it");
     }
 
     struct SourceUriOf<'a>(&'a Path);

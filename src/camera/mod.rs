@@ -180,6 +180,11 @@ pub trait Source: Send {
     fn heard(&self) -> Option<Duration> {
         None
     }
+
+    /// Whether no frame for long means that the source is broken; not so where pictures are skipped one by one.
+    fn can_stall(&self) -> bool {
+        true
+    }
 }
 
 /// Opens the source of `settings`. Does not wait for a network: what goes wrong there, [`Source::next`] tells.

@@ -154,6 +154,9 @@ pub(super) fn check_silence(
     now: Duration,
     (newest, online): (Duration, bool),
 ) -> Result<(), Error> {
+    if !source.can_stall() {
+        return Ok(());
+    }
     let origin = || settings.uri.to_string();
     let waited = now.saturating_sub(newest);
     let slow = settings.slowest() * 3;

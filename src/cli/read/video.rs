@@ -143,7 +143,7 @@ impl Reading<'_> {
             match self.timing.of(Stage::Load, || source.next(WAIT))? {
                 Next::Frame(frame) => return Ok(Some(frame)),
                 Next::End => return Ok(None),
-                Next::Idle if self.clock.monotonic().saturating_sub(began) > STALL => {
+                Next::Idle if source.can_stall() && self.clock.monotonic().saturating_sub(began) > STALL => {
                     anyhow::bail!("{}: no frame for {} s", path.display(), STALL.as_secs())
                 }
                 Next::Idle => {}
