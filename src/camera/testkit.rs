@@ -118,6 +118,9 @@ impl RtspServer {
         server.set_service(&serving.port.to_string());
         server.set_auth(access::guard(&factory, serving)?.as_ref());
         access::limit(&factory, serving.only);
+        // A client that is refused one way asks for the other at once. While the shared medium of its first try is being
+        // torn down it would be answered 503, so each try has a medium of its own.
+        factory.set_shared(serving.only == Transport::Auto);
         if let Some(one_in) = serving.lost_one_in.filter(|n| *n > 0) {
             factory.connect_media_configure(move |_, media| access::lose(media, one_in));
         }
