@@ -21,6 +21,9 @@ pub enum BrokerError {
     /// Not of the form `mqtts://host:port`.
     #[error("{0:?} is no broker URL: write mqtts://HOST:PORT (or mqtt://127.0.0.1:PORT on this machine)")]
     Form(String),
+    /// With something before an `@`, which is not repeated: it may be a password.
+    #[error("{0:?} holds a user or password: write mqtts://HOST:PORT; the box shows its client certificate")]
+    Credential(String),
     /// Plain TCP to another machine.
     #[error(
         "{0:?} is plain TCP to another machine: anyone between could read alerts. Use mqtts://, or write out allow_plaintext = true"
@@ -40,8 +43,12 @@ impl Broker {
     /// Parses `mqtts://host[:port]` (port 8883 when none is given) or `mqtt://host[:port]` (1883).
     ///
     /// # Errors
-    /// [`BrokerError::Form`] for anything else.
+    /// [`BrokerError::Credential`] with an `@` in it, [`BrokerError::Form`] for anything else.
     pub fn parse(url: &str) -> Result<Self, BrokerError> {
+        if let Some((info, host)) = url.rsplit_once('@') {
+            let scheme = info.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
+            return Err(BrokerError::Credential(format!("{scheme}…@{host}")));
+        }
         let form = || BrokerError::Form(url.to_owned());
         let (scheme, rest) = url.split_once("://").ok_or_else(form)?;
         let tls = match scheme {
@@ -120,6 +127,17 @@ mod tests {
         assert_eq!(Broker::parse("mqtts://10.0.0.1/").unwrap().to_string(), "mqtts://10.0.0.1:8883");
         for bad in ["broker", "http://a:1", "mqtts://", "mqtts://a:port", "mqtts://a b:1", "mqtts://u@h:1"] {
             assert!(Broker::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_stands_before_an_at_sign_is_refused_and_not_repeated() {
+        for url in
+            ["mqtts://u:secret@h:8883", "mqtt://u:se/secret@h", "http://secret@h", "secret@h", "mqtts://s:secret@x@h"]
+        {
+            let error = Broker::parse(url).unwrap_err().to_string();
+            assert!(!error.contains("secret") && error.contains("…@h"), "{error}");
+            assert!(error.contains("client certificate"), "{error}");
         }
     }
 
