@@ -319,3 +319,26 @@ fn the_report_reads_as_an_installer_needs_it() {
     .collect();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}\n{text}");
 }
+
+#[test]
+fn ctrl_c_at_the_password_ends_probe_and_leaves_a_terminal_that_shows_what_is_typed() {
+    let program = env!("CARGO_BIN_EXE_watchpost");
+    let line = format!("'{program}' probe rtsp://127.0.0.1:1/x --user admin; echo ended with $?; stty -a");
+    // `script` gives the program a terminal.
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped()).env("SHELL", "/bin/sh");
+    let mut child = command.spawn().unwrap();
+    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (mut shown, mut byte) = (Vec::new(), [0]);
+    while !shown.ends_with(b"Password of admin: ") {
+        screen.read_exact(&mut byte).unwrap();
+        shown.extend(byte);
+    }
+    keys.write_all(b"sec\x03").unwrap();
+    screen.read_to_end(&mut shown).unwrap();
+    child.wait().unwrap();
+    let text = String::from_utf8_lossy(&shown);
+    assert!(text.contains("ended with 1") && text.contains("the password could not be read"), "{text}");
+    let modes: Vec<&str> = text.split([' ', ';', '\r', '\n']).collect();
+    assert!(modes.contains(&"echo") && modes.contains(&"isig") && !text.contains("sec\r"), "{text}");
+}
