@@ -153,7 +153,8 @@ pub enum Error {
     },
     /// The camera points to another machine.
     #[error(
-        "{origin}: sends us on to {to}; only the configured host is connected to: if that is right, put it into uri"
+        "{origin}: sends us on to {to}; it was not connected to: only the configured host is; if that is right, put it into \
+         uri"
     )]
     Redirected {
         /// The source.
@@ -251,6 +252,20 @@ pub enum Error {
     },
 }
 
+/// Most characters of what a camera says in its own words.
+pub(super) const TOLD: usize = 120;
+
+/// What a camera or its server says, as it may stand in a log: short, and without control characters.
+#[cfg_attr(not(feature = "gst"), expect(dead_code, reason = "only what GStreamer talks to has words of its own"))]
+pub(super) fn told(text: &str) -> String {
+    let mut shown: String = text.chars().filter(|c| !c.is_control()).take(TOLD + 1).collect();
+    if let Some((end, _)) = shown.char_indices().nth(TOLD) {
+        shown.truncate(end);
+        shown.push('…');
+    }
+    shown
+}
+
 /// When trying again makes sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
@@ -301,5 +316,17 @@ impl Error {
     #[must_use]
     pub fn is_lasting(&self) -> bool {
         self.retry() != Retry::Soon
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_camera_are_short_and_have_no_control_characters() {
+        assert_eq!(told("Not\u{1b}[31m found\r\n"), "Not[31m found");
+        assert_eq!(told(&"ä".repeat(TOLD)), "ä".repeat(TOLD));
+        assert_eq!(told(&"ä".repeat(TOLD + 1)), format!("{}…", "ä".repeat(TOLD)));
     }
 }

@@ -32,6 +32,7 @@ use crate::health::CameraCounters;
 use explain::Words;
 use file::PlayedFile;
 use intake::Intake;
+use rtsp::Manners;
 pub(super) use transport::open;
 
 pub(super) struct GstSource {
@@ -107,8 +108,9 @@ impl GstSource {
         let file = plan.file;
         let treatment = Treatment::default();
         let source = Self { pipeline, slot, origin, file, orientation, treatment, heard_ms, counters, given: 0 };
-        source.watch_bus(&linker, Words::of(settings));
-        source.build(settings, plan.text, plan.codec, &linker)?;
+        let manners = Manners::of(settings, &source.slot);
+        source.watch_bus(&linker, Words::of(settings), manners.clone());
+        source.build(settings, (plan.text, plan.codec), &linker, manners.as_ref())?;
         // The reason of a failure is on the bus, so that the slot has it.
         let started = source.pipeline.set_state(gst::State::Playing);
         if started.is_err() {
@@ -124,9 +126,9 @@ impl GstSource {
     fn build(
         &self,
         settings: &Settings,
-        source_text: &str,
-        codec: Option<&'static str>,
+        (source_text, codec): (&str, Option<&'static str>),
         linker: &Arc<Linker>,
+        manners: Option<&Arc<Manners>>,
     ) -> Result<(), Error> {
         let text = pipeline::load(source_text)?;
         let bin = pipeline::build(&text, false)?;
@@ -136,7 +138,8 @@ impl GstSource {
         let wished = bin.by_name("wished");
         let codec = match &settings.uri {
             SourceUri::Rtsp { url, credential } => {
-                rtsp::configure(&source, settings, url, credential.as_ref(), linker)?;
+                let manners = manners.ok_or_else(|| faulty("is of another source"))?;
+                rtsp::configure(&source, settings, (url, credential.as_ref()), linker, manners)?;
                 codec
             }
             SourceUri::File(path) | SourceUri::Folder { path, .. } => {
@@ -169,7 +172,7 @@ impl GstSource {
     }
 
     /// Turns messages into the end of the slot, in the thread that posts them; none is kept.
-    fn watch_bus(&self, linker: &Arc<Linker>, words: Words) {
+    fn watch_bus(&self, linker: &Arc<Linker>, words: Words, manners: Option<Arc<Manners>>) {
         let Some(bus) = self.pipeline.bus() else { return };
         let (slot, linker) = (Arc::clone(&self.slot), Arc::clone(linker));
         let path = self.file.as_ref().map(|f| f.path.clone());
@@ -185,6 +188,11 @@ impl GstSource {
                     Some(_) => Ok(()),
                     None => Err(Error::Closed { origin: words.origin().to_owned() }),
                 }),
+                gst::MessageView::Progress(progress) => {
+                    if let Some(manners) = &manners {
+                        manners.hear(progress);
+                    }
+                }
                 _ => {}
             }
             gst::BusSyncReply::Drop

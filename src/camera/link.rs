@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
+use super::error::told;
 use super::frame::Arrived;
 use super::guard::Guard;
 use super::orientation::Orientation;
@@ -150,9 +151,9 @@ impl Linker {
         if streams.linked || streams.selected || (streams.video.is_empty() && streams.other.is_empty()) {
             None
         } else if streams.video.is_empty() {
-            Some(Error::NoVideo { origin, found: streams.other.join(", ") })
+            Some(Error::NoVideo { origin, found: told(&streams.other.join(", ")) })
         } else {
-            Some(Error::Codec { origin, found: streams.video.join(", ") })
+            Some(Error::Codec { origin, found: told(&streams.video.join(", ")) })
         }
     }
 

@@ -89,8 +89,7 @@ fn refusing_camera(guards_options: bool) -> (u16, Arc<AtomicUsize>) {
 
 #[test]
 fn an_opening_tries_a_refused_password_once_and_the_state_says_why_it_waits() {
-    // One that guards OPTIONS too can't be told from one that does not, before the second try.
-    for (guards_options, tries) in [(false, 1), (true, 2)] {
+    for guards_options in [false, true] {
         let (port, tried) = refusing_camera(guards_options);
         let mut settings = settings(&format!("rtsp://127.0.0.1:{port}/stream"));
         settings.credential = Some(Credential::new("admin", "hunter2"));
@@ -113,7 +112,7 @@ fn an_opening_tries_a_refused_password_once_and_the_state_says_why_it_waits() {
         thread.join().unwrap().unwrap();
         let (tried, openings) = (tried.load(Ordering::SeqCst) as u64, counters.failed.get());
         // The one that was under way at the stop may have tried, too.
-        assert!((openings * tries..=(openings + 1) * tries).contains(&tried), "{tried} tries in {openings} openings");
+        assert!((openings..=openings + 1).contains(&tried), "{tried} tries in {openings} openings");
     }
 }
 

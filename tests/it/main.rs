@@ -17,6 +17,8 @@ mod broker;
 #[cfg(feature = "testkit")]
 mod camera_cycles;
 #[cfg(feature = "testkit")]
+mod camera_elsewhere;
+#[cfg(feature = "testkit")]
 mod camera_files;
 #[cfg(feature = "testkit")]
 mod camera_inside;

@@ -3,6 +3,7 @@
 use gstreamer as gst;
 
 use super::local::DEVICE_HINT;
+use crate::camera::error::told;
 use crate::camera::{Error, Settings, SourceUri};
 use crate::domain::Transport;
 use crate::domain::source::redact;
@@ -101,16 +102,23 @@ impl Words {
 
     /// The message and its cause, without secrets.
     fn cause(&self, message: &gst::message::Error) -> String {
-        let mut why = message.error().message().trim_end_matches('.').to_owned();
+        let error = message.error();
         // The last line of the debug text is the cause; those before it are places in GStreamer's code.
         let debug = message.debug();
-        if let Some(cause) = debug.as_deref().and_then(|d| d.lines().next_back()).filter(|l| !l.contains("../")) {
-            why = format!("{why} ({})", cause.trim().trim_end_matches('.'));
+        let cause = debug.as_deref().and_then(|d| d.lines().next_back()).filter(|l| !l.contains("../"));
+        self.words(error.message(), cause)
+    }
+
+    /// Both may repeat what the server said: without secrets, and no longer than is told of anyone.
+    fn words(&self, message: &str, cause: Option<&str>) -> String {
+        let clean = |text: &str| {
+            let hidden = self.secrets.iter().fold(text.to_owned(), |text, (secret, shown)| text.replace(secret, shown));
+            told(hidden.trim().trim_end_matches('.'))
+        };
+        match cause {
+            Some(cause) => format!("{} ({})", clean(message), clean(cause)),
+            None => clean(message),
         }
-        for (secret, shown) in &self.secrets {
-            why = why.replace(secret.as_str(), shown);
-        }
-        why
     }
 }
 
@@ -125,4 +133,21 @@ fn secrets(settings: &Settings) -> Vec<(String, String)> {
         }
     }
     secrets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::camera::error::TOLD;
+    use crate::domain::CameraId;
+
+    #[test]
+    fn what_a_server_says_is_told_short_and_without_secrets_and_control_characters() {
+        let uri = "rtsp://admin:hunter2@h/live/token=abc".parse().unwrap();
+        let words = Words::of(&Settings::new(CameraId::new("gate").unwrap(), 1, uri));
+        let said = format!("rtsp://h/live/token=abc: hunter2\u{1b}[2J {}", "x".repeat(4_000));
+        let told = words.words("Not found.", Some(&said));
+        assert!(told.starts_with("Not found (rtsp://h/live/token=…: …[2J xxx"), "{told}");
+        assert!(told.chars().count() <= "Not found ()".len() + TOLD + 1, "{told}");
+    }
 }

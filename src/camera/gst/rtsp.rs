@@ -1,14 +1,23 @@
 //! Network cameras: the address, the credential, the way the pictures travel, and the choice of a stream.
+//!
+//! Nothing is sent to another host than the configured one, whatever a camera names: its redirections are stopped before
+//! they are connected to, and reports over UDP go to the configured host.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{IpAddr, ToSocketAddrs as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use super::tls;
+use crate::camera::error::told;
+use crate::camera::frame::Arrived;
 use crate::camera::link::Linker;
-use crate::camera::{Credential, Error, Settings};
+use crate::camera::slot::Slot;
+use crate::camera::{Credential, Error, Settings, SourceUri};
 use crate::domain::Transport;
 use crate::domain::source::redact;
 
@@ -19,20 +28,24 @@ const UDP_LATENCY_MS: u32 = 400;
 /// How long nothing may come over UDP before the camera is given up: less than the loop around it waits.
 const UDP_TIMEOUT_US: u64 = 4_000_000;
 
-/// Requests that are sent before the camera describes its streams: OPTIONS, DESCRIBE, and one of them again with the
-/// credential. `rtspsrc` would try a refused password eight times an opening, and cameras lock an account after five.
-const REQUESTS: u32 = 3;
+/// How often OPTIONS is sent, and how often DESCRIBE: once, and again with the credential (or with a new nonce, where a
+/// camera takes each but once). `rtspsrc` would try a refused password eight times an opening, and cameras lock an
+/// account after five.
+const REQUESTS: u32 = 2;
 
-/// Sets up `rtspsrc`; `inside` is the credential that stood in the address.
+/// How long a redirection is held up while `rtspsrc` is told to give up.
+const HALT_WITHIN: Duration = Duration::from_secs(2);
+
+/// Sets up `rtspsrc` for the address `url`; `inside` is the credential that stood in it.
 ///
 /// # Errors
 /// As [`tls::configure`].
 pub(super) fn configure(
     source: &gst::Element,
     settings: &Settings,
-    url: &str,
-    inside: Option<&Credential>,
+    (url, inside): (&str, Option<&Credential>),
     linker: &Arc<Linker>,
+    manners: &Arc<Manners>,
 ) -> Result<(), Error> {
     source.set_property("location", url);
     if let Some(credential) = settings.credential.as_ref().or(inside) {
@@ -46,75 +59,150 @@ pub(super) fn configure(
         source.set_property("latency", UDP_LATENCY_MS);
         source.set_property("timeout", UDP_TIMEOUT_US);
     }
-    let manners = Arc::new(Manners::of(url));
-    let (selecting, described) = (Arc::clone(linker), Arc::clone(&manners));
+    let (selecting, described) = (Arc::clone(linker), Arc::clone(manners));
     source.connect("select-stream", false, move |values| {
         described.is_described.store(true, Ordering::Relaxed);
         let caps = values.get(2).and_then(|v| v.get::<gst::Caps>().ok());
         Some(caps.is_some_and(|caps| selecting.select(&caps)).to_value())
     });
-    manners.teach(source, linker);
+    Arc::clone(manners).teach(source);
     Ok(())
 }
 
-/// What `rtspsrc` would do and must not: follow a camera to another host, with the credential, and repeat a password that
-/// was refused.
-struct Manners {
-    home: String,
-    /// The address that was spoken to last, and how often.
-    sent: Mutex<(String, u32)>,
+/// What `rtspsrc` would do and must not: go where a camera sends it, and repeat a password that was refused.
+pub(super) struct Manners {
+    home: Place,
+    origin: String,
+    slot: Arc<Slot<Arrived>>,
+    /// How often the request that is under way was sent.
+    sent: AtomicU32,
     is_described: AtomicBool,
 }
 
 impl Manners {
-    fn of(url: &str) -> Self {
-        Self { home: host(url), sent: Mutex::default(), is_described: AtomicBool::new(false) }
+    /// For a network camera.
+    pub(super) fn of(settings: &Settings, slot: &Arc<Slot<Arrived>>) -> Option<Arc<Self>> {
+        let SourceUri::Rtsp { url, .. } = &settings.uri else { return None };
+        Some(Arc::new(Self {
+            home: Place::of(url),
+            origin: settings.uri.to_string(),
+            slot: Arc::clone(slot),
+            sent: AtomicU32::new(0),
+            is_described: AtomicBool::new(false),
+        }))
     }
 
-    /// Looks at every request before it is sent.
-    fn teach(self: Arc<Self>, source: &gst::Element, linker: &Arc<Linker>) {
-        let linker = Arc::clone(linker);
+    /// Looks at every request before it is sent, and at every element that sends packets.
+    fn teach(self: Arc<Self>, source: &gst::Element) {
+        if let Some(bin) = source.downcast_ref::<gst::Bin>() {
+            let manners = Arc::clone(&self);
+            // Called before the element is linked, so before it has anything to send.
+            bin.connect_element_added(move |_, element| manners.keep_at_home(element));
+        }
         source.connect("before-send", false, move |values| {
             let source = values.first().and_then(|v| v.get::<gst::Element>().ok());
-            // A redirection replaces the address before anything is sent to the new one.
-            let now = source.and_then(|s| s.property::<Option<String>>("location")).unwrap_or_default();
-            let fault = self.fault(&now, &linker.origin);
+            let fault = source.and_then(|s| self.elsewhere(&s)).or_else(|| self.refused());
             let is_fine = fault.is_none();
             if let Some(fault) = fault {
-                linker.slot.finish(Err(fault));
+                self.slot.finish(Err(fault));
             }
             Some(is_fine.to_value())
         });
     }
 
-    /// Why the next request, to the address `now`, must not be sent.
-    fn fault(&self, now: &str, origin: &str) -> Option<Error> {
-        let origin = origin.to_owned();
-        if host(now) != self.home {
-            return Some(Error::Redirected { origin, to: redact(now) });
+    /// Hears what `rtspsrc` is about to do, in its own thread: it does so when this returns.
+    pub(super) fn hear(&self, progress: &gst::message::Progress) {
+        // Not `Progress::get`, which leaks its texts (gstreamer-rs 0.25).
+        let code = progress.structure().and_then(|s| s.get::<&str>("code").ok()).unwrap_or_default();
+        // Before OPTIONS, and before DESCRIBE.
+        if code == "open" {
+            self.sent.store(0, Ordering::Relaxed);
         }
+        // Before it connects. A redirection has replaced the address by then, and nothing else can stop it: the
+        // camera's answer shows to nobody, and `before-send` comes after the connection.
+        let Some(source) = progress.src().and_then(|s| s.downcast_ref::<gst::Element>()) else { return };
+        if code == "connect"
+            && let Some(fault) = self.elsewhere(source)
+        {
+            self.slot.finish(Err(fault));
+            halt(source);
+        }
+    }
+
+    /// Whether the next step leads to another host.
+    fn elsewhere(&self, source: &gst::Element) -> Option<Error> {
+        let now = source.property::<Option<String>>("location").unwrap_or_default();
+        let to = || told(&redact(&now));
+        (Place::of(&now) != self.home).then(|| Error::Redirected { origin: self.origin.clone(), to: to() })
+    }
+
+    /// Whether the camera refuses the credential: it asks for it again.
+    fn refused(&self) -> Option<Error> {
         if self.is_described.load(Ordering::Relaxed) {
             return None;
         }
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        if sent.0 != now {
-            *sent = (now.to_owned(), 0);
+        let sent = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
+        (sent > REQUESTS).then(|| Error::Denied { origin: self.origin.clone() })
+    }
+
+    /// Has reports and opening packets over UDP go to the configured host, whatever `source=` the camera answers.
+    fn keep_at_home(&self, element: &gst::Element) {
+        if element.factory().is_none_or(|f| f.name() != "udpsink") {
+            return;
         }
-        sent.1 += 1;
-        (sent.1 > REQUESTS).then_some(Error::Denied { origin })
+        let told_host = element.property::<Option<String>>("host").unwrap_or_default();
+        if !self.home.is_at(&told_host) {
+            element.set_property("host", &self.home.name);
+        }
+    }
+}
+
+/// Has `rtspsrc`, whose thread this is, give up the connection that it is about to make.
+///
+/// Closing it cancels the connection beforehand. Another thread does so, and is waited for so long only: one that closes
+/// the whole pipeline at the same moment waits for this one, and has cancelled the connection already.
+fn halt(source: &gst::Element) {
+    let (done, wait) = sync_channel(1);
+    let source = source.clone();
+    let run = move || {
+        let _ = source.set_state(gst::State::Ready);
+        let _ = done.send(());
+        // If the pipeline was closed meanwhile, nobody else stops what this has made ready.
+        let _ = source.set_state(gst::State::Null);
+    };
+    if std::thread::Builder::new().name("halt".to_owned()).spawn(run).is_ok() {
+        let _ = wait.recv_timeout(HALT_WITHIN);
     }
 }
 
 /// Scheme and host of an address, without port: what a redirection must leave as it is.
-fn host(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let name = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next(),
-        None => host.split(':').next(),
-    };
-    format!("{scheme}://{}", name.unwrap_or_default()).to_ascii_lowercase()
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    scheme: String,
+    /// Without brackets.
+    name: String,
+}
+
+impl Place {
+    fn of(url: &str) -> Self {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let name = match host.strip_prefix('[') {
+            Some(v6) => v6.split(']').next(),
+            None => host.split(':').next(),
+        };
+        Self { scheme: scheme.to_ascii_lowercase(), name: name.unwrap_or_default().to_ascii_lowercase() }
+    }
+
+    /// Whether `host` is this one, or an address of it.
+    fn is_at(&self, host: &str) -> bool {
+        let is_among = |ip: IpAddr| {
+            let known = (self.name.as_str(), 0).to_socket_addrs();
+            known.is_ok_and(|mut known| known.any(|at| at.ip() == ip))
+        };
+        host.eq_ignore_ascii_case(&self.name) || host.parse::<IpAddr>().is_ok_and(is_among)
+    }
 }
 
 #[cfg(test)]
@@ -123,14 +211,25 @@ mod tests {
 
     #[test]
     fn an_address_on_the_same_host_is_told_from_another() {
-        let home = host("rtsps://Cam.example:322/stream?x=1");
+        let home = Place::of("rtsps://Cam.example:322/stream?x=1");
         for same in ["rtsps://cam.example/other", "rtsps://u:p@cam.example:8322/"] {
-            assert_eq!(host(same), home, "{same}");
+            assert_eq!(Place::of(same), home, "{same}");
         }
         for other in ["rtsp://cam.example:322/stream", "rtsps://cam.example.org/", "rtsps://cam.example@evil/", ""] {
-            assert_ne!(host(other), home, "{other}");
+            assert_ne!(Place::of(other), home, "{other}");
         }
-        assert_ne!(host("rtsp://[2001:db8::1]/"), host("rtsp://[2001:db8::2]/"));
-        assert_eq!(host("rtsp://[2001:db8::1]:554/"), host("rtsp://[2001:DB8::1]/"));
+        assert_ne!(Place::of("rtsp://[2001:db8::1]/"), Place::of("rtsp://[2001:db8::2]/"));
+        assert_eq!(Place::of("rtsp://[2001:db8::1]:554/"), Place::of("rtsp://[2001:DB8::1]/"));
+    }
+
+    #[test]
+    fn an_address_of_the_configured_host_is_known_and_no_other() {
+        let named = Place::of("rtsp://localhost:554/x");
+        assert!(named.is_at("127.0.0.1") && named.is_at("LOCALHOST"));
+        let (v4, v6) = (Place::of("rtsp://127.0.0.1/x"), Place::of("rtsp://[::1]:554/x"));
+        assert!(v4.is_at("127.0.0.1") && v6.is_at("::1") && v6.is_at("0:0:0:0:0:0:0:1"));
+        for other in ["127.0.0.2", "224.0.0.1", "0.0.0.0", "evil.example", ""] {
+            assert!(!named.is_at(other) && !v4.is_at(other), "{other}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use gio::prelude::*;
 use gstreamer as gst;
 use ring::digest;
 
+use crate::camera::error::told;
 use crate::camera::frame::Arrived;
 use crate::camera::slot::Slot;
 use crate::camera::{Error, elements};
@@ -119,8 +120,7 @@ fn hosts(certificate: &gio::TlsCertificate) -> String {
     if names.is_empty() {
         names.extend(certificate.subject_name().map(String::from));
     }
-    // What a camera writes there is not to flood a log.
-    let text: String = names.join(", ").chars().filter(|c| !c.is_control()).take(120).collect();
+    let text = told(&names.join(", "));
     if text.is_empty() { "it names none".to_owned() } else { format!("it names {text}") }
 }
 

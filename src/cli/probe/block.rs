@@ -4,10 +4,10 @@ use std::path::Path;
 
 use crate::camera::probe::Probed;
 use crate::camera::probe::reach::place;
-use crate::domain::source::holds_secret;
 use crate::camera::{Credential, Settings, SourceUri};
 use crate::cli::check::Finding;
 use crate::domain::id::IdError;
+use crate::domain::source::holds_secret;
 use crate::domain::{CameraId, Transport};
 
 /// Where credentials lie unless `data_dir` says otherwise.
@@ -161,8 +161,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::source::SECRET_KEYS;
     use crate::config;
+    use crate::domain::source::SECRET_KEYS;
 
     fn parse(text: &str) -> SourceUri {
         text.parse().unwrap()
