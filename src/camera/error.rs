@@ -256,7 +256,10 @@ pub enum Error {
 pub(super) const TOLD: usize = 120;
 
 /// What a camera or its server says, as it may stand in a log: short, and without control characters.
-#[cfg_attr(not(any(feature = "gst", test)), expect(dead_code, reason = "only what GStreamer talks to has words of its own"))]
+#[cfg_attr(
+    not(any(feature = "gst", test)),
+    expect(dead_code, reason = "only what GStreamer talks to has words of its own")
+)]
 pub(super) fn told(text: &str) -> String {
     let mut shown: String = text.chars().filter(|c| !c.is_control()).take(TOLD + 1).collect();
     if let Some((end, _)) = shown.char_indices().nth(TOLD) {
