@@ -47,6 +47,7 @@ fn fusing(c: &mut Criterion) {
             candidates: Vec::new(),
             lattice: Lattice { positions: positions.collect() },
             region: None,
+            regions: Vec::new(),
             frames: 1,
         };
         fusion.add(&read, p);

@@ -29,6 +29,7 @@ fn read(text: &str) -> PlateRead {
         char_confidences: vec![0.95; 7],
         lattice: Lattice { positions },
         region: None,
+        regions: Vec::new(),
         frames: 5,
     }
 }

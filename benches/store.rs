@@ -37,6 +37,7 @@ fn entry(n: u64, pictures: Option<Pictures>) -> Option<Entry> {
             candidates: Vec::new(),
             lattice: Lattice::default(),
             region: None,
+            regions: Vec::new(),
             frames: 9,
         }),
         rect: [0.1, 0.1, 0.2, 0.2],

@@ -77,10 +77,13 @@ pub struct PlateRead {
     pub char_confidences: Vec<f32>,
     /// The most probable texts, best first, `text` itself included; at most 10.
     pub candidates: Vec<Candidate>,
-    /// What the characters may be, for matching.
+    /// What the characters may be as they were seen, for matching: no pattern of a region weighs in.
     pub lattice: Lattice,
     /// Issuing region or state where the reader tells (`us`, `br`, …).
     pub region: Option<String>,
+    /// What was seen of the issuing region: names with probabilities of 0..1, most probable first; empty where the reader
+    /// does not tell. Not kept in the store.
+    pub regions: Vec<(String, f32)>,
     /// How many pictures it was read from.
     pub frames: u16,
 }

@@ -42,6 +42,7 @@ fn read(text: &str, others: &[(usize, char, f32)]) -> PlateRead {
         candidates: vec![Candidate { text: text_typed, confidence: 0.8 }],
         lattice: Lattice { positions: text.chars().enumerate().map(position).collect() },
         region: None,
+        regions: Vec::new(),
         frames: 3,
     }
 }

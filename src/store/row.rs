@@ -202,6 +202,7 @@ impl ReadRow {
                 .collect(),
             lattice: Lattice::default(),
             region: self.region,
+            regions: Vec::new(),
             frames: self.frames,
         }
     }

@@ -36,6 +36,7 @@ fn read(text: &str) -> PlateRead {
         ],
         lattice: Lattice::default(),
         region: Some("eu".to_owned()),
+        regions: Vec::new(),
         frames: 12,
     }
 }

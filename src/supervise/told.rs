@@ -84,6 +84,7 @@ mod tests {
             candidates: Vec::new(),
             lattice: Lattice::default(),
             region: None,
+            regions: Vec::new(),
             frames: 3,
         });
         event

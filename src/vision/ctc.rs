@@ -103,6 +103,7 @@ pub fn decode(probs: Probs<'_>, alphabet: &[char], min_length: usize) -> Option<
         candidates,
         lattice: Lattice { positions },
         region: None,
+        regions: Vec::new(),
         frames: 1,
     })
 }

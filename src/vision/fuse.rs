@@ -145,6 +145,7 @@ impl Fusion {
             char_confidences: char_confidences(&posteriors, &best.text),
             lattice: lattice(&posteriors),
             region: self.region(),
+            regions: Vec::new(),
             frames: self.frames,
             candidates,
         })

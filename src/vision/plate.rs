@@ -225,6 +225,7 @@ mod tests {
             candidates,
             lattice: crate::domain::Lattice::default(),
             region: None,
+            regions: Vec::new(),
             frames: 1,
         }
     }

@@ -44,6 +44,7 @@ fn entry(n: u64) -> Entry {
         candidates: Vec::new(),
         lattice: Lattice::default(),
         region: None,
+        regions: Vec::new(),
         frames: 9,
     };
     let sighting = Sighting {

@@ -196,6 +196,7 @@ mod tests {
             ],
             lattice: Lattice::default(),
             region: None,
+            regions: Vec::new(),
             frames: 1,
         };
         let reads = vec![One::new(&read, [0.1, 0.2, 0.3, 0.4], None, None)];

@@ -105,6 +105,7 @@ fn read(text: &str, p: f32) -> PlateRead {
         candidates: vec![Candidate { text: typed, confidence }],
         lattice: Lattice { positions: text.chars().map(|c| Position { options: vec![(c, p)] }).collect() },
         region: None,
+        regions: Vec::new(),
         frames: 1,
     }
 }

@@ -15,6 +15,7 @@ fn read(positions: &[&[(char, f32)]]) -> PlateRead {
         candidates: Vec::new(),
         lattice: Lattice { positions: positions.iter().map(|o| Position { options: o.to_vec() }).collect() },
         region: None,
+        regions: Vec::new(),
         frames: 1,
     }
 }

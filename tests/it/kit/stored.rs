@@ -70,6 +70,7 @@ fn event(n: u32, clock: &Clock) -> SightingEvent {
         candidates: vec![Candidate { text, confidence: 0.95 }],
         lattice: Lattice::default(),
         region: None,
+        regions: Vec::new(),
         frames: 9,
     };
     let sighting = Sighting {
