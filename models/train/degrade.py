@@ -21,7 +21,7 @@ def soil(rng, grey: np.ndarray, d: float) -> np.ndarray:
         ys, xs = np.ogrid[0:h, 0:w]
         side = (xs / w - at) * nx + (ys / h - at) * ny
         soft = np.clip(side * rng.uniform(3, 40) + 0.5, 0, 1).astype(np.float32)
-        out *= 1 - soft * rng.uniform(0.2, 0.7)
+        out *= 1 - soft * rng.uniform(0.2, 0.85)
     if rng.random() < 0.2 * d:
         ys, xs = np.ogrid[0:h, 0:w]
         cx, cy, r = rng.uniform(0, w), rng.uniform(0, h), rng.uniform(0.15, 0.9) * w
@@ -41,7 +41,7 @@ def light(rng, grey: np.ndarray, d: float) -> np.ndarray:
     x = x ** np.exp(rng.normal(0, 0.1 + 0.4 * d))
     if rng.random() < 0.5 * d:
         low = rng.uniform(0, 0.35)
-        high = low + rng.uniform(0.12, 1 - low)
+        high = low + np.exp(rng.uniform(np.log(0.05), np.log(1 - low)))
     else:
         low, high = rng.uniform(0, 0.15), rng.uniform(0.7, 1.0)
     gain = rng.uniform(1.0, 1.6) if rng.random() < 0.15 * d else 1.0
@@ -65,6 +65,34 @@ def blur(rng, grey: np.ndarray, d: float, most: float = 1.6) -> np.ndarray:
     return grey
 
 
+def comb(rng, grey: np.ndarray, d: float) -> np.ndarray:
+    """Two fields taken one after the other, as interlaced cameras do: every second row is shifted."""
+    if rng.random() > 0.08 * d:
+        return grey
+    out, by = grey.copy(), int(rng.integers(1, 4)) * int(rng.choice((-1, 1)))
+    out[1::2] = np.roll(grey[1::2], by, 1)
+    return out
+
+
+def rain(rng, grey: np.ndarray, d: float) -> np.ndarray:
+    """Streaks of rain in the air, or drops on the glass that blur what lies behind them."""
+    if rng.random() > 0.06 * d:
+        return grey
+    h, w = grey.shape
+    out = grey.copy()
+    if rng.random() < 0.6:
+        lean, long = rng.normal(0, 0.2), rng.uniform(0.1, 0.5) * h
+        for x, y in rng.uniform(0, (w, h), (int(rng.integers(4, 24)), 2)):
+            cv2.line(out, (int(x), int(y)), (int(x + lean * long), int(y + long)), float(min(255, grey.mean() + rng.uniform(20, 110))), 1, cv2.LINE_AA)
+        return cv2.addWeighted(grey, 0.45, out, 0.55, 0)
+    soft = cv2.GaussianBlur(grey, (0, 0), rng.uniform(1.5, 3.0))
+    mask = np.zeros_like(grey)
+    for x, y in rng.uniform(0, (w, h), (int(rng.integers(1, 5)), 2)):
+        cv2.circle(mask, (int(x), int(y)), int(rng.uniform(0.08, 0.3) * h) + 1, 255, -1, cv2.LINE_AA)
+    cv2.copyTo(soft, mask, out)
+    return out
+
+
 def noise(rng, grey: np.ndarray, d: float) -> np.ndarray:
     """Sensor noise, at times smoothed as a camera's own denoiser does."""
     if rng.random() > 0.3 + 0.5 * d:
@@ -82,13 +110,22 @@ def encode(rng, grey: np.ndarray, d: float) -> np.ndarray:
         soft = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.7, 1.5))
         grey = cv2.addWeighted(grey, 1 + rng.uniform(0.3, 1.5), soft, -rng.uniform(0.3, 1.0), 0)
     if rng.random() < 0.3 + 0.4 * d:
-        quality = int(rng.uniform(85 - 60 * d, 96))
-        ok, data = cv2.imencode(".jpg", grey, (cv2.IMWRITE_JPEG_QUALITY, quality))
-        if ok:
-            grey = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+        grey = coded(grey, int(rng.uniform(85 - 60 * d, 96)))
+    elif rng.random() < 0.35 * d:  # like a video codec: small blocks, coarse, their edges smoothed
+        h, w = grey.shape
+        fine = coded(cv2.resize(grey, (w * 2, h * 2), interpolation=cv2.INTER_LINEAR), int(rng.uniform(8, 40)))
+        grey = cv2.resize(fine, (w, h), interpolation=cv2.INTER_AREA)
+        if rng.random() < 0.5:
+            grey = cv2.bilateralFilter(grey, 3, 18, 1.2)
     return grey
+
+
+def coded(grey: np.ndarray, quality: int) -> np.ndarray:
+    """The picture after JPEG."""
+    ok, data = cv2.imencode(".jpg", grey, (cv2.IMWRITE_JPEG_QUALITY, quality))
+    return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if ok else grey
 
 
 def camera(rng, grey: np.ndarray, d: float, most_blur: float = 1.6) -> np.ndarray:
     """Everything between the lens and the decoder."""
-    return encode(rng, noise(rng, light(rng, blur(rng, grey, d, most_blur), d), d), d)
+    return encode(rng, noise(rng, light(rng, comb(rng, blur(rng, rain(rng, grey, d), d, most_blur), d), d), d), d)

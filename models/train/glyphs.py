@@ -39,6 +39,10 @@ class Strokes:
     valley: float = 0.66    # how far down the middle of M reaches; W's reaches up as far
     zero: str = "plain"     # plain | slash | dot | cut
     fixed: bool = False     # M and W as wide as the others
+    cut: bool = False       # corners of bowls are cut off straight instead of rounded
+    arm: float = 0.24       # how far the free end of 6, 9, 2, 3, 5, C, S comes back
+    gap: float = 0.06       # how far the bowl of 6 and 9 reaches above the middle
+    tail: str = "corner"    # of Q: corner | inside | below
 
 
 def skeleton(char: str, f: Strokes) -> list[tuple[list, bool]]:
@@ -69,7 +73,9 @@ def skeleton(char: str, f: Strokes) -> list[tuple[list, bool]]:
         lines = [([(0.72, 0, 0), (0.04, 0.56, 0)], False),
                  ([(0, 0.4, r), (1, 0.4, r), (1, 1, r), (0, 1, r)], True)]
     elif char in "69":
-        lines = [([(1, 0.24, 0), (1, 0, r), (0, 0, r), (0, 1, r), (1, 1, r), (1, m - 0.06, r), (0, m - 0.06, 0)], False)]
+        lines = [([(1, f.arm, 0), (1, 0, r), (0, 0, r), (0, 1, r), (1, 1, r), (1, m - f.gap, r), (0, m - f.gap, 0)], False)]
+        if f.arm < 0.12:  # the free end stops short of the corner
+            lines = [([(0.9, f.arm, 0), (0.8, 0, 0.6 * r), (0, 0, r), (0, 1, r), (1, 1, r), (1, m - f.gap, r), (0, m - f.gap, 0)], False)]
     if char == "9":
         lines = [([(1 - x, 1 - y, c) for x, y, c in line], closed) for line, closed in lines]
     if char in "69":
@@ -80,7 +86,7 @@ def skeleton(char: str, f: Strokes) -> list[tuple[list, bool]]:
         return [([(0.5, 0, 0), (0.5, 1, 0)], False), ([(0, 0, 0), (1, 0, 0)], False), ([(0, 1, 0), (1, 1, 0)], False)]
     a = f.apex / 2
     table = {
-        "2": [([(0, 0.26, 0), (0, 0, r), (1, 0, r), (1, 0.42, r * 0.8), (0, 1, 0), (1, 1, 0)], False)],
+        "2": [([(0, f.arm + 0.02, 0), (0, 0, r), (1, 0, r), (1, 0.42, r * 0.8), (0, 1, 0), (1, 1, 0)], False)],
         "3": [([(0, 0.24, 0), (0, 0, r), (1 - e, 0, r), (1 - e, m, r), (0.35, m, 0)], False),
               ([(0.35, m, 0), (1, m, r), (1, 1, r), (0, 1, r), (0, 0.75, 0)], False)],
         "4": [([(0.76, 1, 0), (0.76, 0, 0), (0, 0.72, 0), (1, 0.72, 0)], False)],
@@ -102,7 +108,8 @@ def skeleton(char: str, f: Strokes) -> list[tuple[list, bool]]:
         "M": [([(0, 1, 0), (0, 0, 0), (0.5, f.valley, 0), (1, 0, 0), (1, 1, 0)], False)],
         "N": [([(0, 1, 0), (0, 0, 0), (1, 1, 0), (1, 0, 0)], False)],
         "P": [([(0, 1, 0), (0, 0, 0), (1, 0, r), (1, m + 0.06, r), (0, m + 0.06, 0)], False)],
-        "Q": [(loop, True), ([(0.58, 0.7, 0), (1.03, 1.03, 0)], False)],
+        "Q": [(loop, True), {"corner": ([(0.58, 0.7, 0), (1.03, 1.03, 0)], False), "inside": ([(0.5, 0.62, 0), (0.85, 0.95, 0)], False),
+                             "below": ([(0.62, 0.8, 0), (0.8, 1.1, 0)], False)}[f.tail]],
         "R": [([(0, 1, 0), (0, 0, 0), (1, 0, r), (1, m + 0.05, r), (0, m + 0.05, 0)], False), ([(0.5, m + 0.05, 0), (1, 1, 0)], False)],
         "S": [([(1, 0.25, 0), (1, 0, r), (0, 0, r), (0, m, r), (1, m, r), (1, 1, r), (0, 1, r), (0, 0.75, 0)], False)],
         "T": [([(0, 0, 0), (1, 0, 0)], False), ([(0.5, 0, 0), (0.5, 1, 0)], False)],
@@ -117,8 +124,8 @@ def skeleton(char: str, f: Strokes) -> list[tuple[list, bool]]:
     return table[char]
 
 
-def rounded(points: np.ndarray, radii: np.ndarray, closed: bool) -> np.ndarray:
-    """The polyline with its corners replaced by quadratic curves of at most the given radii."""
+def rounded(points: np.ndarray, radii: np.ndarray, closed: bool, cut: bool = False) -> np.ndarray:
+    """The polyline with its corners replaced by curves of at most the given radii, or by straight cuts."""
     n, out = len(points), []
     for k in range(n):
         p = points[k]
@@ -129,6 +136,9 @@ def rounded(points: np.ndarray, radii: np.ndarray, closed: bool) -> np.ndarray:
         a, b = np.hypot(*before), np.hypot(*after)
         d = min(radii[k], a / 2, b / 2)
         start, end = p + before * (d / max(a, 1e-6)), p + after * (d / max(b, 1e-6))
+        if cut:
+            out += [start, end]
+            continue
         # control point pulled outwards a little less than the corner: near to a circle's arc
         for t in np.linspace(0, 1, 7):
             u = 1 - t
@@ -165,7 +175,7 @@ def stroke_mask(char: str, f: Strokes) -> np.ndarray:
         pts = np.array([(x * inner_w + t / 2, y * inner_h + t / 2) for x, y, _ in line])
         if inner_w == 0:
             pts[:, 0] = t / 2
-        pts = rounded(pts, np.array([c for _, _, c in line]), closed)
+        pts = rounded(pts, np.array([c for _, _, c in line]), closed, f.cut)
         if not closed and f.ends == "flat":
             for end, (x, y, _), back in ((0, line[0], pts[1]), (-1, line[-1], pts[-2])):
                 away = pts[end] - back
@@ -218,17 +228,20 @@ def random_strokes(rng: np.random.Generator, like: str = "any") -> Strokes:
 
     quantum = lambda low, high, step: round(float(rng.integers(round(low / step), round(high / step) + 1)) * step, 3)
     if like == "us":  # 1 and I differ: a die has a serif on one of them at least
-        one, i = pick(("flag", "serif"), ("serif", "serif"), ("serif", "bar"), ("bar", "serif"), ("flag", "bar"))
+        one, i = pick(("flag", "serif"), ("serif", "serif"), ("serif", "bar"), ("bar", "serif"), ("flag", "bar"), ("flag", "bar"))
         return Strokes(quantum(.42, .54, .03), quantum(.10, .145, .015), quantum(.14, .24, .02), pick("flat", "round"), one,
                        pick("round", "flat", "round"), "closed", pick("bowl", "bowl", "straight"), pick("straight", "kinked"), i,
-                       pick(0.0, 0.15, 0.3), quantum(.44, .5, .02), pick(.45, .55, .66, .8, .95), pick("plain", "plain", "plain", "plain", "slash"), bool(rng.random() < .6))
+                       pick(0.0, 0.15, 0.3), quantum(.44, .5, .02), pick(.45, .55, .66, .8, .95), pick("plain", "plain", "plain", "plain", "slash"), bool(rng.random() < .6),
+                       bool(rng.random() < .15), pick(.16, .24), pick(0.0, .06), pick("corner", "corner", "inside", "below"))
     if like == "din":
         return Strokes(quantum(.48, .6, .03), quantum(.1, .145, .015), quantum(.2, .3, .02), "flat", pick("flag", "flag", "flag", "serif"),
                        pick("round", "round", "flat"), pick("closed", "steep"), pick("bowl", "straight", "straight"), pick("straight", "straight", "kinked"),
                        pick("bar", "bar", "serif"), pick(0.0, 0.0, 0.12), quantum(.44, .5, .02), pick(.55, .66, .8, .95), "plain", bool(rng.random() < .3))
     if like == "mandatory":
-        return Strokes(quantum(.55, .76, .03), quantum(.125, .19, .015), quantum(.1, .3, .02), pick("flat", "flat", "round"), pick("bar", "bar", "flag"),
-                       "round", pick("closed", "steep"), pick("bowl", "straight"), "straight", "bar", pick(0.0, 0.0, 0.12), quantum(.46, .5, .02), pick(.55, .66, .8))
+        return Strokes(quantum(.5, .76, .03), quantum(.11, .2, .015), quantum(.08, .3, .02), pick("flat", "flat", "round"), pick("bar", "bar", "bar", "flag"),
+                       "round", pick("closed", "closed", "steep"), pick("bowl", "bowl", "bowl", "straight"), "straight", "bar", pick(0.0, 0.12, 0.3, 0.4),
+                       quantum(.42, .5, .02), pick(.4, .55, .66, .8), "plain", bool(rng.random() < .4), bool(rng.random() < .45), pick(.08, .1, .14, .18, .24), pick(-.02, 0.0, .04, .08),
+                       pick("corner", "below", "below", "inside"))
     if like == "gb":
         return Strokes(quantum(.58, .66, .02), quantum(.16, .19, .015), quantum(.16, .26, .02), "flat", pick("bar", "flag", "flag"), "round", "closed", "bowl",
                        "straight", "bar", pick(0.1, 0.2), quantum(.46, .5, .02), fixed=bool(rng.random() < .5))
@@ -237,7 +250,8 @@ def random_strokes(rng: np.random.Generator, like: str = "any") -> Strokes:
                        pick("straight", "bowl"), pick("kinked", "straight"), pick("bar", "serif"), 0.12, quantum(.42, .5, .02), .66, pick("plain", "cut"), True)
     return Strokes(quantum(.4, .75, .05), quantum(.08, .2, .02), quantum(.06, .36, .03), pick("flat", "round"), pick("bar", "flag", "serif"),
                    pick("round", "flat"), pick("closed", "steep"), pick("bowl", "straight"), pick("straight", "kinked"), pick("bar", "serif"),
-                   pick(0.0, 0.1, 0.25), quantum(.42, .5, .02), pick(.45, .66, .95), pick("plain", "plain", "slash", "dot"), bool(rng.random() < .4))
+                   pick(0.0, 0.1, 0.25), quantum(.42, .5, .02), pick(.45, .66, .95), pick("plain", "plain", "slash", "dot"), bool(rng.random() < .4),
+                   bool(rng.random() < .25), pick(.1, .16, .24, .3), pick(0.0, .06, .1), pick("corner", "inside", "below"))
 
 
 class Alphabet:

@@ -28,12 +28,12 @@ class Residual(nn.Module):
 
 
 class ReaderNet(nn.Module):
-    """[N,1,48,160] grey 0..1 to [N,40,37] logits; class 0 is CTC's blank, then `ALPHABET`.
+    """[N,1,48,160] grey 0..1 to logits: text [N,40,37] (class 0 is CTC's blank, then `ALPHABET`), region [N,regions], two lines [N,1].
 
     The crop's mean and contrast are taken out first, so that a dark picture reads like a bright one.
     """
 
-    def __init__(self, width: int = 64):
+    def __init__(self, regions: int = 11, width: int = 64):
         super().__init__()
         w = width
         self.body = nn.Sequential(
@@ -42,12 +42,15 @@ class ReaderNet(nn.Module):
             block(w * 3 // 2, w * 2, 3, (2, 1)), block(w * 2, w * 2),  # 3x40
             block(w * 2, w * 5 // 2, (3, 3), 1, (0, 1)), nn.Dropout(0.1), block(w * 5 // 2, w * 5 // 2, (1, 5)))  # 1x40
         self.head = nn.Conv2d(w * 5 // 2, len(ALPHABET) + 1, 1)
+        self.about = nn.Linear(w * 5, regions + 1)
 
     def forward(self, x):
         mean = x.mean((2, 3), keepdim=True)
         x = x - mean
         x = x / ((x * x).mean((2, 3), keepdim=True).sqrt() + 0.02)
-        return self.head(self.body(x)).squeeze(2).transpose(1, 2)
+        found = self.body(x)
+        about = self.about(torch.cat([found.mean((2, 3)), found.amax((2, 3))], 1))
+        return self.head(found).squeeze(2).transpose(1, 2), about[:, :-1], about[:, -1:]
 
 
 class DetectorNet(nn.Module):

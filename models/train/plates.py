@@ -4,192 +4,31 @@
 from it. It draws no dirt, no blur and no surroundings (see `scenes.py`); two plates from the same generator state are equal.
 Layouts, patterns and colours follow the real series roughly; no plate of a real vehicle is copied.
 """
-import functools
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
-import fonts
 import glyphs
 import series
+from parts import blank, blend, bolts, border, emblem, lettering, pale_scene, seals, tint, write
 
-REGIONS = [("us", 33), ("eu", 24), ("br", 18), ("br-mercosul", 3), ("gb", 4), ("tr", 4), ("in", 2), ("mx", 2), ("pk", 2), ("ar", 1), ("free", 7)]
+REGIONS = [("us", 33), ("eu", 20), ("br", 20), ("br-mercosul", 3), ("gb", 4), ("tr", 3), ("in", 3), ("mx", 2), ("vn", 2), ("pk", 1), ("ar", 2), ("free", 7)]
+TWO_LINES = [("eu", 4), ("br", 4), ("br-mercosul", 3), ("in", 4), ("vn", 4), ("gb", 3), ("ar", 2), ("tr", 2), ("free", 2)]
 
 
 @dataclass
 class Plate:
-    """A drawn plate. `chars` holds (character, x0, y0, x1, y1) in pixels of `rgb`, in reading order."""
+    """A drawn plate. `chars` holds (character, x0, y0, x1, y1) in pixels of `rgb`, in reading order; `upper` is how many of them stand in
+    the upper of two lines (0: there is one line)."""
     rgb: np.ndarray
     text: str
     region: str
     chars: list[tuple[str, int, int, int, int]] = field(default_factory=list)
+    upper: int = 0
 
 
-def tint(rng, base, spread=12):
-    """A colour near `base`, lighter or darker more than of another hue."""
-    return np.clip(np.array(base, float) + rng.normal(0, spread / 2, 3) + rng.normal(0, spread), 0, 255)
-
-
-def blend(canvas: np.ndarray, mask: np.ndarray, x: float, y: float, colour) -> None:
-    """Paints `colour` through `mask` with its corner at (x, y); what lies outside is cut off."""
-    x, y = round(x), round(y)
-    h, w = mask.shape
-    x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + w, canvas.shape[1]), min(y + h, canvas.shape[0])
-    if x0 >= x1 or y0 >= y1:
-        return
-    alpha = mask[y0 - y:y1 - y, x0 - x:x1 - x, None].astype(np.float32) / 255
-    part = canvas[y0:y1, x0:x1]
-    part += (np.asarray(colour, np.float32) - part) * alpha
-
-
-def lettering(rng, canvas, text, centre, height, colour, widest=None):
-    """A line of small print around `centre`."""
-    paths = fonts.faces("lettering")
-    if not paths or height < 3:
-        return
-    mask = glyphs.line_mask(text, paths[int(rng.integers(len(paths)))], 24)
-    scale = height / 24
-    if widest and mask.shape[1] * scale > widest:
-        scale = widest / mask.shape[1]
-    mask = cv2.resize(mask, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    blend(canvas, mask, centre[0] - mask.shape[1] / 2, centre[1] - mask.shape[0] / 2, colour)
-
-
-def filled(shape, points, size):
-    mask = np.zeros((size, size), np.uint8)
-    cv2.fillPoly(mask, [np.round(np.array(points) * (size - 1) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return mask
-
-
-@functools.lru_cache(maxsize=64)
-def emblem_mask(kind: str, seed: int) -> np.ndarray:
-    """A 48-pixel mask of a graphic that is no character."""
-    rng, size = np.random.default_rng(seed), 48
-    mask = np.zeros((size, size), np.uint8)
-    if kind == "disc":
-        cv2.circle(mask, (24, 24), 22, 255, -1, cv2.LINE_AA)
-    elif kind == "ring":
-        cv2.circle(mask, (24, 24), 19, 255, 6, cv2.LINE_AA)
-    elif kind == "shield":
-        return filled(mask, [(0.1, 0.02), (0.9, 0.02), (0.9, 0.55), (0.75, 0.85), (0.5, 1), (0.25, 0.85), (0.1, 0.55)], size)
-    elif kind == "star":
-        angles = np.arange(10) * np.pi / 5 - np.pi / 2
-        return filled(mask, [(0.5 + (0.5 if k % 2 == 0 else 0.2) * np.cos(a), 0.5 + (0.5 if k % 2 == 0 else 0.2) * np.sin(a)) for k, a in enumerate(angles)], size)
-    elif kind == "tree":
-        return filled(mask, [(0.5, 0), (0.8, 0.45), (0.65, 0.45), (0.95, 0.85), (0.55, 0.85), (0.55, 1), (0.45, 1), (0.45, 0.85), (0.05, 0.85), (0.35, 0.45), (0.2, 0.45)], size)
-    elif kind == "block":
-        mask[2:46, 8:40] = 255
-        mask[rng.integers(2, 40):, rng.integers(8, 30):] //= 2
-    else:  # a state's outline, a bird, a flower: a random blob
-        angles = np.sort(rng.uniform(0, 2 * np.pi, 14))
-        radii = rng.uniform(0.18, 0.5, 14)
-        return filled(mask, [(0.5 + r * np.cos(a), 0.5 + r * np.sin(a)) for a, r in zip(angles, radii)], size)
-    return mask
-
-
-def emblem(rng, canvas, x, y, w, h, kinds=("disc", "ring", "shield", "star", "tree", "block", "blob", "blob", "blob")):
-    """A graphic within the box, in one to three colours."""
-    kind = kinds[int(rng.integers(len(kinds)))]
-    strength = rng.uniform(0.35, 1)
-    for part in range(int(rng.integers(1, 4))):
-        f = 1 - 0.28 * part
-        mask = emblem_mask(kind if part == 0 else ("blob", "block", "disc")[int(rng.integers(3))], int(rng.integers(8)))
-        mask = cv2.resize(mask, (max(1, round(w * f)), max(1, round(h * f))), interpolation=cv2.INTER_AREA)
-        colour = rng.uniform(0, 255, 3) * rng.choice([0.6, 1.0])
-        blend(canvas, (mask * strength).astype(np.uint8), x + w * (1 - f) / 2, y + h * (1 - f) / 2, colour)
-
-
-def seals(rng, canvas, x, y, w, h):
-    """One or two stickers above each other, as between the groups of many European plates."""
-    n = int(rng.choice([1, 2, 2]))
-    d = min(w, h * 0.46)
-    for k in range(n):
-        cy = y + h * ((0.27, 0.75)[k] if n == 2 else 0.5)
-        kinds = ("disc", "ring", "shield") if rng.random() < 0.8 else ("block", "star")
-        emblem(rng, canvas, x + (w - d) / 2, cy - d / 2, d, d, kinds)
-
-
-def write(rng, canvas, marked, alphabet, box, colour, spacing=0.12, gap=0.35, emblem_as="any", fit=1.0, anchor=0.5, pitched=0.5):
-    """Draws `marked` (see series.py) into box (x0, y0, x1, y1); returns the plate's `chars`."""
-    x0, y0, x1, y1 = box
-    h = y1 - y0
-    masks = [alphabet.mask(c) if c.isalnum() else None for c in marked]
-    slot = alphabet.mask("H").shape[1] if rng.random() < pitched else 0  # all characters take the same room
-    widths = []
-    for c, mask in zip(marked, masks):
-        if mask is not None:
-            widths.append(max(mask.shape[1], slot) / glyphs.CAP * h)
-        else:
-            widths.append({" ": gap, "-": max(gap, 0.28), ".": max(gap * 0.7, 0.2), "*": max(gap, 0.32)}[c] * h)
-    space = spacing * h
-    natural = sum(widths) + space * (len(widths) - 1)
-    squeeze = min((x1 - x0) / natural, fit)
-    widths, space = [w * squeeze for w in widths], space * squeeze
-    x = x0 + (x1 - x0 - natural * squeeze) * anchor
-    chars = []
-    for c, mask, w in zip(marked, masks, widths):
-        if mask is not None:
-            ink = mask.shape[1] / glyphs.CAP * h * squeeze
-            left = x + (w - ink) / 2
-            blend(canvas, cv2.resize(mask, (max(1, round(ink)), max(1, round(h))), interpolation=cv2.INTER_AREA), left, y0, colour)
-            chars.append((c, round(left), round(y0), round(left + ink), round(y1)))
-        elif c == "-":
-            cv2.rectangle(canvas, (round(x + w * .1), round(y0 + h * .46)), (round(x + w * .9), round(y0 + h * .57)), tuple(map(float, colour)), -1)
-        elif c == ".":
-            cv2.circle(canvas, (round(x + w / 2), round(y0 + h * .5)), max(1, round(h * .07)), tuple(map(float, colour)), -1, cv2.LINE_AA)
-        elif c == "*":
-            if emblem_as == "seals":
-                seals(rng, canvas, x, y0, w, h)
-            else:
-                f = rng.uniform(0.55, 1.0)
-                emblem(rng, canvas, x - w * .1, y0 + h * (1 - f) * rng.uniform(0.2, 0.8), w * 1.2, h * f)
-        x += w + space
-    return chars
-
-
-def blank(rng, w, h, base, spread=10):
-    """A plate's ground: one colour, a slight slope, sometimes a picture in pale colours."""
-    canvas = np.empty((h, w, 3), np.float32)
-    top, bottom = tint(rng, base, spread), tint(rng, base, spread)
-    ramp = np.linspace(0, 1, h, dtype=np.float32)[:, None, None]
-    canvas[:] = top + (bottom - top) * ramp
-    return canvas
-
-
-def border(rng, canvas, colour, thick=None):
-    h, w = canvas.shape[:2]
-    inset = max(1, round(h * rng.uniform(0.015, 0.045)))
-    cv2.rectangle(canvas, (inset, inset), (w - 1 - inset, h - 1 - inset), tuple(map(float, colour)), thick or max(1, round(h * rng.uniform(0.012, 0.03))), cv2.LINE_AA)
-
-
-def bolts(rng, canvas, spots):
-    h, w = canvas.shape[:2]
-    for x, y in spots:
-        if rng.random() < 0.75:
-            r = max(1, round(h * rng.uniform(0.02, 0.045)))
-            stretch = rng.uniform(1, 2.2) if rng.random() < 0.5 else 1
-            cv2.ellipse(canvas, (round(x * w), round(y * h)), (round(r * stretch), r), 0, 0, 360, [float(rng.uniform(10, 190))] * 3, -1, cv2.LINE_AA)
-
-
-def pale_scene(rng, canvas):
-    """Hills, stripes or a blob behind the characters, in pale colours."""
-    h, w = canvas.shape[:2]
-    strength = rng.uniform(0.1, 0.45)
-    layer = canvas.copy()
-    for _ in range(int(rng.integers(1, 4))):
-        colour = tuple(float(v) for v in rng.uniform(60, 255, 3))
-        kind = rng.integers(3)
-        if kind == 0:
-            xs = np.linspace(0, w, 9)
-            ys = h * (rng.uniform(0.3, 0.9) + 0.15 * rng.standard_normal(9))
-            cv2.fillPoly(layer, [np.array([*zip(xs, ys), (w, h), (0, h)], np.int32)], colour)
-        elif kind == 1:
-            y = rng.uniform(0, h)
-            cv2.rectangle(layer, (0, int(y)), (w, int(y + h * rng.uniform(0.05, 0.4))), colour, -1)
-        else:
-            cv2.ellipse(layer, (int(rng.uniform(0, w)), int(rng.uniform(0, h))), (int(rng.uniform(5, w / 3)), int(rng.uniform(5, h / 2))), 0, 0, 360, colour, -1)
-    canvas += (layer - canvas) * strength
+KINDS = ("disc", "ring", "shield", "star", "tree", "block", "blob", "blob", "rider")
 
 
 def pick_us(rng, text):
@@ -216,15 +55,15 @@ def us(rng, text):
     tall = rng.uniform(0.42, 0.6)
     middle = rng.uniform(0.5, 0.58)
     x0, x1 = w * rng.uniform(0.03, 0.09), w * rng.uniform(0.91, 0.97)
-    if rng.random() < 0.06:  # a large graphic left or right, characters in the rest
+    if rng.random() < 0.1:  # a large graphic left or right, characters in the rest
         if rng.random() < 0.75:
-            emblem(rng, canvas, w * .04, h * .25, w * .22, h * .5)
+            emblem(rng, canvas, w * .04, h * .25, w * .22, h * .5, ("chair",) if rng.random() < .3 else KINDS)
             x0 = w * .3
         else:
             emblem(rng, canvas, w * .74, h * .25, w * .22, h * .5)
             x1 = w * .7
-    if rng.random() < 0.14:  # small stacked letters: not read
-        side, size = rng.random() < 0.6, h * rng.uniform(0.15, 0.25)
+    if rng.random() < 0.16:  # small stacked letters: not read
+        side, size = rng.random() < 0.6, h * rng.uniform(0.13, 0.25)
         at = x0 + size * .4 if side else x1 - size * .4
         small = glyphs.random_alphabet(rng, "us")
         for k, char in enumerate(series.fill(rng, ("LL", "DD", "LLL")[int(rng.integers(3))])):
@@ -318,11 +157,11 @@ def br(rng, text):
     w = round(h * rng.uniform(2.95, 3.2))
     patterns = series.OTHER_PATTERNS["br"]
     marked = series.marked(rng, text, [p for p, _ in patterns]) if text else series.fill(rng, series.choose(rng, patterns)[0])
-    kind = rng.choice(3, p=[.72, .2, .08])
+    kind = rng.choice(3, p=[.62, .3, .08])
     base, ink = [((185, 188, 190), (20, 20, 22)), ((170, 35, 35) if rng.random() < .6 else (95, 80, 80), (235, 235, 235)), ((232, 232, 232), (20, 20, 22))][kind]
     canvas = blank(rng, w, h, base, 16)
-    tall, middle = rng.uniform(0.46, 0.56), rng.uniform(0.58, 0.65)
-    alphabet = glyphs.random_alphabet(rng, "mandatory", 0.7, ("overpass", "barlow-", "roboto-", "arimo", "dejavu", "titillium", "rubik"))
+    tall, middle = rng.uniform(0.44, 0.58), rng.uniform(0.58, 0.65)
+    alphabet = glyphs.random_alphabet(rng, "mandatory", 0.82, ("overpass", "barlow-", "roboto-", "arimo", "dejavu", "titillium", "rubik"))
     chars = write(rng, canvas, marked, alphabet, (w * rng.uniform(.04, .08), h * (middle - tall / 2), w * rng.uniform(.92, .96), h * (middle + tall / 2)), tint(rng, ink, 10), rng.uniform(.12, .22), rng.uniform(.22, .4), fit=rng.uniform(.95, 1.3))
     city = series.CITIES[int(rng.integers(len(series.CITIES)))]
     lettering(rng, canvas, city.replace("-", " - ") if rng.random() < .5 else city, (w * rng.uniform(.45, .55), h * rng.uniform(.15, .21)), h * rng.uniform(.09, .13), tint(rng, ink, 10), w * .6)
@@ -337,7 +176,7 @@ def br(rng, text):
 
 
 def plain(rng, region, text):
-    """Mercosul, UK, Turkey and Vietnam, India, Mexico, Pakistan, Argentina and free series share one layout."""
+    """Mercosul, UK, Turkey, Vietnam, India, Mexico, Pakistan, Argentina and free series share one layout."""
     if region == "free":
         marked = series.marked(rng, text, []) if text else series.fill(rng, series.free_pattern(rng), letters=series.LETTERS if rng.random() < .4 else series.CLEAR)
     else:
@@ -370,17 +209,81 @@ def plain(rng, region, text):
     return canvas, chars
 
 
-def render(rng: np.random.Generator, region: str | None = None, text: str | None = None) -> Plate:
+# Of two-line plates: width by height, height of the two lines' characters, patterns of the upper and lower line. Rough, as they differ from year to year.
+STACKED = {
+    "eu": ((1.2, 2.2), (.34, .4), [("L", "LL DDD"), ("LL", "DDDDD"), ("LLL", "DDDD"), ("LL", "L DDDD"), ("DLD", "DDDD"), ("LL*L", "DDD"), ("L", "DDDDL"), ("LL DD", "LLL"), ("LLL", "DDL")]),
+    "br": ((1.1, 1.35), (.32, .4), [("LLL", "DDDD")]),
+    "br-mercosul": ((1.1, 1.3), (.32, .38), [("LLL", "DLDD")]),
+    "in": ((1.3, 2.1), (.34, .4), [("LL DD", "LL DDDD"), ("LLDDL", "DDDD"), ("LL-DD", "L-DDDD"), ("LLDDLL", "DDDD"), ("LL DD LL", "DDDD")]),
+    "vn": ((1.25, 2.1), (.36, .42), [("DDL", "DDD.DD"), ("DD-LD", "DDD.DD"), ("DD-LD", "DDDD"), ("DDL", "DDDD"), ("DD-LL", "DDD.DD")]),
+    "gb": ((1.3, 1.6), (.36, .42), [("LLDD", "LLL"), ("LDDD", "LLL"), ("LLL", "DDDL")]),
+    "ar": ((1.1, 1.3), (.34, .38), [("DDD", "LLL"), ("L DDD", "LLL")]),
+    "tr": ((1.3, 1.7), (.36, .4), [("DD LL", "DDDD"), ("DD LLL", "DDD"), ("DD L", "DDDDD")]),
+    "free": ((1.1, 2.2), (.3, .42), [("LL", "DDDD"), ("LLL", "DDD"), ("DDD", "LLL"), ("DD", "DDDD"), ("LLDD", "DDDD")]),
+}
+LIKE = {"eu": "din", "br": "mandatory", "br-mercosul": "fe", "gb": "gb", "in": "any", "free": "any", "vn": "us"}
+
+
+def stacked(rng, region):
+    """A plate of two lines; the third value is how many characters stand in the upper one."""
+    aspects, talls, lines = STACKED[region]
+    h = int(rng.integers(110, 151))
+    w = round(h * rng.uniform(*aspects))
+    base, ink = (236, 236, 236), (15, 15, 18)
+    if region == "br":
+        base, ink = ((185, 188, 190), ink) if rng.random() < .7 else ((160, 40, 40), (235, 235, 235))
+    elif region in ("gb", "in", "vn", "free") and rng.random() < .3:
+        base = (248, 196, 40)
+    elif region in ("vn", "ar", "in") and rng.random() < .25:
+        base, ink = tint(rng, (30, 40, 90), 30), (235, 235, 235)
+    canvas = blank(rng, w, h, base, 14)
+    top, left = 0.0, w * rng.uniform(.03, .1)
+    right = w - left
+    if region in ("br", "br-mercosul", "ar") and rng.random() < .9:  # city or country above
+        top = rng.uniform(.1, .18)
+        if region != "br":
+            cv2.rectangle(canvas, (0, 0), (w, round(h * top)), tuple(tint(rng, (20, 50, 150), 15)), -1)
+        word = series.CITIES[int(rng.integers(len(series.CITIES)))] if region == "br" else "BRASIL" if region == "br-mercosul" else "ARGENTINA"
+        lettering(rng, canvas, word, (w / 2, h * top * .55), h * top * .6, ink if region == "br" else (245, 245, 245), w * .6)
+    elif region in ("eu", "tr", "gb", "in") and rng.random() < .6:  # band or seals beside the upper line
+        size = h * rng.uniform(.2, .3)
+        cv2.rectangle(canvas, (0, 0), (round(size), round(h * rng.uniform(.42, .55))), tuple(tint(rng, (20, 60, 160), 20)), -1)
+        lettering(rng, canvas, {"tr": "TR", "gb": "GB", "in": "IND"}.get(region, "D"), (size / 2, h * .36), h * .1, (245, 245, 245), size * .8)
+        left += size * .8
+    upper, lower = lines[int(rng.integers(len(lines)))]
+    upper, lower = series.fill(rng, upper), series.fill(rng, lower)
+    alphabet = glyphs.random_alphabet(rng, LIKE.get(region, "din"), .75)
+    room = 1 - top
+    tall = rng.uniform(*talls) * room
+    gap = rng.uniform(.2, .5) * (room - 2 * tall)
+    y = top + (room - 2 * tall - gap) * rng.uniform(.35, .65)
+    ink = tint(rng, ink, 10)
+    fit = rng.uniform(.95, 1.5)
+    first = write(rng, canvas, upper, alphabet, (left, h * y, right, h * (y + tall)), ink, rng.uniform(.1, .3), rng.uniform(.3, .5), "seals", fit, rng.uniform(.3, .7))
+    y += tall + gap
+    second = write(rng, canvas, lower, alphabet, (w * .04, h * y, w * .96, h * (y + tall)), ink, rng.uniform(.08, .2), rng.uniform(.25, .5), "seals", fit, rng.uniform(.35, .65))
+    if rng.random() < 0.7:
+        border(rng, canvas, tint(rng, ink, 30))
+    bolts(rng, canvas, ((.3, .06), (.7, .06), (.5, .06), (.3, .94), (.7, .94), (.05, .5), (.95, .5)) if rng.random() < .6 else ())
+    return canvas, first + second, len(first)
+
+
+def render(rng: np.random.Generator, region: str | None = None, text: str | None = None, two_lines: bool = False) -> Plate:
     """A clean, frontal plate of `region` (one of REGIONS; drawn by their weights if None) with `text` (random if None).
 
-    A given text may be any of A-Z and 0-9; its groups are set as the region's patterns have them where one fits.
+    A given text may be any of A-Z and 0-9; its groups are set as the region's patterns have them where one fits. Plates of two
+    lines (regions of TWO_LINES) have random texts only.
     """
     if region is None:
-        region = series.choose(rng, REGIONS)[0]
+        region = series.choose(rng, TWO_LINES if two_lines else REGIONS)[0]
     if text is not None:
         text = "".join(c for c in text.upper() if c in glyphs.ALPHABET)
         if not text:
             raise ValueError("text has no character of A-Z or 0-9")
-    drawn = {"us": us, "eu": eu, "br": br}.get(region)
-    canvas, chars = drawn(rng, text) if drawn else plain(rng, region, text)
-    return Plate(np.clip(canvas, 0, 255).astype(np.uint8), "".join(c[0] for c in chars), region, chars)
+    upper = 0
+    if two_lines:
+        canvas, chars, upper = stacked(rng, region)
+    else:
+        drawn = {"us": us, "eu": eu, "br": br}.get(region)
+        canvas, chars = drawn(rng, text) if drawn else plain(rng, region, text)
+    return Plate(np.clip(canvas, 0, 255).astype(np.uint8), "".join(c[0] for c in chars), region, chars, upper)

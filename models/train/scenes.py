@@ -5,6 +5,7 @@ the vehicle pictures whose licence allows it (`Backgrounds`); no picture with a 
 """
 import json
 import pathlib
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -121,7 +122,9 @@ def mounted(rng, plate: plates.Plate, backgrounds: Backgrounds, d: float, around
 def tilt(rng, w: float, h: float, d: float) -> np.ndarray:
     """Corners of a w x h plate seen at an angle, around the origin."""
     yaw, pitch, roll = rng.normal(0, 0.08 + 0.25 * d), rng.normal(0, 0.05 + 0.18 * d), rng.normal(0, 0.02 + 0.06 * d)
-    yaw, pitch = np.clip(yaw, -.85, .85), np.clip(pitch, -.7, .7)
+    if rng.random() < 0.06 * d:  # up to 50 degrees
+        yaw = rng.uniform(0.5, 0.87) * rng.choice((-1, 1))
+    yaw, pitch = np.clip(yaw, -.87, .87), np.clip(pitch, -.7, .7)
     points = np.array([(-w, -h, 0), (w, -h, 0), (w, h, 0), (-w, h, 0)], float) / 2
     cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
     turn = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]]) @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
@@ -170,13 +173,14 @@ def seen(rng, plate, backgrounds, d) -> tuple[np.ndarray, np.ndarray]:
     size = np.ceil(quad.max(0) + (wide * .1 + 3, high * .3 + 3) - low).astype(int)
     quad = (quad - low).astype(np.float32)
     view = shrunk(canvas, corners, quad, (int(size[0]), int(size[1])))
-    return degrade.camera(rng, view, d, most_blur=min(1.8, char_height / 11)), quad
+    most = char_height / 8 if rng.random() < 0.15 else min(1.8, char_height / 11)  # at times a small picture that was enlarged
+    return degrade.camera(rng, view, d, most_blur=min(most, 4.0)), quad
 
 
 def jitter(rng, quad: np.ndarray, d: float) -> np.ndarray:
     """The detector's own errors: each corner, the whole, and at times the plain box instead of corners."""
     w, h = np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[3] - quad[0])
-    if rng.random() < 0.15:
+    if rng.random() < 0.2:
         (x0, y0), (x1, y1) = quad.min(0), quad.max(0)
         quad = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float32)
     each = np.array([w * .012 + .3, h * .03 + .3]) * (0.4 + 0.9 * d)
@@ -201,21 +205,73 @@ def negative(rng, backgrounds, d) -> np.ndarray:
     return degrade.camera(rng, grey, d)
 
 
+def halves(quad: np.ndarray, at: float = 0.5, over: float = 0.06) -> tuple[np.ndarray, np.ndarray]:
+    """Corners of the upper and the lower half of a two-line plate; each reaches `over` of the height into the other."""
+    tl, tr, br, bl = quad
+    down = lambda a, b, share: a + (b - a) * share
+    upper = np.array([tl, tr, down(tr, br, at + over), down(tl, bl, at + over)], np.float32)
+    lower = np.array([down(tl, bl, at - over), down(tr, br, at - over), br, bl], np.float32)
+    return upper, lower
+
+
+def half_crop(grey: np.ndarray, half: np.ndarray, lower: bool) -> np.ndarray:
+    """A half warped to the reader's input, with the margin at its three outer edges only."""
+    tl, tr, br, bl = half
+    x, y = MARGIN
+    y *= 1 / 0.56  # a share of the whole plate's height
+    up, down = (0.0, y) if lower else (y, 0.0)
+    wide = np.array([tl + (tl - tr) * x + (tl - bl) * up, tr + (tr - tl) * x + (tr - br) * up,
+                     br + (br - bl) * x + (br - tr) * down, bl + (bl - br) * x + (bl - tl) * down], np.float32)
+    return rectified(grey, wide, margin=(0, 0))
+
+
+REGIONS = ["none", "us", "eu", "gb", "br", "ar", "in", "tr", "mx", "vn", "other"]
+UNKNOWN = 255  # a label that does not count
+
+
+@dataclass
+class Crop:
+    """A training crop: its picture, what the reader must read ("" where there is no plate; None where what it reads does not
+    count), its region's number and whether it shows two lines."""
+    grey: np.ndarray
+    text: str | None
+    region: int
+    lines: int
+
+
+def region_number(region: str) -> int:
+    name = region.split("-")[0]
+    return REGIONS.index(name if name in REGIONS else "other")
+
+
 class Crops:
     """The reader's training crops. Drawn plates are kept in a pool and each is seen several times."""
 
-    def __init__(self, rng: np.random.Generator, backgrounds: Backgrounds, pool: int = 400, uses: int = 4):
-        self.rng, self.backgrounds, self.uses = rng, backgrounds, uses
-        self.pool = [plates.render(rng) for _ in range(pool)]
+    def __init__(self, rng: np.random.Generator, backgrounds: Backgrounds, pool: int = 400, uses: int = 4, two_lines: float = 0.09):
+        self.rng, self.backgrounds, self.uses, self.two_lines = rng, backgrounds, uses, two_lines
+        self.pool = [self.drawn() for _ in range(pool)]
 
-    def next(self, d: float) -> tuple[np.ndarray, str]:
-        """One crop of about difficulty `d` and its text ("" where there is no plate)."""
+    def drawn(self) -> plates.Plate:
+        return plates.render(self.rng, two_lines=bool(self.rng.random() < self.two_lines))
+
+    def next(self, d: float) -> Crop:
+        """One crop of about difficulty `d`."""
         rng = self.rng
         d = float(d * rng.uniform(0.25, 1.0))
         if rng.random() < 0.06:
-            return negative(rng, self.backgrounds, d), ""
+            return Crop(negative(rng, self.backgrounds, d), "", 0, 0)
         k = int(rng.integers(len(self.pool)))
         if rng.random() < 1 / self.uses:
-            self.pool[k] = plates.render(rng)
-        view, quad = seen(rng, self.pool[k], self.backgrounds, d)
-        return rectified(view, jitter(rng, quad, d)), self.pool[k].text
+            self.pool[k] = self.drawn()
+        plate = self.pool[k]
+        view, quad = seen(rng, plate, self.backgrounds, d)
+        quad = jitter(rng, quad, d)
+        region = region_number(plate.region)
+        if not plate.upper:
+            return Crop(rectified(view, quad), plate.text, region, 0)
+        if rng.random() < 0.4:
+            return Crop(rectified(view, quad), None, region, 1)
+        upper, lower = halves(quad, 0.5 + float(rng.normal(0, 0.02)))
+        if rng.random() < 0.5:
+            return Crop(half_crop(view, upper, False), plate.text[:plate.upper], UNKNOWN, UNKNOWN)
+        return Crop(half_crop(view, lower, True), plate.text[plate.upper:], UNKNOWN, UNKNOWN)

@@ -34,6 +34,7 @@ OTHER_PATTERNS = {
     "mx": [("LLL-DD-DD", 2), ("LLL-DDD-L", 2), ("L-DDDDD", 1), ("LL-DDDDD", 1), ("DDDLLL", 1)],
     "pk": [("LLL-DDD", 2), ("LLL-DDDD", 2), ("LL-DDDD", 1), ("LLL DDD", 1), ("LL DDD", 1)],
     "ar": [("LLL DDD", 2), ("LL DDD LL", 2)],
+    "vn": [("DDL-DDD.DD", 4), ("DDL-DDDD", 2), ("DDL DDDDD", 1), ("DDLL-DDD.DD", 1)],
 }
 DISTRICTS = {  # two-letter districts make these groups far from uniform
     "SK": "BA BB BJ BN BR BS BY CA DK DS DT GA GL HC HE IL KA KE KK KM KN KS LC LE LM LV MA MI ML MT MY NM NO NR NZ PB PD PE PK PN PO PP PT PU RA RK RS RV SA SB SC SE SI SK SL SN SO SP SV "

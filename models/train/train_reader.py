@@ -21,6 +21,7 @@ import scenes
 from nets import ALPHABET, ReaderNet
 
 LONGEST = 12
+ABOUT = 0.1  # weight of region and lines beside the text
 
 
 def encode(text: str) -> np.ndarray:
@@ -41,8 +42,8 @@ class Make:
         crops = scenes.Crops(rng, scenes.Backgrounds(self.data))
 
         def example(difficulty):
-            grey, text = crops.next(difficulty)
-            return {"grey": grey, "text": encode(text)}
+            crop = crops.next(difficulty)
+            return {"grey": crop.grey, "text": encode(crop.text or ""), "read": np.uint8(crop.text is not None), "region": np.uint8(crop.region), "lines": np.uint8(crop.lines)}
 
         return example
 
@@ -56,30 +57,39 @@ def greedy(logits: torch.Tensor) -> list[str]:
     return out
 
 
-def judge(net: ReaderNet, held: tuple[torch.Tensor, list[str]]) -> float:
-    """Share read exactly of the pictures held back."""
+def judge(net: ReaderNet, held) -> dict[str, float]:
+    """Of the crops held back: share read exactly, of regions and of numbers of lines told right."""
     net.eval()
-    grey, texts = held
+    grey, crops = held
     with torch.no_grad():
-        reads = [t for part in grey.split(100) for t in greedy(net(part))]
-    return float(np.mean([a.replace("O", "0") == b.replace("O", "0") for a, b in zip(reads, texts)]))
+        texts, regions, lines = (torch.cat(part) for part in zip(*(net(part) for part in grey.split(100))))
+    reads = [a.replace("O", "0") == c.text.replace("O", "0") for a, c in zip(greedy(texts), crops) if c.text is not None]
+    told = [int(a) == c.region for a, c in zip(regions.argmax(1), crops) if c.region != scenes.UNKNOWN]
+    two = [int(a > 0) == c.lines for a, c in zip(lines[:, 0], crops) if c.lines != scenes.UNKNOWN]
+    return {"read": round(float(np.mean(reads)), 4), "region": round(float(np.mean(told)), 4), "lines": round(float(np.mean(two)), 4)}
 
 
-def held_back(data: pathlib.Path, count: int) -> tuple[torch.Tensor, list[str]]:
+def held_back(data: pathlib.Path, count: int) -> tuple[torch.Tensor, list[scenes.Crop]]:
     """The validation split: crops of full difficulty from a seed that no generator has."""
     crops = scenes.Crops(np.random.default_rng(999_983), scenes.Backgrounds(data), pool=count // 3, uses=3)
     rows = [crops.next(1.0) for _ in range(count)]
-    return torch.tensor(np.stack([g for g, _ in rows]))[:, None].float() / 255, [t for _, t in rows]
+    return torch.tensor(np.stack([r.grey for r in rows]))[:, None].float() / 255, rows
 
 
 def loss_of(net, rows) -> torch.Tensor:
     grey = torch.from_numpy(rows["grey"])[:, None].float() / 255
     text = torch.from_numpy(rows["text"].astype(np.int64))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = net(grey)
+        logits, regions, lines = net(grey)
     scores = F.log_softmax(logits.float(), 2).transpose(0, 1)
     steps = torch.full((len(text),), scores.shape[0])
-    return F.ctc_loss(scores, text, steps, (text > 0).sum(1), zero_infinity=True, reduction="none").div((text > 0).sum(1).clamp(min=1)).mean()
+    read = F.ctc_loss(scores, text, steps, (text > 0).sum(1), zero_infinity=True, reduction="none").div((text > 0).sum(1).clamp(min=1))
+    counts, region = torch.from_numpy(rows["read"].astype(np.float32)), torch.from_numpy(rows["region"].astype(np.int64))
+    two = torch.from_numpy(rows["lines"].astype(np.float32))[:, None]
+    known = (two <= 1).float()
+    lines = F.binary_cross_entropy_with_logits(lines.float(), two.clamp(max=1), reduction="none")
+    region = F.cross_entropy(regions.float(), region, ignore_index=scenes.UNKNOWN)
+    return (read * counts).sum() / counts.sum() + ABOUT * (region + (lines * known).sum() / known.sum())
 
 
 def save(path: pathlib.Path, state: dict):
@@ -95,6 +105,7 @@ def main():
     args.add_argument("--batch", type=int, default=64)
     args.add_argument("--rate", type=float, default=2e-3)
     args.add_argument("--generators", type=int, default=1)
+    args.add_argument("--begin", type=pathlib.Path, help="a checkpoint whose weights to start from, where their shapes fit")
     args.add_argument("--from-difficulty", type=float, default=0.0, help="for fine-tuning: do not start easy")
     args = args.parse_args()
     torch.set_num_threads(1)
@@ -103,9 +114,11 @@ def main():
     path = args.work / "reader.pt"
 
     torch.manual_seed(1)
-    net = ReaderNet()
+    net = ReaderNet(len(scenes.REGIONS)).to(memory_format=torch.channels_last)
+    if args.begin:
+        net.load_state_dict(torch.load(args.begin, weights_only=True)["mean"], strict=False)
     mean = copy.deepcopy(net)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=args.rate, weight_decay=0.01)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=args.rate, weight_decay=0.01, fused=True)
     step, spent = 0, 0.0
     if path.exists():
         state = torch.load(path, weights_only=True)
@@ -115,7 +128,7 @@ def main():
         step, spent = state["step"], state["spent"]
     held = held_back(args.data, 900)
     rng = np.random.default_rng(step)
-    ring = rings.Ring(4000, {"grey": ((48, 160), "u1"), "text": ((LONGEST,), "u1")})
+    ring = rings.Ring(4000, {"grey": ((48, 160), "u1"), "text": ((LONGEST,), "u1"), "read": ((), "u1"), "region": ((), "u1"), "lines": ((), "u1")})
     ring.difficulty.value = args.from_difficulty
     seed = 1000 + step
     rings.start(ring, Make(args.data), args.generators, seed, 1000)
@@ -146,7 +159,7 @@ def main():
                        "difficulty": round(ring.difficulty.value, 2)}
                 rounds += 1
                 if rounds % 3 == 0:
-                    row["held"] = round(judge(mean, held), 4)
+                    row["held"] = judge(mean, held)
                 losses.clear()
                 print(json.dumps(row), flush=True)
                 save(path, {"net": net.state_dict(), "mean": mean.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "spent": spent})
