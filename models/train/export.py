@@ -15,6 +15,7 @@ import onnx
 import onnxruntime
 import torch
 
+import scenes
 import train_reader
 from nets import DetectorNet, ObjectNet, OnePass, ReaderNet
 
@@ -23,14 +24,15 @@ FOLDERS = {"reader": "reader-1", "detector": "plates-1", "objects-two": "objects
 
 
 class Read(torch.nn.Module):
-    """The reader as it is shipped: probabilities at a temperature."""
+    """The reader as it is shipped: probabilities; those of the text at a temperature."""
 
     def __init__(self, net: ReaderNet, temperature: float):
         super().__init__()
         self.net, self.temperature = net, temperature
 
     def forward(self, plate):
-        return torch.softmax(self.net(plate) / self.temperature, 2)
+        text, region, lines = self.net(plate)
+        return torch.softmax(text / self.temperature, 2), torch.softmax(region, 1), torch.sigmoid(lines)
 
 
 class Both(torch.nn.Module):
@@ -64,9 +66,11 @@ def confidences(probs: np.ndarray) -> tuple[list[str], np.ndarray]:
 
 def fitted_temperature(net: ReaderNet, held) -> float:
     """The temperature with the least log loss of "this read is right" on the crops kept back."""
-    grey, truths = held
+    grey, crops = held
+    rows = [k for k, crop in enumerate(crops) if crop.text is not None]
+    truths = [crops[k].text for k in rows]
     with torch.no_grad():
-        logits = torch.cat([net(part) for part in grey.split(100)])
+        logits = torch.cat([net(part)[0] for part in grey[rows].split(100)])
     best = (np.inf, 1.0)
     for temperature in np.arange(0.7, 3.01, 0.1):
         texts, values = confidences(torch.softmax(logits / temperature, 2).numpy())
@@ -77,7 +81,7 @@ def fitted_temperature(net: ReaderNet, held) -> float:
 
 
 def write(module: torch.nn.Module, example: torch.Tensor, path: pathlib.Path, names: tuple[list[str], list[str]], batched: bool):
-    axes = {names[0][0]: {0: "n"}, names[1][0]: {0: "n"}} if batched else None
+    axes = {name: {0: "n"} for name in names[0] + names[1]} if batched else None
     torch.onnx.export(module, (example,), str(path), input_names=names[0], output_names=names[1], dynamic_axes=axes, opset_version=17, dynamo=False)
     onnx.checker.check_model(str(path))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -114,12 +118,12 @@ def main():
     path = folder / "model.onnx"
     state = torch.load(args.work / f"{args.model}.pt", weights_only=True)
     if args.model == "reader":
-        net = ReaderNet()
+        net = ReaderNet(len(scenes.REGIONS))
         net.load_state_dict(state["mean"])
         net.eval()
         temperature = fitted_temperature(net, train_reader.held_back(args.data, 600))
         print("temperature", temperature)
-        write(Read(net, temperature).eval(), torch.rand(3, 1, 48, 160), path, (["plate"], ["probs"]), True)
+        write(Read(net, temperature).eval(), torch.rand(3, 1, 48, 160), path, (["plate"], ["probs", "region", "lines"]), True)
     elif args.model == "objects-two":
         net = ObjectNet()
         net.load_state_dict(state["mean"])

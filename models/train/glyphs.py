@@ -232,7 +232,7 @@ def random_strokes(rng: np.random.Generator, like: str = "any") -> Strokes:
         return Strokes(quantum(.42, .54, .03), quantum(.10, .145, .015), quantum(.14, .24, .02), pick("flat", "round"), one,
                        pick("round", "flat", "round"), "closed", pick("bowl", "bowl", "straight"), pick("straight", "kinked"), i,
                        pick(0.0, 0.15, 0.3), quantum(.44, .5, .02), pick(.45, .55, .66, .8, .95), pick("plain", "plain", "plain", "plain", "slash"), bool(rng.random() < .6),
-                       bool(rng.random() < .15), pick(.16, .24), pick(0.0, .06), pick("corner", "corner", "inside", "below"))
+                       bool(rng.random() < .15), pick(.2, .24, .3), pick(0.0, .06), pick("corner", "corner", "inside", "below"))
     if like == "din":
         return Strokes(quantum(.48, .6, .03), quantum(.1, .145, .015), quantum(.2, .3, .02), "flat", pick("flag", "flag", "flag", "serif"),
                        pick("round", "round", "flat"), pick("closed", "steep"), pick("bowl", "straight", "straight"), pick("straight", "straight", "kinked"),

@@ -104,7 +104,7 @@ def mounted(rng, plate: plates.Plate, backgrounds: Backgrounds, d: float, around
         cv2.circle(mask, (x, y), r, 255, -1)
     part = canvas[my:my + h, mx:mx + w]
     cv2.copyTo(grey, mask, part)
-    if framed < 0.2:  # a frame that covers the plate's edge
+    if framed < (0.35 if plate.region == "us" else 0.2):  # a frame that covers the plate's edge
         lip, high = max(1, round(h * rng.uniform(.02, .07))), round(h * rng.uniform(.02, .2))
         covers = plate.region == "us" or high < h * .06
         cv2.rectangle(canvas, (mx, my), (mx + w, my + h), shade, lip)
@@ -119,11 +119,13 @@ def mounted(rng, plate: plates.Plate, backgrounds: Backgrounds, d: float, around
     return canvas, corners
 
 
-def tilt(rng, w: float, h: float, d: float) -> np.ndarray:
-    """Corners of a w x h plate seen at an angle, around the origin."""
+def tilt(rng, w: float, h: float, d: float, turned: float | None = None) -> np.ndarray:
+    """Corners of a w x h plate seen at an angle (`turned` radians about the vertical, random if None), around the origin."""
     yaw, pitch, roll = rng.normal(0, 0.08 + 0.25 * d), rng.normal(0, 0.05 + 0.18 * d), rng.normal(0, 0.02 + 0.06 * d)
     if rng.random() < 0.06 * d:  # up to 50 degrees
         yaw = rng.uniform(0.5, 0.87) * rng.choice((-1, 1))
+    if turned is not None:
+        yaw = turned
     yaw, pitch = np.clip(yaw, -.87, .87), np.clip(pitch, -.7, .7)
     points = np.array([(-w, -h, 0), (w, -h, 0), (w, h, 0), (-w, h, 0)], float) / 2
     cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
@@ -160,15 +162,18 @@ def shrunk(grey: np.ndarray, corners: np.ndarray, target: np.ndarray, size: tupl
     return cv2.warpPerspective(grey, cv2.getPerspectiveTransform(corners.astype(np.float32), target.astype(np.float32)), size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def seen(rng, plate, backgrounds, d) -> tuple[np.ndarray, np.ndarray]:
-    """A camera's view of the plate: grey picture of the plate and a little around it, and its corners."""
+def seen(rng, plate, backgrounds, d, char_height: float | None = None, turned: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """A camera's view of the plate: grey picture of the plate and a little around it, and its corners. Characters are `char_height` pixels
+    high before the plate is turned by `turned` radians; both random if None."""
     canvas, corners = mounted(rng, plate, backgrounds, d)
     aspect = plate.rgb.shape[1] / plate.rgb.shape[0]
-    char_height = float(np.exp(rng.uniform(np.log(26 - 17.5 * d), np.log(70))))
+    if char_height is None:
+        least = 26 - 17.5 * d  # small plates are the common ones
+        char_height = float(least * (70 / least) ** (rng.random() ** 1.6))
     drawn = np.mean([y1 - y0 for _, _, y0, _, y1 in plate.chars]) / plate.rgb.shape[0]
     high = char_height / max(drawn, .3)
     wide = high * aspect * (rng.uniform(.85, 1.15) if rng.random() < .3 else 1)
-    quad = tilt(rng, wide, high, d)
+    quad = tilt(rng, wide, high, d, turned)
     low = quad.min(0) - (wide * .1 + 3, high * .3 + 3) - rng.uniform(0, 8, 2)
     size = np.ceil(quad.max(0) + (wide * .1 + 3, high * .3 + 3) - low).astype(int)
     quad = (quad - low).astype(np.float32)
