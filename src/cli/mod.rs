@@ -9,7 +9,7 @@ pub mod init;
 pub mod probe;
 pub mod read;
 pub mod run;
-mod strokes;
+pub mod strokes;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
 //! Letters drawn as strokes: round-ended lines at any size, smooth at the edges, no font file.
 //!
-//! Used to label annotated pictures. Digits, capital letters and a few signs; lower case is drawn as capitals and
+//! Used to label annotated pictures and the sheets of `make eval`. Digits, capital letters and a few signs; lower case is drawn as capitals and
 //! anything else as a question mark.
 
 /// Height of a letter in units of its grid; the base line is at this `y`.
@@ -89,14 +89,14 @@ fn segments(c: char, origin: Spot, scale: f32) -> Vec<(Spot, Spot)> {
 }
 
 /// Width of `text` in pixels at letters `height` pixels high.
-pub(super) fn width(text: &str, height: f32) -> f32 {
+pub fn width(text: &str, height: f32) -> f32 {
     #[expect(clippy::cast_precision_loss, reason = "a label's length")]
     let letters = text.chars().count() as f32;
     (letters * ADVANCE - (ADVANCE - 8.0)).max(0.0) * height / HEIGHT
 }
 
 /// Calls `ink(x, y, share)` for every pixel that `text`, with its top left at `origin`, covers in part or whole.
-pub(super) fn text(text: &str, origin: Spot, height: f32, ink: &mut dyn FnMut(i32, i32, f32)) {
+pub fn text(text: &str, origin: Spot, height: f32, ink: &mut dyn FnMut(i32, i32, f32)) {
     let scale = height / HEIGHT;
     for (at, c) in text.chars().enumerate() {
         #[expect(clippy::cast_precision_loss, reason = "a label's length")]
@@ -106,7 +106,7 @@ pub(super) fn text(text: &str, origin: Spot, height: f32, ink: &mut dyn FnMut(i3
 }
 
 /// Calls `ink(x, y, share)` for every pixel within half of `thick` of one of the lines; each pixel once.
-pub(super) fn lines(lines: &[(Spot, Spot)], thick: f32, ink: &mut dyn FnMut(i32, i32, f32)) {
+pub fn lines(lines: &[(Spot, Spot)], thick: f32, ink: &mut dyn FnMut(i32, i32, f32)) {
     let reach = thick / 2.0 + 1.0;
     let ends = || lines.iter().flat_map(|(a, b)| [*a, *b]);
     let (mut low, mut high) = ((f32::MAX, f32::MAX), (f32::MIN, f32::MIN));

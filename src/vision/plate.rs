@@ -54,6 +54,29 @@ impl Reader {
         self.read_looks(frame, &looks.collect::<Vec<_>>())
     }
 
+    /// As [`Reader::read`] by the first look alone: what the other looks bring and cost is measured against it.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read_once(&self, frame: &Frame, found: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
+        let margin = self.net.manifest().margin;
+        let quads = found.iter().map(|d| {
+            let outline = (d.class == Class::Plate).then(|| outline(d)).filter(is_large_enough)?;
+            Some(widened(&outline, margin))
+        });
+        self.look(frame, &quads.collect::<Vec<_>>())
+    }
+
+    /// What the model is shown of a plate at the first look, as it goes in: channel, row, column. For people who ask why it was
+    /// read so; `None` when there is nothing to read.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn shown(&self, frame: &Frame, found: &Detection) -> Result<Option<Vec<f32>>, Error> {
+        let manifest = self.net.manifest();
+        crop::of_plate(frame, &widened(&outline(found), manifest.margin), &manifest.input)
+    }
+
     /// Reads a picture that shows one plate and hardly anything else.
     ///
     /// # Errors
