@@ -56,7 +56,7 @@ class ReaderNet(nn.Module):
 class DetectorNet(nn.Module):
     """[N,1,H,W] luma 0..1 to heat [N,1,H/8,W/8], box [N,4,...] and corners [N,8,...] in pixels of the input.
 
-    Context comes from strides 16 and 32, so that a plate over half the picture is seen as one. With `raw` heat is a logit.
+    Context comes from strides 16, 32 and 64, so that a plate over half the picture is seen as one. With `raw` heat is a logit.
     """
 
     def __init__(self, width: int = 48):
@@ -66,12 +66,19 @@ class DetectorNet(nn.Module):
         self.s8 = nn.Sequential(block(24, w, 3, 2), Residual(w))
         self.s16 = nn.Sequential(block(w, 80, 3, 2), Residual(80))
         self.s32 = nn.Sequential(block(80, 96, 3, 2), block(96, 96), block(96, 80, 1))
+        self.s64 = nn.Sequential(block(80, 96, 3, 2), block(96, 96), block(96, 96), nn.Conv2d(96, 80, 1))
+        nn.init.zeros_(self.s64[-1].weight)  # adds nothing at first: a checkpoint from before goes on as it was
+        nn.init.zeros_(self.s64[-1].bias)
         self.up16 = block(80, w, 1)
         self.merge = block(w, 64)
         self.head = nn.Conv2d(64, 1 + 4 + 8, 1)
         nn.init.constant_(self.head.bias, 0.0)
         self.head.bias.data[0] = -4.0
         self.head.bias.data[1:5] = 2.0
+
+    def begin(self, weights: dict):
+        """Weights of this net, or of one from before stride 64."""
+        self.load_state_dict({**{k: v for k, v in self.state_dict().items() if k.startswith("s64.")}, **weights})
 
     def forward(self, x, raw: bool = False):
         return self.found(*self.features(x), raw)
@@ -82,7 +89,10 @@ class DetectorNet(nn.Module):
         return at8, self.s16(at8)
 
     def found(self, at8, at16, raw: bool = False):
-        at16 = at16 + F.interpolate(self.s32(at16), scale_factor=2.0, mode="nearest")
+        at32 = self.s32(at16)
+        far = F.interpolate(self.s64(at32), scale_factor=2.0, mode="nearest")
+        at32 = at32 + far[:, :, :at32.shape[2], :at32.shape[3]]  # an odd grid has half a cell less
+        at16 = at16 + F.interpolate(at32, scale_factor=2.0, mode="nearest")
         out = self.head(self.merge(at8 + F.interpolate(self.up16(at16), scale_factor=2.0, mode="nearest")))
         heat, box, corners = out[:, :1], torch.exp(torch.clamp(out[:, 1:5].float(), max=6.5)), out[:, 5:]
         half_w, half_h = (box[:, 0:1] + box[:, 2:3]) / 2, (box[:, 1:2] + box[:, 3:4]) / 2
@@ -159,7 +169,7 @@ class OnePass(nn.Module):
         self.pyramid = Pyramid(64, classes)
 
     def begin(self, plates: dict):
-        self.plates.load_state_dict(plates)
+        self.plates.begin(plates)
 
     def train(self, mode: bool = True):
         super().train(mode)

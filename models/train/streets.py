@@ -13,11 +13,16 @@ import numpy as np
 import degrade
 import plates
 import scenes
-import series
+import tricks
+import unlabelled
 
 WINDOW = (352, 224)
+WHOLE = (640, 384)
 STRIDE = 8
 MOST = 4  # plates in a window
+TWO_LINES = 0.12  # of the drawn plates
+NARROWEST = 11  # pixels; a plate below that is ignored
+TIGHT = {"oi": 1.0, "ro": 0.3, "fl": 0.0}  # how far a folder's boxes are believed: those of `fl` hold the plate's surroundings too
 HELD_OUT = 6  # every so many-th group of real pictures is kept for validation
 
 
@@ -37,7 +42,7 @@ class RealPlates:
             grey = cv2.imread(str(data / "train-plates" / row["file"]), cv2.IMREAD_GRAYSCALE)
             boxes = np.array([(x, y, x + w, y + h) for x, y, w, h in row["boxes"]], np.float32).reshape(-1, 4)
             self.rows.append((folder, grey, boxes))
-        weights = {"ro": 0.35, "oi": 1.0, "fl": 1.0}
+        weights = {"ro": 0.35, "oi": 1.0, "fl": 0.5}
         share = np.array([weights[folder] for folder, _, _ in self.rows])
         self.share = share / share.sum()
 
@@ -59,44 +64,12 @@ def video_frames(data: pathlib.Path, every: int = 40) -> list[np.ndarray]:
     return frames
 
 
-def sign(rng, window):
-    """Pastes something that looks a little like a plate: a sign, a banner, a timestamp, a badge, a grille."""
-    h, w = window.shape
-    kind = rng.integers(6)
-    if kind == 4:  # words and numbers on what is there: a shop's front, a badge, a door
-        words = series.SLOGANS + series.DEALERS + series.US_NAMES
-        text = words[int(rng.integers(len(words)))] if rng.random() < .7 else series.fill(rng, ("DDD-DDDD", "DDDDDDDD", "LLLLLL", "DD")[int(rng.integers(4))])
-        tall = float(np.exp(rng.uniform(np.log(5), np.log(40))))
-        scenes.print_line(rng, window, text, rng.uniform(-10, w * .7), rng.uniform(0, h), tall, float(rng.choice([rng.uniform(0, 60), rng.uniform(190, 255)])), w * rng.uniform(.2, .8))
-        return
-    if kind in (0, 5):  # burnt-in text
-        text = ["2026-11-22 08:41:07", "CAM 03", "12:05:59 AM", "NORTH GATE", series.fill(rng, "20DD/0D/DD"), series.fill(rng, "20DD-0D-DD DD:DD:DD"), series.fill(rng, "DD:DD:DD")][int(rng.integers(7))]
-        scenes.print_line(rng, window, text, rng.uniform(0, w * .5), rng.choice([rng.uniform(5, 25), rng.uniform(h - 25, h - 5)]), rng.uniform(6, 16), float(rng.choice([5, 250])), w * .5)
-        return
-    sw = rng.uniform(14, 120)
-    sh = sw * rng.uniform(0.12, 1.2)
-    x, y = rng.uniform(0, w - sw), rng.uniform(0, max(1, h - sh))
-    x0, y0, x1, y1 = round(x), round(y), round(x + sw), round(min(h, y + sh))
-    shade = float(rng.uniform(0, 255))
-    if kind == 1:  # a board with two or more lines, or with one word and much room
-        cv2.rectangle(window, (x0, y0), (x1, y1), shade, -1)
-        lines = int(rng.integers(2, 5)) if sh > sw * .4 else 1
-        for k in range(lines):
-            words = (series.SLOGANS + series.DEALERS)[int(rng.integers(40))]
-            scenes.print_line(rng, window, words, x0 + 2, y + sh * (k + .5) / lines, sh / lines * rng.uniform(.3, .6), float(255 - shade if abs(shade - 128) > 50 else 250), sw * rng.uniform(.5, .9))
-    elif kind == 2:  # stripes
-        for k in np.arange(y0, y1, max(2, int(rng.integers(2, 7)))):
-            cv2.line(window, (x0, int(k)), (x1, int(k)), shade, 1)
-    else:  # a bare panel or lamp
-        cv2.rectangle(window, (x0, y0), (x1, y1), shade, -1, cv2.LINE_AA)
-        cv2.rectangle(window, (x0, y0), (x1, y1), float(rng.uniform(0, 255)), 1, cv2.LINE_AA)
-
-
 def paste(rng, window, plate, backgrounds, centre, wide, d):
     """Warps a plate into the window; returns its corners there."""
     canvas, corners = scenes.mounted(rng, plate, backgrounds, d, around=0.25)
     aspect = plate.rgb.shape[1] / plate.rgb.shape[0]
-    quad = (scenes.tilt(rng, wide, wide / aspect, d) + np.float32(centre)).astype(np.float32)
+    steep = 2.2 if rng.random() < 0.15 else d  # up to 50 degrees
+    quad = (scenes.tilt(rng, wide, wide / aspect, steep) + np.float32(centre)).astype(np.float32)
     rim = scenes.widened(corners, (rng.uniform(0.0, .03), rng.uniform(0.0, .15)))
     mask = np.zeros(canvas.shape, np.uint8)
     cv2.fillConvexPoly(mask, np.round(rim).astype(np.int32), 255)
@@ -119,19 +92,19 @@ def paste(rng, window, plate, backgrounds, centre, wide, d):
 class Labels:
     """What a window holds, and the dense targets at stride 8."""
 
-    def __init__(self):
-        w, h = WINDOW[0] // STRIDE, WINDOW[1] // STRIDE
+    def __init__(self, size=WINDOW):
+        w, h = size[0] // STRIDE, size[1] // STRIDE
         self.heat = np.zeros((h, w), np.float32)
         self.owner = np.full((h, w), 255, np.uint8)
         self.weight = np.ones((h, w), np.float32)
-        self.plates = np.zeros((MOST, 13), np.float32)  # x0 y0 x1 y1, corners, has corners
+        self.plates = np.zeros((MOST, 14), np.float32)  # x0 y0 x1 y1, corners, has corners, how far the box is believed
         self.count = 0
 
     def ignore(self, box, weight):
         x0, y0, x1, y1 = (int(np.floor(v / STRIDE)) for v in box)
         self.weight[max(0, y0):max(0, y1 + 1), max(0, x0):max(0, x1 + 1)] = weight
 
-    def add(self, box, corners=None):
+    def add(self, box, corners=None, tight=1.0):
         """A plate whose centre lies in the window."""
         x0, y0, x1, y1 = box
         cx, cy = (x0 + x1) / 2 / STRIDE - .5, (y0 + y1) / 2 / STRIDE - .5
@@ -146,37 +119,52 @@ class Labels:
         mine = (bump > self.heat) & (bump > 0.3)
         self.owner[mine] = self.count
         self.heat = np.maximum(self.heat, bump)
-        self.plates[self.count, :4] = box
+        self.plates[self.count, :4], self.plates[self.count, 13] = box, tight
         if corners is not None:
             self.plates[self.count, 4:12] = corners.reshape(-1)
             self.plates[self.count, 12] = 1
         self.count += 1
 
 
-class Windows:
-    """Makes training windows."""
+def wanted_width(rng, w: int) -> float:
+    """How wide a plate shall be in a window of width `w`: many small ones, some over most of it."""
+    kind = rng.random()
+    if kind < 0.3:
+        return float(np.exp(rng.uniform(np.log(NARROWEST), np.log(34))))
+    if kind < 0.85:
+        return float(np.exp(rng.uniform(np.log(22), np.log(w * .6))))
+    return float(rng.uniform(w * .35, w * .82))
 
-    def __init__(self, rng: np.random.Generator, data: pathlib.Path, validation: bool = False):
-        self.rng = rng
+
+class Windows:
+    """Makes training windows of `size`."""
+
+    def __init__(self, rng: np.random.Generator, data: pathlib.Path, validation: bool = False, size=WINDOW, seen: pathlib.Path | None = None):
+        self.rng, self.size = rng, size
         self.backgrounds = scenes.Backgrounds(data)
         self.real = RealPlates(data, validation)
         self.frames = video_frames(data)
-        self.pool = [plates.render(rng) for _ in range(200)]
+        self.pool = [self.drawn() for _ in range(200)]
+        nothing = [np.zeros((0, 4), np.float32)] * len(self.backgrounds.pictures)
+        self.unlabelled, self.tricks = unlabelled.read(seen) if seen else (nothing, [])
 
-    def cut(self, grey, boxes, around=None):
-        """A window of random scale and place out of a picture; boxes move along."""
+    def drawn(self) -> plates.Plate:
+        return plates.render(self.rng, two_lines=bool(self.rng.random() < TWO_LINES))
+
+    def cut(self, grey, boxes, size, around=None, mirror=True):
+        """A part of random scale and place out of a picture, of `size`; boxes move along."""
         rng = self.rng
-        w, h = WINDOW
-        if around is not None:  # so that a chosen plate gets a wanted width
+        w, h = size
+        if around is not None:  # so that a chosen thing gets a wanted width
             x0, y0, x1, y1 = around
-            scale = float(np.exp(rng.uniform(np.log(18), np.log(300)))) / max(x1 - x0, 1)
-            scale = float(np.clip(scale, 0.25, 4.0))
+            scale = float(np.clip(wanted_width(rng, w) / max(x1 - x0, 1), 0.25, 4.0))
         else:
-            scale = float(np.exp(rng.uniform(np.log(0.5), np.log(2.2)))) * max(w / grey.shape[1], h / grey.shape[0])
+            scale = float(np.exp(rng.uniform(np.log(0.7), np.log(2.2)))) * max(w / grey.shape[1], h / grey.shape[0])
         sx = scale * rng.uniform(.85, 1.2)
         matrix = np.array([[sx, 0, 0], [0, scale, 0]], np.float32)
         if around is not None:
-            matrix[:, 2] = rng.uniform(.1, .9) * w - (x0 + x1) / 2 * sx, rng.uniform(.1, .9) * h - (y0 + y1) / 2 * scale
+            edge = np.clip([(x1 - x0) * sx / w * .5, (y1 - y0) * scale / h * .5], .1, .5)
+            matrix[:, 2] = rng.uniform(edge[0], 1 - edge[0]) * w - (x0 + x1) / 2 * sx, rng.uniform(edge[1], 1 - edge[1]) * h - (y0 + y1) / 2 * scale
         else:
             matrix[:, 2] = rng.uniform(min(0, w - grey.shape[1] * sx), max(0, w - grey.shape[1] * sx)), rng.uniform(min(0, h - grey.shape[0] * scale), max(0, h - grey.shape[0] * scale))
         if scale < 0.7 and rng.random() < .7:
@@ -185,44 +173,67 @@ class Windows:
             shrunk = matrix.copy()
             shrunk[0, 0] *= grey.shape[1] / small.shape[1]
             shrunk[1, 1] *= grey.shape[0] / small.shape[0]
-            window = cv2.warpAffine(small, shrunk, WINDOW, borderValue=127.0)
+            window = cv2.warpAffine(small, shrunk, (w, h), borderValue=127.0)
         else:
-            window = cv2.warpAffine(grey, matrix, WINDOW, borderValue=127.0)
+            window = cv2.warpAffine(grey, matrix, (w, h), borderValue=127.0)
         boxes = boxes * np.array([sx, scale, sx, scale], np.float32) + np.tile(matrix[:, 2], 2)
-        if rng.random() < 0.5 and around is None:
+        if mirror and rng.random() < 0.5:
             window = np.ascontiguousarray(window[:, ::-1])
             boxes = boxes[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32) + np.array([w, 0, w, 0], np.float32)
         return window, boxes
 
+    def street(self, size, around=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A part of a vehicle picture, its vehicles, and what may be unlabelled plates. `around` is a (picture, box)."""
+        k = int(self.rng.integers(len(self.backgrounds.pictures))) if around is None else around[0]
+        vehicles = np.array([(x, y, x + bw, y + bh) for x, y, bw, bh in self.backgrounds.vehicles[k]], np.float32).reshape(-1, 4)
+        window, boxes = self.cut(self.backgrounds.pictures[k], np.concatenate([vehicles, self.unlabelled[k]]), size, None if around is None else around[1])
+        return window, boxes[:len(vehicles)], boxes[len(vehicles):]
+
+    def quilt(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Four street pictures side by side: the pictures are small, and one alone would be blown up."""
+        w, h = self.size[0] // 2, self.size[1] // 2
+        window, spots, maybe = np.empty(self.size[::-1], np.uint8), [], []
+        for x, y in ((0, 0), (w, 0), (0, h), (w, h)):
+            window[y:y + h, x:x + w], *boxes = self.street((w, h))
+            for mine, all_boxes in zip(boxes, (spots, maybe)):
+                all_boxes.append(np.clip(mine, 0, np.tile((w, h), 2)) + np.tile((x, y), 2))
+        return window, np.concatenate(spots), np.concatenate(maybe)
+
+    def real_plates(self, labels) -> np.ndarray:
+        """A real picture with labelled plates."""
+        rng = self.rng
+        folder, grey, boxes = self.real.pick(rng)
+        around = boxes[int(rng.integers(len(boxes)))] if len(boxes) and rng.random() < .85 else None
+        window, boxes = self.cut(grey, boxes, self.size, around, mirror=around is None)
+        if folder == "ro":
+            labels.weight[:] = 0.3
+        for box in boxes:
+            if box[2] - box[0] > NARROWEST:
+                labels.add(box, tight=TIGHT[folder])
+            elif box[2] > 0 and box[0] < self.size[0]:
+                labels.ignore(box, 0)
+        return window
+
     def next(self, d: float) -> tuple[np.ndarray, Labels]:
-        rng, labels = self.rng, Labels()
+        rng, labels = self.rng, Labels(self.size)
         d = float(d * rng.uniform(0.2, 1.0))
-        w, h = WINDOW
-        source = rng.random()
+        source, spots, maybe = rng.random(), [], []
         if source < 0.33:
-            folder, grey, boxes = self.real.pick(rng)
-            around = boxes[int(rng.integers(len(boxes)))] if len(boxes) and rng.random() < .85 else None
-            window, boxes = self.cut(grey, boxes, around)
-            if folder == "ro":
-                labels.weight[:] = 0.3
-            for box in boxes:
-                if box[2] - box[0] > 10:
-                    labels.add(box)
-                elif box[2] > 0 and box[0] < w:
-                    labels.ignore(box, 0)
-            spots = []
-        elif source < 0.9:
-            k = int(rng.integers(len(self.backgrounds.pictures)))
-            boxes = np.array([(x, y, x + bw, y + bh) for x, y, bw, bh in self.backgrounds.vehicles[k]], np.float32).reshape(-1, 4)
-            window, spots = self.cut(self.backgrounds.pictures[k], boxes)
-            for box in spots:
-                labels.ignore(box, 0.3)
+            window = self.real_plates(labels)
+        elif source < 0.45 and self.tricks:
+            window, spots, maybe = self.street(self.size, self.tricks[int(rng.integers(len(self.tricks)))])
+        elif source < 0.92:
+            quilted = 0.5 if self.size[0] > WINDOW[0] else 0.15
+            window, spots, maybe = self.quilt() if rng.random() < quilted else self.street(self.size)
         else:
-            window, spots = self.cut(self.frames[int(rng.integers(len(self.frames)))], np.zeros((0, 4), np.float32))
-        if rng.random() < 0.55:
+            window, _ = self.cut(self.frames[int(rng.integers(len(self.frames)))], np.zeros((0, 4), np.float32), self.size)
+        for box in spots:
+            labels.ignore(box, 0.6 if self.tricks else 0.3)
+        for box in maybe:
+            labels.ignore(box, 0)
+        if rng.random() < 0.6 and labels.count == 0:
             for _ in range(int(rng.integers(1, 5))):
-                if labels.count == 0:
-                    sign(rng, window)
+                tricks.sign(rng, window)
         if source >= 0.33 or labels.count == 0:
             self.paste_some(window, labels, spots, d)
         return degrade.camera(rng, window, d * .8, 1.2), labels
@@ -230,18 +241,19 @@ class Windows:
     def paste_some(self, window, labels, spots, d):
         """0 to 3 drawn plates, on vehicles where there are some."""
         rng = self.rng
-        w, h = WINDOW
+        w, h = self.size
         taken = []
-        for _ in range(int(rng.choice(4, p=[.22, .58, .14, .06]))):
+        for _ in range(int(rng.choice(4, p=[.2, .5, .2, .1]))):
             k = int(rng.integers(len(self.pool)))
             if rng.random() < 0.3:
-                self.pool[k] = plates.render(rng)
-            wide = float(np.exp(rng.uniform(np.log(18), np.log(330))))
-            centre = (rng.uniform(0, w), rng.uniform(0, h))
-            if len(spots) and rng.random() < 0.7:
+                self.pool[k] = self.drawn()
+            aspect = self.pool[k].rgb.shape[1] / self.pool[k].rgb.shape[0]
+            wide = min(wanted_width(rng, w), .85 * h * aspect)
+            centre = (rng.uniform(0, w), rng.uniform(0, h)) if wide < w * .4 else (rng.uniform(.3, .7) * w, rng.uniform(.3, .7) * h)
+            if len(spots) and rng.random() < 0.6:
                 x0, y0, x1, y1 = spots[int(rng.integers(len(spots)))]
                 if x1 - x0 > 40:
-                    wide = float(np.clip((x1 - x0) * rng.uniform(.15, .4), 18, 330))
+                    wide = float(np.clip((x1 - x0) * rng.uniform(.12, .4), NARROWEST, .8 * w))
                     centre = ((x0 + x1) / 2 + rng.normal() * (x1 - x0) * .12, y0 + (y1 - y0) * rng.uniform(.45, .9))
             if not (0 <= centre[0] < w and 0 <= centre[1] < h) or any(abs(centre[0] - x) < (wide + o) * .6 and abs(centre[1] - y) < (wide + o) * .35 for x, y, o in taken):
                 continue
@@ -249,7 +261,7 @@ class Windows:
             quad = paste(rng, window, self.pool[k], self.backgrounds, centre, wide, d)
             (x0, y0), (x1, y1) = quad.min(0), quad.max(0)
             inside = (min(x1, w) - max(x0, 0)) * (min(y1, h) - max(y0, 0)) / max((x1 - x0) * (y1 - y0), 1)
-            if inside < 0.6:
+            if inside < 0.6 or x1 - x0 < NARROWEST - 3:
                 labels.ignore((x0, y0, x1, y1), 0)
             else:
                 labels.add((x0, y0, x1, y1), quad)

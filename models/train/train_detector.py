@@ -1,8 +1,10 @@
 """Trains the plate detector: `train_detector.py --work FOLDER --minutes 70`.
 
 Drawn plates on street pictures teach heat, box and corners; the real labelled pictures whose licence allows it teach heat
-and box. Clock, checkpoint and averaged weights work as in `train_reader.py`. Judged on real pictures that were kept back and
-on drawn windows: recall and mean IoU at the best cell of each plate, and false peaks.
+and box. Every fourth step sees fewer, whole pictures, for plates that fill half of one. With `--seen` (`unlabelled.py`) the
+unlabelled plates of the street pictures are ignored, and what was taken for one is shown again. Clock, checkpoint and averaged
+weights work as in `train_reader.py`. Judged on real pictures that were kept back and on drawn windows: recall by width, mean IoU
+and corners' error at the best cell of each plate, and false peaks.
 """
 import argparse
 import copy
@@ -21,19 +23,25 @@ import streets
 from nets import DetectorNet
 from train_reader import save
 
-W, H = streets.WINDOW[0] // streets.STRIDE, streets.WINDOW[1] // streets.STRIDE
-FIELDS = {"grey": ((streets.WINDOW[1], streets.WINDOW[0]), "u1"), "heat": ((H, W), "f2"), "owner": ((H, W), "u1"), "weight": ((H, W), "f2"), "plates": ((streets.MOST, 13), "f4")}
+WIDTHS = (16, 24, 40, 100)  # recall is told between these widths of plates, in pixels
+LIKE = 3  # a whole picture costs as much as so many windows
+
+
+def fields(size) -> dict:
+    """What the ring holds of one window of `size`."""
+    grid = (size[1] // streets.STRIDE, size[0] // streets.STRIDE)
+    return {"grey": (size[::-1], "u1"), "heat": (grid, "f2"), "owner": (grid, "u1"), "weight": (grid, "f2"), "plates": ((streets.MOST, 14), "f4")}
 
 
 class Make:
     """Makes the generator of one process; picklable."""
 
-    def __init__(self, data: pathlib.Path, validation: bool = False):
-        self.data, self.validation = data, validation
+    def __init__(self, data: pathlib.Path, validation: bool = False, size=streets.WINDOW, seen: pathlib.Path | None = None):
+        self.data, self.validation, self.size, self.seen = data, validation, size, seen
 
     def __call__(self, seed: int):
         cv2.setNumThreads(1)
-        windows = streets.Windows(np.random.default_rng(seed), self.data, self.validation)
+        windows = streets.Windows(np.random.default_rng(seed), self.data, self.validation, self.size, self.seen)
 
         def example(difficulty):
             grey, labels = windows.next(difficulty)
@@ -42,15 +50,15 @@ class Make:
         return example
 
 
-def centres() -> tuple[torch.Tensor, torch.Tensor]:
-    """x and y of the cells' centres in pixels, as [H, W] each."""
-    ys, xs = torch.meshgrid((torch.arange(H) + 0.5) * streets.STRIDE, (torch.arange(W) + 0.5) * streets.STRIDE, indexing="ij")
+def centres(shape) -> tuple[torch.Tensor, torch.Tensor]:
+    """x and y of the cells' centres in pixels, as [H, W] each, of a grid [..., H, W]."""
+    ys, xs = torch.meshgrid((torch.arange(shape[-2]) + 0.5) * streets.STRIDE, (torch.arange(shape[-1]) + 0.5) * streets.STRIDE, indexing="ij")
     return xs, ys
 
 
 def targets(rows) -> dict[str, torch.Tensor]:
     """The cells that belong to a plate: their index, weight and what they should say."""
-    xs, ys = centres()
+    xs, ys = centres(rows["owner"].shape)
     owner = torch.from_numpy(rows["owner"].astype(np.int64))
     n, i, j = torch.nonzero(owner < 255, as_tuple=True)
     plate = torch.from_numpy(rows["plates"])[n, owner[n, i, j]]
@@ -60,11 +68,21 @@ def targets(rows) -> dict[str, torch.Tensor]:
     weight = torch.from_numpy(rows["heat"].astype(np.float32))[n, i, j]
     inside = box.min(1).values > 0.5
     return {"n": n[inside], "i": i[inside], "j": j[inside], "box": box[inside], "corners": corners[inside],
-            "weight": weight[inside], "has": plate[inside, 12] * weight[inside]}
+            "weight": weight[inside] * plate[inside, 13], "has": plate[inside, 12] * weight[inside]}
+
+
+def wing(error: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
+    """Wing loss (Feng et al. 2018) of an error in pixels, relative to the plate's size: pulls on small errors too.
+
+    Its bend is where an error is a hundredth of the plate and a tenth of a pixel.
+    """
+    error, bend, reach = error.abs() / size, 0.01 + 0.1 / size, 0.08
+    near = reach * torch.log1p(error / bend)
+    return torch.where(error < reach, near, error - reach + reach * torch.log1p(reach / bend))
 
 
 def losses_of(net, rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    grey = torch.from_numpy(rows["grey"])[:, None].float() / 255
+    grey = (torch.from_numpy(rows["grey"])[:, None].float() / 255).contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logit, box, corners = net(grey, raw=True)
     logit, box, corners = logit[:, 0].float(), box.float(), corners.float()
@@ -87,47 +105,57 @@ def losses_of(net, rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     giou = both / union - (hull - union) / hull
     box_loss = ((1 - giou) * t["weight"]).sum() / t["weight"].sum().clamp(min=1)
     sizes = torch.stack([t["box"][:, 0] + t["box"][:, 2], t["box"][:, 1] + t["box"][:, 3]] * 4, 1)
-    off = F.smooth_l1_loss(c / sizes, t["corners"] / sizes, beta=0.05, reduction="none").sum(1)
+    off = wing(c - t["corners"], sizes).sum(1)
     corner_loss = (off * t["has"]).sum() / t["has"].sum().clamp(min=1)
-    # where only a box is known, the corners must at least span it
+    # where only a box is known, the corners must span it
     span = torch.stack([-torch.minimum(c[:, 0], c[:, 6]), -torch.minimum(c[:, 1], c[:, 3]), torch.maximum(c[:, 2], c[:, 4]), torch.maximum(c[:, 5], c[:, 7])], 1)
-    beyond = F.smooth_l1_loss(span / sizes[:, :4], t["box"] / sizes[:, :4], beta=0.05, reduction="none").sum(1)
-    corner_loss = corner_loss + (beyond * t["weight"]).sum() / t["weight"].sum().clamp(min=1)
+    beyond = wing(span - t["box"], sizes[:, :4]).sum(1)
+    boxed = t["weight"] - t["has"]
+    corner_loss = corner_loss + 0.5 * (beyond * boxed).sum() / boxed.sum().clamp(min=1)
     return heat_loss, box_loss, corner_loss
 
 
-def judge(net: DetectorNet, rows) -> dict[str, float]:
-    """Recall at heat 0.3, mean IoU and corner error (share of the plate's height) of the windows kept back; false peaks a window."""
+def judge(net: DetectorNet, held) -> dict[str, float]:
+    """Recall at heat 0.3 and IoU 0.5, mean IoU and corners' error (share of the plate's height) of what is kept back; false peaks a window."""
     net.eval()
-    xs, ys = centres()
-    found, plates, false, overlap, off = 0, 0, 0, [], []
-    with torch.no_grad():
-        for k in range(0, len(rows["grey"]), 16):
-            heat, box, corners = net(torch.from_numpy(rows["grey"][k:k + 16])[:, None].float() / 255)
-            heat = heat * (F.max_pool2d(heat, 3, 1, 1) == heat)
-            for m in range(len(heat)):
-                i, j = torch.nonzero(heat[m, 0] > 0.3, as_tuple=True)
-                b = box[m][:, i, j].T
-                reads = torch.stack([xs[i, j] - b[:, 0], ys[i, j] - b[:, 1], xs[i, j] + b[:, 2], ys[i, j] + b[:, 3]], 1).numpy()
-                seen = corners[m][:, i, j].T.numpy() + np.stack([xs[i, j].numpy(), ys[i, j].numpy()] * 4, 1)
-                truth = rows["plates"][k + m]
-                truth = truth[truth[:, 2] > truth[:, 0]]
-                plates += len(truth)
-                right = set()
-                for t in truth:
-                    ious = [iou(r, t[:4]) for r in reads]
-                    if ious and max(ious) > 0.5:
-                        best = int(np.argmax(ious))
-                        right.add(best)
-                        found += 1
-                        overlap.append(max(ious))
-                        if t[12]:
-                            off.append(np.abs(seen[best] - t[4:12]).mean() / (t[3] - t[1]))
-                for r, (a, c) in enumerate(zip(i, j)):
-                    if r not in right and rows["weight"][k + m, a, c] > 0.9 and not any(iou(reads[r], t[:4]) > .2 for t in truth):
-                        false += 1
-    return {"recall": round(found / plates, 4), "iou": round(float(np.mean(overlap or [0])), 4), "corner": round(float(np.mean(off or [9])), 4),
-            "false": round(false / len(rows["grey"]), 4)}
+    widths, overlap, off, false, windows = [], [], [], 0, 0
+    for rows in held:
+        xs, ys = centres(rows["owner"].shape)
+        windows += len(rows["grey"])
+        for k in range(len(rows["grey"])):
+            with torch.no_grad():
+                heat, box, corners = (a[0] for a in net(torch.from_numpy(rows["grey"][k])[None, None].float() / 255))
+            i, j = torch.nonzero((heat[0] > 0.3) & (F.max_pool2d(heat, 3, 1, 1)[0] == heat[0]), as_tuple=True)
+            b = box[:, i, j].T
+            seen = torch.stack([xs[i, j] - b[:, 0], ys[i, j] - b[:, 1], xs[i, j] + b[:, 2], ys[i, j] + b[:, 3]], 1).numpy()
+            quads = corners[:, i, j].T.numpy() + np.stack([xs[i, j].numpy(), ys[i, j].numpy()] * 4, 1)
+            truth = rows["plates"][k][rows["plates"][k][:, 2] > rows["plates"][k][:, 0]]
+            for t in truth:
+                ious = [iou(r, t[:4]) for r in seen]
+                best = int(np.argmax(ious)) if ious else -1
+                widths.append((t[2] - t[0], bool(ious) and ious[best] > (.5 if t[13] else .2)))
+                if widths[-1][1] and t[13]:
+                    overlap.append(ious[best])
+                    if t[12]:
+                        off.append((t[2] - t[0], np.abs(quads[best] - t[4:12]).mean() / (t[3] - t[1])))
+            false += sum(rows["weight"][k, a, c] > 0.5 and not any(iou(r, t[:4]) > .2 for t in truth) for r, a, c in zip(seen, i, j))
+    wide, right = np.array([w for w, _ in widths]), np.array([r for _, r in widths])
+    row = {"recall": round(float(right.mean()), 4), "iou": round(float(np.mean(overlap or [0])), 4), "false": round(float(false) / windows, 4)}
+    for low, high in zip((0, *WIDTHS), (*WIDTHS, 9999)):
+        among = (wide >= low) & (wide < high)
+        errors = [e for w, e in off if low <= w < high]
+        row[f"{low}+"] = [int(among.sum()), round(float(right[among].mean()), 3) if among.any() else 0, round(float(np.mean(errors or [9])), 4)]
+    return row
+
+
+def held_back(data: pathlib.Path) -> list[dict[str, np.ndarray]]:
+    """Windows, and whole pictures, of what training does not see."""
+    held = []
+    for size, count in ((streets.WINDOW, 300), (streets.WHOLE, 100)):
+        example = Make(data, True, size)(999_983)
+        rows = [example(0.8) for _ in range(count)]
+        held.append({name: np.stack([row[name] for row in rows]) for name in rows[0]})
+    return held
 
 
 def iou(a, b) -> float:
@@ -144,6 +172,8 @@ def main():
     args.add_argument("--minutes", type=float, default=70)
     args.add_argument("--batch", type=int, default=16)
     args.add_argument("--rate", type=float, default=2e-3)
+    args.add_argument("--begin", type=pathlib.Path, help="a checkpoint to begin from; the clock begins anew")
+    args.add_argument("--seen", type=pathlib.Path, help="what unlabelled.py wrote")
     args.add_argument("--from-difficulty", type=float, default=0.3)
     args = args.parse_args()
     torch.set_num_threads(1)
@@ -153,55 +183,66 @@ def main():
 
     torch.manual_seed(1)
     net = DetectorNet()
-    mean = copy.deepcopy(net)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=args.rate, weight_decay=0.01)
-    step, spent = 0, 0.0
+    step, spent, state = 0, 0.0, {}
     if path.exists():
         state = torch.load(path, weights_only=True)
-        net.load_state_dict(state["net"])
-        mean.load_state_dict(state["mean"])
-        optimiser.load_state_dict(state["optimiser"])
+        net.begin(state["net"])
         step, spent = state["step"], state["spent"]
-    example = Make(args.data, validation=True)(999_983)
-    held = [example(0.8) for _ in range(240)]
-    held = {name: np.stack([row[name] for row in held]) for name in held[0]}
-    del example
+    elif args.begin:
+        state = torch.load(args.begin, weights_only=True)
+        net.begin(state["mean"])
+        step = state["step"]
+    net = net.to(memory_format=torch.channels_last)
+    mean = copy.deepcopy(net)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=args.rate, weight_decay=0.01, fused=True)
+    if path.exists():
+        mean.begin(state["mean"])
+        optimiser.load_state_dict(state["optimiser"])
+    warm = step
+    held = held_back(args.data)
+    print(json.dumps({"at": round(spent), "step": step, **judge(mean, held)}), flush=True)
     rng = np.random.default_rng(step)
-    ring = rings.Ring(1000, FIELDS)
-    ring.difficulty.value = args.from_difficulty
-    rings.start(ring, Make(args.data), 1, 1000 + step, 240)
+    feeds = []
+    for k, (size, room) in enumerate(((streets.WINDOW, 1000), (streets.WHOLE, 400))):
+        feed = rings.Ring(room, fields(size))
+        feed.difficulty.value = args.from_difficulty
+        rings.start(feed, Make(args.data, size=size, seen=args.seen), 1, 1000 + step + 77 * k, room // 4)
+        feeds.append(feed)
 
     begun, saved, log = time.monotonic() - spent, time.monotonic(), []
     try:
         while (spent := time.monotonic() - begun) < args.minutes * 60:
             share = spent / (args.minutes * 60)
-            ring.difficulty.value = max(args.from_difficulty, min(1.0, share / 0.3))
-            rate = args.rate * min(1, (step + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * share)))
+            for feed in feeds:
+                feed.difficulty.value = max(args.from_difficulty, min(1.0, share / 0.3))
+            rate = args.rate * min(1, (step - warm + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * share)))
             for group in optimiser.param_groups:
                 group["lr"] = float(rate)
             net.train()
-            heat, box, corner = losses_of(net, ring.draw(rng, args.batch))
-            loss = heat + 2 * box + 3 * corner
+            whole = step % 4 == 3
+            heat, box, corner = losses_of(net, feeds[whole].draw(rng, args.batch // LIKE if whole else args.batch))
+            loss = heat + 2 * box + 1.5 * corner
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
             optimiser.step()
             step += 1
             log.append([heat.item(), box.item(), corner.item()])
-            keep = min(0.998, step / (step + 50))
+            keep = min(0.999, step / (step + 50))
             with torch.no_grad():
                 for a, b in zip(mean.state_dict().values(), net.state_dict().values()):
                     a.copy_(a * keep + b * (1 - keep) if a.is_floating_point() else b)
-            if time.monotonic() - saved > 110:
+            if time.monotonic() - saved > 180:
                 saved = time.monotonic()
-                row = {"at": round(spent), "step": step, "made": ring.written.value, "losses": [round(float(v), 3) for v in np.mean(log, 0)], "rate": round(rate, 6), **judge(mean, held)}
+                row = {"at": round(spent), "step": step, "made": [feed.written.value for feed in feeds], "losses": [round(float(v), 3) for v in np.mean(log, 0)], "rate": round(rate, 6), **judge(mean, held)}
                 log.clear()
                 print(json.dumps(row), flush=True)
                 save(path, {"net": net.state_dict(), "mean": mean.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "spent": spent})
         save(path, {"net": net.state_dict(), "mean": mean.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "spent": spent})
         print(json.dumps({"done": step, **judge(mean, held)}), flush=True)
     finally:
-        ring.close()
+        for feed in feeds:
+            feed.close()
 
 
 if __name__ == "__main__":
