@@ -18,8 +18,8 @@ USES = 3  # how often an example is drawn on average; generators ahead of that w
 class Ring:
     """`fields` maps a name to (shape, dtype) of one example's array; every array has `size` rows."""
 
-    def __init__(self, size: int, fields: dict[str, tuple[tuple, str]]):
-        self.size, self.fields = size, fields
+    def __init__(self, size: int, fields: dict[str, tuple[tuple, str]], uses: int = USES):
+        self.size, self.fields, self.uses = size, fields, uses
         self.blocks, self.arrays = {}, {}
         for name, (shape, dtype) in fields.items():
             count = size * int(np.prod(shape)) * np.dtype(dtype).itemsize
@@ -58,7 +58,7 @@ def fill(ring: Ring, make, seed: int):
     parent = os.getppid()
     example = make(seed)
     while os.getppid() == parent:
-        if ring.written.value > ring.size / 4 + ring.drawn.value / USES:
+        if ring.written.value > ring.size / 4 + ring.drawn.value / ring.uses:
             time.sleep(0.05)
             continue
         row = example(ring.difficulty.value)

@@ -16,7 +16,7 @@ import scenes
 import tricks
 import unlabelled
 
-WINDOW = (352, 224)
+WINDOW = (288, 192)
 WHOLE = (640, 384)
 STRIDE = 8
 MOST = 4  # plates in a window

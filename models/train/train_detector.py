@@ -24,7 +24,7 @@ from nets import DetectorNet
 from train_reader import save
 
 WIDTHS = (16, 24, 40, 100)  # recall is told between these widths of plates, in pixels
-LIKE = 3  # a whole picture costs as much as so many windows
+LIKE = 4  # a whole picture costs as much as so many windows
 
 
 def fields(size) -> dict:
@@ -151,7 +151,7 @@ def judge(net: DetectorNet, held) -> dict[str, float]:
 def held_back(data: pathlib.Path) -> list[dict[str, np.ndarray]]:
     """Windows, and whole pictures, of what training does not see."""
     held = []
-    for size, count in ((streets.WINDOW, 300), (streets.WHOLE, 100)):
+    for size, count in (((352, 224), 300), (streets.WHOLE, 100)):
         example = Make(data, True, size)(999_983)
         rows = [example(0.8) for _ in range(count)]
         held.append({name: np.stack([row[name] for row in rows]) for name in rows[0]})
@@ -174,6 +174,7 @@ def main():
     args.add_argument("--rate", type=float, default=2e-3)
     args.add_argument("--begin", type=pathlib.Path, help="a checkpoint to begin from; the clock begins anew")
     args.add_argument("--seen", type=pathlib.Path, help="what unlabelled.py wrote")
+    args.add_argument("--hold-stem", action="store_true", help="leave the first layers as they are: a step costs a fifth less")
     args.add_argument("--from-difficulty", type=float, default=0.3)
     args = args.parse_args()
     torch.set_num_threads(1)
@@ -192,6 +193,7 @@ def main():
         state = torch.load(args.begin, weights_only=True)
         net.begin(state["mean"])
         step = state["step"]
+    net.stem.requires_grad_(not args.hold_stem)
     net = net.to(memory_format=torch.channels_last)
     mean = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=args.rate, weight_decay=0.01, fused=True)
@@ -204,7 +206,7 @@ def main():
     rng = np.random.default_rng(step)
     feeds = []
     for k, (size, room) in enumerate(((streets.WINDOW, 1000), (streets.WHOLE, 400))):
-        feed = rings.Ring(room, fields(size))
+        feed = rings.Ring(room, fields(size), uses=5)
         feed.difficulty.value = args.from_difficulty
         rings.start(feed, Make(args.data, size=size, seen=args.seen), 1, 1000 + step + 77 * k, room // 4)
         feeds.append(feed)
@@ -219,6 +221,7 @@ def main():
             for group in optimiser.param_groups:
                 group["lr"] = float(rate)
             net.train()
+            net.stem.train(not args.hold_stem)  # its running means stay, too
             whole = step % 4 == 3
             heat, box, corner = losses_of(net, feeds[whole].draw(rng, args.batch // LIKE if whole else args.batch))
             loss = heat + 2 * box + 1.5 * corner
