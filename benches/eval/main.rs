@@ -12,6 +12,7 @@
 //! | `score` | what reads are worth against labels |
 //! | `run` | a set: sums by region, every plate as a case |
 //! | `traits` | width, blur, angle, light of a plate |
+//! | `clips` | our own drawn street; labelled clips by their passes |
 //! | `widths` | plates shrunk to chosen widths |
 //! | `sheets` | pictures of the worst cases |
 //! | `tell` | tables and JSON |
@@ -25,6 +26,7 @@
     reason = "a tool for those who train models, not part of the product"
 )]
 
+mod clips;
 mod look;
 mod run;
 mod score;
@@ -47,7 +49,7 @@ use self::tell::Report;
 /// Measures the models.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Only these parts (plates-e2e, plate-crops, without-plates, full-labels, widths); may be repeated
+    /// Only these parts (plates-e2e, plate-crops, without-plates, full-labels, clips, drawn, widths); may be repeated
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
     /// Folder with the models
@@ -68,6 +70,10 @@ struct Args {
 }
 
 impl Args {
+    fn fixtures() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+    }
+
     fn wants(&self, part: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|p| p == part)
     }
@@ -86,17 +92,51 @@ fn main() -> Result<()> {
     about(&mut report, &eye, &skipped);
     for set in sets.iter().filter(|set| args.wants(set.name)) {
         let outcome = run::run(&eye, set)?;
-        report.set(set.name, &outcome);
-        write_lines(&args.out.join(format!("{}.jsonl", set.name)), &outcome.lines)?;
-        sheets::write(&args.out, set.name, &outcome.cases)?;
+        told(&args, &mut report, set.name, &outcome)?;
     }
-    if args.wants("widths") {
-        let of = |name: &str| sets.iter().find(|s: &&Set| s.name == name).map_or(&[][..], |s| s.pictures.as_slice());
-        let pictures: &[Picture] = of("plates-e2e");
-        let rows = widths::run(&eye, pictures, &widths::backgrounds(of("without-plates"))?, !args.find_only)?;
-        report.widths(&rows);
+    if args.wants("clips") {
+        played(&args, &mut report, &eye, data.as_deref())?;
     }
+    streets(&args, &mut report, &eye, &sets)?;
     finish(&args.out, &report)
+}
+
+/// Labelled clips of the data, where they are.
+fn played(args: &Args, report: &mut Report, eye: &Eye, data: Option<&Path>) -> Result<()> {
+    let Some(folder) = data.map(|d| d.join("videos")).filter(|f| f.join("labels.jsonl").exists()) else {
+        let _ = writeln!(report.text, "skipped: clips: no labelled ones in the folder videos");
+        return Ok(());
+    };
+    let (passes, lines) = clips::real(eye, &folder)?;
+    report.clips(&passes);
+    write_lines(&args.out.join("clips.jsonl"), &lines)
+}
+
+/// Our own drawn street, and plates of chosen widths: the real ones where they are there, else those of the street.
+fn streets(args: &Args, report: &mut Report, eye: &Eye, sets: &[Set]) -> Result<()> {
+    let of = |name: &str| sets.iter().find(|s: &&Set| s.name == name).map_or(&[][..], |s| s.pictures.as_slice());
+    let (pictures, mut widths): (&[Picture], _) = (of("plates-e2e"), None);
+    if args.wants("widths") {
+        widths = Some(widths::Widths::new(widths::backgrounds(of("without-plates"))?, !args.find_only));
+    }
+    let real = !pictures.is_empty();
+    if args.wants("drawn") || (widths.is_some() && !real) {
+        let outcome = clips::drawn(eye, &Args::fixtures(), args.every, widths.as_mut().filter(|_| !real))?;
+        told(args, report, "drawn", &outcome)?;
+    }
+    if let Some(mut widths) = widths {
+        if real {
+            widths::run(eye, pictures, &mut widths)?;
+        }
+        report.widths(if real { "plates-e2e" } else { "drawn" }, &widths.rows());
+    }
+    Ok(())
+}
+
+fn told(args: &Args, report: &mut Report, name: &str, outcome: &run::Outcome) -> Result<()> {
+    report.set(name, outcome);
+    write_lines(&args.out.join(format!("{name}.jsonl")), &outcome.lines)?;
+    sheets::write(&args.out, name, &outcome.cases).map(drop)
 }
 
 fn about(report: &mut Report, eye: &Eye, skipped: &[String]) {

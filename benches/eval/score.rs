@@ -167,7 +167,7 @@ pub struct Judged {
 }
 
 /// The plate and the best candidates, three in all.
-fn three(read: &Read) -> Vec<&str> {
+pub fn three(read: &Read) -> Vec<&str> {
     let mut all = vec![read.text.as_str()];
     for other in &read.others {
         if !all.contains(&other.as_str()) {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::clips::Counted;
 use super::run::{Case, End, Outcome};
 use super::score::{Measures, Tally, share};
 use super::traits::AXES;
@@ -139,9 +140,21 @@ impl Report {
         Value::Array(bins.iter().map(|(bin, group)| group.json(&axis.label(*bin))).collect())
     }
 
+    /// Counted of clips.
+    pub fn clips(&mut self, clips: &[Counted]) {
+        self.head("clips: finished tracks against labelled passes");
+        let row = |c: &Counted| {
+            let numbers = [c.passes, c.found, c.misread, c.missed, c.top3, c.duplicates, c.spurious];
+            std::iter::once(c.clip.clone()).chain(numbers.map(|n| n.to_string())).collect()
+        };
+        let head = ["clip", "passes", "found", "misread", "missed", "top3", "duplicates", "spurious"];
+        self.text.push_str(&table(&head, &clips.iter().map(row).collect::<Vec<_>>()));
+        self.json.insert("clips".to_owned(), json!(clips));
+    }
+
     /// Found and read by width.
-    pub fn widths(&mut self, rows: &[widths::Row]) {
-        self.head("by width of the plate in a frame of 1280×720, each picture shrunk and pasted");
+    pub fn widths(&mut self, of: &str, rows: &[widths::Row]) {
+        self.head(&format!("{of} by width of the plate in a frame of 1280×720: shrunk and pasted"));
         let mut ordered: Vec<&widths::Row> = rows.iter().collect();
         ordered.sort_by_key(|r| (r.region == "total", r.region.clone(), r.width));
         let row = |r: &&widths::Row| {
@@ -151,7 +164,7 @@ impl Report {
         let cells: Vec<Vec<String>> = ordered.iter().map(row).collect();
         let head = ["region", "width", "plates", "det.iou", "det.ctr", "exact", "exact of found"];
         self.text.push_str(&table(&head, &cells));
-        self.json.insert("widths".to_owned(), json!(rows));
+        self.json.insert("widths".to_owned(), json!({"of": of, "rows": rows}));
     }
 }
 

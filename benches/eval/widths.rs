@@ -4,6 +4,8 @@
 //! a picture without plates that fills the frame. A plate that is narrower already is left out at that width: nothing
 //! is enlarged but the background. What does not fit is cut off around the plate.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde::Serialize;
 use watchpost::camera::still;
@@ -125,37 +127,67 @@ pub fn shrunk(
     Some((frame, [(rect[0] + dx) / fw, (rect[1] + dy) / fh, (rect[2] + dx) / fw, (rect[3] + dy) / fh]))
 }
 
-/// All pictures with one labelled plate at every width: a row a width and region, and one a width for all.
-///
-/// # Errors
-/// A picture that can't be read, what the models say.
-pub fn run(eye: &Eye, pictures: &[Picture], backgrounds: &[Grey], reading: bool) -> Result<Vec<Row>> {
-    let mut tallies: std::collections::BTreeMap<(u32, String), (Tally, usize)> = std::collections::BTreeMap::new();
-    for (number, picture) in pictures.iter().enumerate() {
-        let [label] = picture.labels.as_slice() else { continue };
-        let Some(rect) = label.rect else { continue };
-        let grey = Grey::of(&still::load(&picture.path)?);
+/// Sums by width and region.
+pub struct Widths {
+    backgrounds: Vec<Grey>,
+    /// Also read, not only find.
+    reading: bool,
+    tallies: BTreeMap<(u32, String), (Tally, usize)>,
+}
+
+impl Widths {
+    /// With pictures of the frame's size to paste on.
+    pub fn new(backgrounds: Vec<Grey>, reading: bool) -> Self {
+        Self { backgrounds, reading, tallies: BTreeMap::new() }
+    }
+
+    /// One plate at every width that it can be shrunk to; `seed` decides where it is pasted.
+    ///
+    /// # Errors
+    /// What the models say.
+    pub fn take(&mut self, eye: &Eye, seed: u64, picture: &Grey, label: &Label, region: &str) -> Result<()> {
+        let Some(rect) = label.rect else { return Ok(()) };
         for width in WIDTHS {
-            let mut dice = Dice::new((number as u64) << 8 | u64::from(width));
-            let at = dice.below(backgrounds.len());
-            let Some(background) = backgrounds.get(at) else { continue };
-            let Some((frame, rect)) = shrunk(&grey, &rect, width, background, &mut dice) else { continue };
+            let mut dice = Dice::new((seed << 8) | u64::from(width));
+            let at = dice.below(self.backgrounds.len());
+            let Some(background) = self.backgrounds.get(at) else { continue };
+            let Some((frame, rect)) = shrunk(picture, &rect, width, background, &mut dice) else { continue };
             let label = Label { rect: Some(rect), texts: label.texts.clone() };
-            let (judged, seen) = one(eye, frame, label, reading)?;
-            for region in [picture.region.clone(), "total".to_owned()] {
-                let (tally, centre) = tallies.entry((width, region)).or_default();
+            let (judged, seen) = one(eye, frame, label, self.reading)?;
+            for region in [region, "total"] {
+                let (tally, centre) = self.tallies.entry((width, region.to_owned())).or_default();
                 tally.add(&judged, seen.0);
                 *centre += seen.1;
             }
         }
+        Ok(())
     }
-    let row = |((width, region), (tally, centre)): ((u32, String), (Tally, usize))| {
-        let n = tally.counts;
-        let (seen, seen_centre) = (share(n.seen, n.boxes), share(centre, n.boxes));
-        let (exact, exact_of_found) = (share(n.exact, n.texts), share(n.exact, n.texts_found));
-        Row { width, region, plates: n.boxes, seen, seen_centre, exact, exact_of_found }
-    };
-    Ok(tallies.into_iter().map(row).collect())
+
+    /// A row a width and region, and one a width for all.
+    pub fn rows(&self) -> Vec<Row> {
+        let row = |((width, region), (tally, centre)): (&(u32, String), &(Tally, usize))| {
+            let n = tally.counts;
+            let (seen, seen_centre) = (share(n.seen, n.boxes), share(*centre, n.boxes));
+            let (exact, exact_of_found) = (share(n.exact, n.texts), share(n.exact, n.texts_found));
+            let (exact, exact_of_found) = if self.reading { (exact, exact_of_found) } else { (None, None) };
+            Row { width: *width, region: region.clone(), plates: n.boxes, seen, seen_centre, exact, exact_of_found }
+        };
+        self.tallies.iter().map(row).collect()
+    }
+}
+
+/// All pictures with one labelled plate.
+///
+/// # Errors
+/// A picture that can't be read, what the models say.
+pub fn run(eye: &Eye, pictures: &[Picture], widths: &mut Widths) -> Result<()> {
+    for (number, picture) in pictures.iter().enumerate() {
+        if let [label] = picture.labels.as_slice() {
+            let grey = Grey::of(&still::load(&picture.path)?);
+            widths.take(eye, number as u64, &grey, label, &picture.region)?;
+        }
+    }
+    Ok(())
 }
 
 fn one(eye: &Eye, frame: Grey, label: Label, reading: bool) -> Result<(Judged, (usize, usize))> {

@@ -3,7 +3,9 @@
 //! Plays a clip as fast as it goes, every frame analysed, with one and more cameras at a time; and in the same run, alone,
 //! what no analysis can do without: decoding, the tensor, the models. The floor is their sum for the frames and reads that
 //! were made; the ratio to it is what is ours to remove. CPU is user and system time of the whole process, so that other
-//! load on the machine matters little; memory is the process's PSS.
+//! load on the machine matters little; memory is the process's PSS. A single picture is measured by stage instead (`still`).
+
+mod still;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustix::time::{ClockId, clock_gettime};
 
+use super::read::is_picture;
 use crate::camera::{self, Next, Source, SourceUri};
 use crate::clock::Clock;
 use crate::domain::{CameraId, Detection, Frame, PlateRead};
@@ -28,12 +31,13 @@ use crate::vision::{self, Analyser, Area, Models, Seen, model};
 /// Arguments of `watchpost bench`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A video as the cameras send it (H.264, H.265 or Motion JPEG), or a folder of pictures.
+    /// A video as the cameras send it (H.264, H.265 or Motion JPEG), a folder of pictures, or one picture (JPEG, PNG), whose stages
+    /// are told without decoding.
     pub clip: PathBuf,
     /// How many cameras at a time, one row each.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 4])]
     pub cameras: Vec<u32>,
-    /// Frames a camera; the clip begins anew when it is shorter.
+    /// Frames a camera (the clip begins anew when it is shorter), or how often a picture is looked at.
     #[arg(long, default_value_t = 300)]
     pub frames: u64,
     /// Folder with one folder a model.
@@ -57,6 +61,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(most as usize);
     let vehicles = args.vehicles.clone();
     let models = Models::load(&model::Settings { folder, vehicles, workers, ..model::Settings::default() })?;
+    if is_picture(&args.clip).unwrap_or(false) {
+        return still::run(&args.clip, &models, args.frames, out).map(|()| 0);
+    }
     let alone = alone(args, &models)?;
     writeln!(out, "{} {}×{}, {} frames a camera", args.clip.display(), alone.size.0, alone.size.1, args.frames)?;
     writeln!(

@@ -223,7 +223,7 @@ fn picture_name(path: &Path, suffix: &str, used: &mut BTreeSet<String>) -> Strin
 }
 
 /// Whether the file begins as JPEG or PNG does.
-fn is_picture(path: &Path) -> std::io::Result<bool> {
+pub(super) fn is_picture(path: &Path) -> std::io::Result<bool> {
     use std::io::Read;
     let mut first = Vec::new();
     std::fs::File::open(path)?.take(8).read_to_end(&mut first)?;

@@ -35,6 +35,8 @@ mod check;
 #[cfg(all(feature = "gst", feature = "onnx"))]
 mod data;
 mod delivery;
+#[cfg(all(feature = "gst", feature = "onnx"))]
+mod eval;
 #[cfg(feature = "onnx")]
 mod families;
 mod kit;
