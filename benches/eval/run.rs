@@ -49,6 +49,8 @@ pub struct Outcome {
     /// The same with the first look alone; empty for crops.
     pub once: BTreeMap<String, Tally>,
     pub cpu: Cpu,
+    /// The pictures were crops: nothing was looked for.
+    pub crops: bool,
     pub pictures: usize,
     pub cases: Vec<Case>,
     /// As `watchpost read --json` prints them.
@@ -60,7 +62,7 @@ pub struct Outcome {
 /// # Errors
 /// A picture that can't be read, what the models say.
 pub fn run(eye: &Eye, set: &Set) -> Result<Outcome> {
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome { crops: set.crops, ..Outcome::default() };
     for picture in &set.pictures {
         let frame = still::load(&picture.path)?;
         outcome.take(eye, picture, &frame, set.crops)?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::clips::Counted;
 use super::run::{Case, End, Outcome};
 use super::score::{Measures, Tally, share};
-use super::traits::AXES;
+use super::traits::{AXES, FRAME_WIDTH};
 use super::widths;
 
 /// Text of tables and the value of the JSON.
@@ -66,8 +66,9 @@ impl Report {
         let reliability = self.reliability(&measures);
         let cpu = self.cpu(outcome);
         let mut broken = serde_json::Map::new();
-        for axis in &AXES {
-            broken.insert(axis.name.to_owned(), self.broken(axis, &outcome.cases));
+        // Nothing is looked for in a crop, and no camera's frame is known.
+        for axis in AXES.iter().filter(|a| !outcome.crops || a.name != FRAME_WIDTH) {
+            broken.insert(axis.name.to_owned(), self.broken(axis, &outcome.cases, !outcome.crops));
         }
         let regions = |all: &[(&str, Measures)]| {
             Value::Object(all.iter().map(|(name, m)| ((*name).to_owned(), json!(m))).collect())
@@ -123,7 +124,7 @@ impl Report {
     }
 
     /// The labelled plates by one of their traits.
-    fn broken(&mut self, axis: &super::traits::Axis, cases: &[Case]) -> Value {
+    fn broken(&mut self, axis: &super::traits::Axis, cases: &[Case], looked: bool) -> Value {
         let mut bins: BTreeMap<usize, Group> = BTreeMap::new();
         for case in cases.iter().filter(|c| c.end != End::False) {
             if let Some(bin) = axis.bin(&case.traits) {
@@ -133,7 +134,7 @@ impl Report {
         if bins.is_empty() {
             return Value::Null;
         }
-        let rows: Vec<Vec<String>> = bins.iter().map(|(bin, group)| group.row(&axis.label(*bin))).collect();
+        let rows: Vec<Vec<String>> = bins.iter().map(|(bin, group)| group.row(&axis.label(*bin), looked)).collect();
         let _ = writeln!(self.text, "\nby {}", axis.name);
         let head = ["", "plates", "seen", "read", "texts", "exact", "edit", "wrong>=.9"];
         self.text.push_str(&table(&head, &rows));
@@ -236,9 +237,10 @@ impl Group {
         self.wrong += usize::from(case.end == End::Misread && case.confidence() >= super::score::CONFIDENT);
     }
 
-    fn row(&self, label: &str) -> Vec<String> {
+    fn row(&self, label: &str, looked: bool) -> Vec<String> {
         let mut cells = vec![label.to_owned(), self.plates.to_string()];
-        cells.extend([share(self.seen, self.plates), share(self.read, self.plates)].map(cell));
+        let seen = share(self.seen, self.plates).filter(|_| looked);
+        cells.extend([seen, share(self.read, self.plates)].map(cell));
         cells.push(self.texts.to_string());
         let edit = share(self.edits, self.texts).map_or_else(|| "-".to_owned(), |v| format!("{v:.2}"));
         cells.extend([cell(share(self.exact, self.texts)), edit, self.wrong.to_string()]);

@@ -82,14 +82,13 @@ pub struct Axis {
     pub of: fn(&Traits) -> Option<f64>,
 }
 
+/// Name of the axis that means nothing for crops.
+pub const FRAME_WIDTH: &str = "width in a frame of 1280";
+
 /// The ways in which results are broken down.
 pub const AXES: [Axis; 6] = [
     Axis { name: "width, pixels", edges: &[40.0, 60.0, 80.0, 120.0, 200.0, 300.0], of: |t| Some(t.width) },
-    Axis {
-        name: "width in a frame of 1280",
-        edges: &[40.0, 60.0, 80.0, 120.0, 200.0, 300.0],
-        of: |t| Some(t.width_in_1280),
-    },
+    Axis { name: FRAME_WIDTH, edges: &[40.0, 60.0, 80.0, 120.0, 200.0, 300.0], of: |t| Some(t.width_in_1280) },
     Axis { name: "blur, pixels an edge", edges: &[2.0, 3.0, 4.0, 6.0], of: |t| Some(t.blur) },
     Axis { name: "angle, degrees", edges: &[3.0, 6.0, 10.0, 15.0], of: |t| t.angle },
     Axis { name: "light, mean luma", edges: &[50.0, 80.0, 120.0, 160.0, 200.0], of: |t| Some(t.light) },
