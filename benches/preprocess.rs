@@ -1,11 +1,13 @@
 //! What does it cost to make a model's input of a frame? Video frames as decoders give them, into the inputs of our
-//! detector and of a colour detector.
+//! detector and of a colour detector. And what a vehicle's colour costs.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use watchpost::domain::{Frame, FrameFormat, PixelFormat, Pixels, TimeMs};
+use watchpost::domain::{Frame, FrameFormat, PixelFormat, Pixels, Rect, TimeMs};
+use watchpost::vision::Seen;
+use watchpost::vision::colour::Scene;
 use watchpost::vision::model::{Colour, Fit, Input, Kind, Layout, PerChannel};
 use watchpost::vision::preprocess::{Scratch, tensor};
 
@@ -57,5 +59,16 @@ fn preprocess(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, preprocess);
+fn colour(c: &mut Criterion) {
+    for (name, width, height) in [("720p", 1280, 720), ("2160p", 3840, 2160)] {
+        let frame = frame(width, height);
+        let seen = Seen::unmasked(&frame);
+        let vehicle = Rect::new(200.0, 200.0, 700.0, 600.0);
+        c.bench_function(&format!("{name}: colour of a vehicle"), |b| {
+            b.iter(|| Scene::of(black_box(&seen)).shares(&vehicle));
+        });
+    }
+}
+
+criterion_group!(benches, preprocess, colour);
 criterion_main!(benches);

@@ -21,8 +21,9 @@ use crate::camera;
 use crate::causes;
 use crate::clock::Clock;
 use crate::domain::{Class, Detection, Frame, PlateRead, Point, Quad, Rect};
+use crate::vision::colour::Scene;
 use crate::vision::model::{Settings, usual_folder};
-use crate::vision::{self, Models, tie};
+use crate::vision::{self, Models, Seen, tie};
 
 /// `watchpost read`
 #[derive(Debug, clap::Args)]
@@ -164,7 +165,11 @@ impl Reading<'_> {
     /// What is told of one frame: its reads, the surest first.
     fn line(&self, path: &Path, frame: &Frame, shown: &Shown, timed: bool) -> Line {
         let (width, height) = frame.size();
-        let object = |d: &Detection| Object::new(d.class, d.score, d.rect.relative(width, height));
+        let seen = Seen::unmasked(frame);
+        let scene = Scene::of(&seen);
+        let object = |d: &Detection| {
+            Object::new(d.class, d.score, d.rect.relative(width, height)).with_colour(scene.colour(d.class, &d.rect))
+        };
         let one = |p: &Plate| {
             let rect = p.found.rect.relative(width, height);
             let relative = |p: Point| [(p.x / width).clamp(0.0, 1.0), (p.y / height).clamp(0.0, 1.0)];

@@ -89,7 +89,8 @@ pub struct VehicleMark {
     /// Its class.
     #[n(0)]
     pub class: Class,
-    /// Its colour's number, when known.
+    /// The number of its [`Colour`](super::Colour), when known. Numbers that this version does not know are taken in:
+    /// an alert is not lost for a colour.
     #[n(1)]
     pub colour: Option<u8>,
     /// Probability of the class, per mille.

@@ -1,6 +1,7 @@
 //! A vehicle or person that passed, with what was read of its plate.
 
 use super::alert::Stage;
+use super::colour::VehicleColour;
 use super::detection::Class;
 use super::geometry::Rect;
 use super::id::{CameraId, EventId};
@@ -41,8 +42,10 @@ pub struct Sighting {
 pub struct Vehicle {
     /// Car, bus, truck or motorbike, by vote of the frames that it was looked at in.
     pub class: Class,
-    /// How far that vote can be trusted, 0..1.
+    /// Probability that the class is right, 0..1.
     pub confidence: f32,
+    /// Its colour, where its best crops showed one.
+    pub colour: Option<VehicleColour>,
     /// Where it was when its plate was most readable, as shares of the picture: left, top, right, bottom.
     pub rect: [f32; 4],
 }

@@ -127,7 +127,7 @@ pub(super) fn alert(
         rule,
         vehicle: sighting.vehicle.map(|vehicle| VehicleMark {
             class: vehicle.class,
-            colour: None,
+            colour: vehicle.colour.map(|c| c.colour.number()),
             permille: permille(vehicle.confidence),
         }),
         direction: sighting.direction,
@@ -150,7 +150,7 @@ pub(super) fn crop_digest(event: &SightingEvent, track: &OpenTrack) -> Option<[u
 mod tests {
     use super::super::testkit::{event, list_hit};
     use super::*;
-    use crate::domain::{Class, Severity, Stage, Vehicle};
+    use crate::domain::{Class, Colour, Severity, Stage, Vehicle, VehicleColour};
 
     #[test]
     fn a_sighting_keeps_the_class_of_its_most_severe_hit() {
@@ -177,7 +177,8 @@ mod tests {
     fn alert_carries_the_other_candidates_and_the_digest_of_the_crop() {
         let mut event = event(1, Stage::New, Some("AB123CD"));
         event.pictures = Some(Pictures { crop: b"jpeg".to_vec(), scene: Vec::new() });
-        event.sighting.vehicle = Some(Vehicle { class: Class::Bus, confidence: 0.81, rect: [0.0; 4] });
+        let colour = Some(VehicleColour { colour: Colour::Blue, confidence: 0.7 });
+        event.sighting.vehicle = Some(Vehicle { class: Class::Bus, confidence: 0.81, colour, rect: [0.0; 4] });
         let hit = list_hit(&event, 4, Severity::Serious);
         let stamp = Stamp { epoch: Epoch([1; 8]), state: [2; 4] };
         let crop = crop_digest(&event, &OpenTrack::default());
@@ -187,7 +188,7 @@ mod tests {
         assert_eq!(texts, ["A8123CD", "AB1Z3CD", "AB123C0"]);
         assert_eq!(alert.crop.unwrap()[..4], [0x41, 0xe5, 0x78, 0x7e]);
         assert_eq!(alert.rect, Some([6554, 13107, 19661, 26214]));
-        assert_eq!(alert.vehicle, Some(VehicleMark { class: Class::Bus, colour: None, permille: 810 }));
+        assert_eq!(alert.vehicle, Some(VehicleMark { class: Class::Bus, colour: Some(4), permille: 810 }));
     }
 
     #[test]

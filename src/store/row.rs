@@ -8,8 +8,8 @@ use minicbor::{Decode, Encode};
 use super::error::Error;
 use crate::domain::alert::CandidateMark;
 use crate::domain::{
-    Alert, CameraId, Candidate, Class, ClockState, EventId, Lattice, ListId, PlateRead, PlateText, RuleId, Sighting,
-    TimeMs, Vehicle,
+    Alert, CameraId, Candidate, Class, ClockState, Colour, EventId, Lattice, ListId, PlateRead, PlateText, RuleId,
+    Sighting, TimeMs, Vehicle, VehicleColour,
 };
 
 const ROW_VERSION: u8 = 1;
@@ -47,18 +47,21 @@ pub(super) struct SightingRow {
     vehicle: Option<VehicleRow>,
 }
 
-/// `[class, colour, ‰, box]`.
+/// `[class, colour, ‰, box, ‰ of the colour]`; the last is left out where no colour is known.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 struct VehicleRow {
     #[n(0)]
     class: Class,
-    /// Its number, when known: not yet.
+    /// Its number, when known.
     #[n(1)]
     colour: Option<u8>,
     #[n(2)]
     permille: u16,
     #[n(3)]
     rect: [u16; 4],
+    /// Since colours are told; rows from before have none.
+    #[n(4)]
+    colour_permille: Option<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -165,14 +168,22 @@ impl VehicleRow {
     fn of(vehicle: &Vehicle) -> Self {
         Self {
             class: vehicle.class,
-            colour: None,
+            colour: vehicle.colour.map(|c| c.colour.number()),
             permille: permille(vehicle.confidence),
             rect: vehicle.rect.map(share16),
+            colour_permille: vehicle.colour.map(|c| permille(c.confidence)),
         }
     }
 
     fn into_vehicle(self) -> Vehicle {
-        Vehicle { class: self.class, confidence: f32::from(self.permille) / 1000.0, rect: self.rect.map(share_of) }
+        let share = |permille: u16| f32::from(permille) / 1000.0;
+        let colour = self.colour.and_then(Colour::of_number).zip(self.colour_permille);
+        Vehicle {
+            class: self.class,
+            confidence: share(self.permille),
+            colour: colour.map(|(colour, sure)| VehicleColour { colour, confidence: share(sure) }),
+            rect: self.rect.map(share_of),
+        }
     }
 }
 
@@ -243,13 +254,19 @@ mod tests {
 
     #[test]
     fn sightings_with_a_vehicle_and_without_have_golden_bytes_and_come_back() {
-        let mut seen = event(1, Stage::End, Some("AB123CD")).sighting;
-        seen.vehicle = Some(Vehicle { class: Class::Truck, confidence: 0.874, rect: [0.0, 0.1, 0.5, 1.0] });
-        for (name, vehicle) in [("sighting-1.bin", None), ("sighting-vehicle-1.bin", seen.vehicle)] {
+        let seen = event(1, Stage::End, Some("AB123CD")).sighting;
+        let plain = Vehicle { class: Class::Truck, confidence: 0.874, colour: None, rect: [0.0, 0.1, 0.5, 1.0] };
+        let red = Some(VehicleColour { colour: Colour::Red, confidence: 0.731 });
+        for (name, vehicle) in [
+            ("sighting-1.bin", None),
+            ("sighting-vehicle-1.bin", Some(plain)),
+            ("sighting-colour-1.bin", Some(Vehicle { colour: red, ..plain })),
+        ] {
             let bytes = encode(&SightingRow::of(&Sighting { vehicle, ..seen.clone() }));
             crate::store::golden(name, &bytes);
             let again = sighting(&bytes).unwrap();
-            assert_eq!(again.vehicle.map(|v| (v.class, v.confidence)), vehicle.map(|v| (v.class, v.confidence)));
+            let facts = |v: Vehicle| (v.class, v.confidence, v.colour);
+            assert_eq!(again.vehicle.map(facts), vehicle.map(facts));
             assert!(again.vehicle.is_none_or(|v| (v.rect[2] - 0.5).abs() < 1e-4 && v.rect[3] >= 1.0));
         }
     }

@@ -82,6 +82,13 @@ impl<'a> Seen<'a> {
         self.left_out
     }
 
+    /// The pixels that are hidden; `None` without masks.
+    #[must_use]
+    pub fn hidden(&self) -> Option<Arc<Spans>> {
+        let FrameFormat { width, height, .. } = self.format;
+        (!self.mask.0.polygons.is_empty()).then(|| self.mask.spans(width, height))
+    }
+
     /// Its width and height, before anything is copied.
     #[must_use]
     pub fn detail_size(&self) -> Option<(f32, f32)> {

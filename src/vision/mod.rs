@@ -14,6 +14,7 @@
 //! | `legend` | a reader's classes as our characters |
 //! | [`ctc`] | text, candidates and the lattice out of a reader's probabilities |
 //! | [`track`] | joins detections from frame to frame |
+//! | [`colour`] | what colour a vehicle has |
 //! | [`tie`] | which vehicle carries which plate |
 //! | [`fuse`] | the reads of a track as one |
 //! | [`pictures`] | JPEGs that let a person verify a read |
@@ -25,6 +26,7 @@ pub mod analyser;
 pub mod area;
 mod assign;
 mod axis;
+pub mod colour;
 mod crop;
 pub mod ctc;
 pub mod detect;

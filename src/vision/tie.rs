@@ -75,16 +75,20 @@ fn cost(plate: &Detection, vehicle: &Rect) -> Option<f32> {
 }
 
 /// Removes of the detections of vehicles those that overlap a better one of another class nearly wholly: models waver
-/// between car and truck, and a vehicle is one. `found` comes sorted by falling score and stays so.
-pub fn one_of_each(found: &mut Vec<Detection>) {
+/// between car and truck, and a vehicle is one. `found` comes sorted by falling score and stays so. Gives what was removed,
+/// each with the place in `found` of the one that stayed for it.
+pub fn one_of_each(found: &mut Vec<Detection>) -> Vec<(usize, Detection)> {
     let mut kept: Vec<Detection> = Vec::with_capacity(found.len());
+    let mut removed = Vec::new();
     for one in found.drain(..) {
         let same = |k: &Detection| k.class.is_vehicle() && k.rect.iou(&one.rect) > SAME;
-        if !one.class.is_vehicle() || !kept.iter().any(same) {
-            kept.push(one);
+        match kept.iter().position(same).filter(|_| one.class.is_vehicle()) {
+            Some(better) => removed.push((better, one)),
+            None => kept.push(one),
         }
     }
     *found = kept;
+    removed
 }
 
 /// Overlap (intersection over union) from which two boxes are one vehicle.
@@ -166,8 +170,9 @@ mod tests {
             thing(Class::Person, 0.0, 0.0, 200.0, 150.0),
             thing(Class::Bus, 100.0, 0.0, 300.0, 150.0),
         ];
-        one_of_each(&mut found);
+        let removed = one_of_each(&mut found);
         assert_eq!(found.iter().map(|d| d.class).collect::<Vec<_>>(), [Class::Car, Class::Person, Class::Bus]);
+        assert_eq!(removed.iter().map(|r| (r.0, r.1.class)).collect::<Vec<_>>(), [(0, Class::Truck)]);
     }
 
     fn any_box(class: Class) -> impl Strategy<Value = Detection> {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{Wire, check_permille};
 use crate::centre::keys::hex;
 use crate::centre::topics::Kind;
-use crate::domain::Alert;
 use crate::domain::alert::ALERT_VERSION;
+use crate::domain::{Alert, Colour};
 
 /// The words shown to people for any match: a reader can be wrong, and so can a list.
 pub const POSSIBLE_MATCH: &str = "possible match";
@@ -107,9 +107,9 @@ impl Wire for Alert {
         put("withdrawn", self.is_withdrawn().then_some(Value::Bool(true)));
         put(
             "vehicle",
-            self.vehicle
-                .as_ref()
-                .map(|v| json!({ "class": v.class.as_str(), "colour": v.colour, "confidence": share(v.permille) })),
+            self.vehicle.as_ref().map(
+                |v| json!({ "class": v.class.as_str(), "colour": colour(v.colour), "confidence": share(v.permille) }),
+            ),
         );
         put("direction", self.direction.map(|d| json!(d)));
         put("box", self.rect.map(|r| r.iter().map(|v| json!(round4(f64::from(*v) / 65535.0))).collect()));
@@ -125,6 +125,11 @@ fn check_plate(field: &'static str, text: &str) -> Result<(), (&'static str, Str
     let good = (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
     // The text itself stays out of the error: errors are logged.
     if good { Ok(()) } else { Err((field, format!("text of {} bytes, wanted 1 to 16 of A-Z and 0-9", text.len()))) }
+}
+
+/// The word for a colour; its number where this version has none.
+fn colour(number: Option<u8>) -> Value {
+    number.map_or(Value::Null, |n| Colour::of_number(n).map_or(json!(n), |colour| json!(colour.as_str())))
 }
 
 fn share(permille: u16) -> Value {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::centre::topics::Address;
-use crate::domain::{Alert, BoxId, CameraId, Severity, TimeMs};
+use crate::domain::alert::VehicleMark;
+use crate::domain::{Alert, BoxId, CameraId, Colour, Severity, TimeMs};
 
 /// Names of cameras, learnt from their status.
 pub(super) type CameraNames = BTreeMap<(BoxId, u16), CameraId>;
@@ -41,7 +42,7 @@ impl Table {
             alert.plate.as_ref().map_or("–", |p| p.as_str()),
             &confidence,
             &duration(at.since(alert.time)),
-            alert.vehicle.as_ref().map_or("–", |v| v.class.as_str()),
+            &alert.vehicle.as_ref().map_or_else(|| "–".to_owned(), vehicle),
             &cause(alert),
         ])
     }
@@ -51,7 +52,7 @@ impl Table {
         let width = self.box_width;
         format!(
             "{time:<12}  {box_id:<width$}  {camera:<16}  {stage:<6}  {severity:<8}  {plate:<10}  {confidence:>7}  \
-             {latency:>7}  {vehicle:<9}  {cause}"
+             {latency:>7}  {vehicle:<12}  {cause}"
         )
         .trim_end()
         .to_owned()
@@ -89,6 +90,12 @@ fn per_mille(value: u16) -> String {
     format!("{}.{} %", value / 10, value % 10)
 }
 
+/// `red car`, or `car` where the colour is not known.
+fn vehicle(mark: &VehicleMark) -> String {
+    let colour = mark.colour.and_then(Colour::of_number);
+    colour.map_or_else(|| mark.class.to_string(), |colour| format!("{colour} {}", mark.class))
+}
+
 fn cause(alert: &Alert) -> String {
     match (&alert.matched, alert.rule) {
         (Some(m), _) => {
@@ -105,7 +112,7 @@ fn cause(alert: &Alert) -> String {
 mod tests {
     use super::*;
     use crate::centre::topics::Kind;
-    use crate::domain::alert::{ALERT_VERSION, VehicleMark};
+    use crate::domain::alert::ALERT_VERSION;
     use crate::domain::{Class, ClockState, Epoch, EventId, How, MatchMark, PlateText, SiteId, Stage};
 
     fn alert() -> Alert {
@@ -126,7 +133,7 @@ mod tests {
             region: None,
             matched: Some(MatchMark { list: 2, serial: 1, entry: 17, how: How::Confusable, expiry_day: None }),
             rule: None,
-            vehicle: Some(VehicleMark { class: Class::Truck, colour: None, permille: 871 }),
+            vehicle: Some(VehicleMark { class: Class::Truck, colour: Some(1), permille: 871 }),
             direction: None,
             rect: None,
             frames: None,
@@ -147,9 +154,11 @@ mod tests {
         assert_eq!(
             line,
             "00:00:00.123  box-1  3 gate            new     serious   ABC1Z34      97.3 %    85 ms  \
-             truck      possible match: confusable, list 2 entry 17"
+             silver truck  possible match: confusable, list 2 entry 17"
         );
-        for (title, text) in [("CAMERA", "3 gate"), ("PLATE", "ABC1Z34"), ("VEHICLE", "truck"), ("MATCH", "possible")] {
+        for (title, text) in
+            [("CAMERA", "3 gate"), ("PLATE", "ABC1Z34"), ("VEHICLE", "silver truck"), ("MATCH", "possible")]
+        {
             assert_eq!(head.find(title), line.find(text), "{title}");
         }
     }

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::domain::{Class, PlateRead};
+use crate::domain::{Class, PlateRead, VehicleColour};
 
 /// One line of `--json`: a picture, a frame, or a finished track.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,6 +34,9 @@ pub(super) struct Line {
 pub(super) struct Object {
     pub class: &'static str,
     pub confidence: f32,
+    /// A vehicle's colour with its probability.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub colour: Option<(&'static str, f32)>,
     /// Left, top, right, bottom as shares of the picture.
     #[serde(rename = "box")]
     pub rect: [f32; 4],
@@ -41,7 +44,12 @@ pub(super) struct Object {
 
 impl Object {
     pub(super) fn new(class: Class, confidence: f32, rect: [f32; 4]) -> Self {
-        Self { class: class.as_str(), confidence: rounded(confidence), rect: rect.map(rounded) }
+        Self { class: class.as_str(), confidence: rounded(confidence), colour: None, rect: rect.map(rounded) }
+    }
+
+    /// The same with its colour.
+    pub(super) fn with_colour(self, colour: Option<VehicleColour>) -> Self {
+        Self { colour: colour.map(|c| (c.colour.as_str(), rounded(c.confidence))), ..self }
     }
 }
 
@@ -143,7 +151,7 @@ impl Output {
 }
 
 fn row([plate, confidence, place, also, file]: [&str; 5], vehicle: Option<&str>) -> String {
-    let vehicle = vehicle.map_or_else(String::new, |v| format!("{v:<14}  "));
+    let vehicle = vehicle.map_or_else(String::new, |v| format!("{v:<17}  "));
     format!("{plate:<10} {confidence:>5}  {place:<19}  {vehicle}{also:<26}  {file}\n")
 }
 
@@ -168,7 +176,10 @@ fn rows(line: &Line, vehicles: bool, text: &mut String) {
             .take(2)
             .map(|(text, p)| format!("{text} {p:.2}"))
             .collect();
-        let vehicle = read.vehicle.as_ref().map_or_else(String::new, |v| format!("{} {:.2}", v.class, v.confidence));
+        let vehicle = read.vehicle.as_ref().map_or_else(String::new, |v| {
+            let colour = v.colour.map_or_else(String::new, |(name, _)| format!("{name} "));
+            format!("{colour}{} {:.2}", v.class, v.confidence)
+        });
         let columns = [&read.plate, &format!("{:.2}", read.confidence), &place, &also.join("  "), &file];
         text.push_str(&row(columns.map(String::as_str), vehicles.then_some(&vehicle)));
     }
@@ -182,7 +193,7 @@ fn seconds(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Candidate, Lattice, PlateText};
+    use crate::domain::{Candidate, Colour, Lattice, PlateText};
 
     fn line() -> Line {
         let text = |t: &str| PlateText::from_raw(t).unwrap();
@@ -224,7 +235,13 @@ mod tests {
         assert!(json.contains(&format!(r#""vehicle":{told}}}],"vehicles":[{told}]}}"#)), "{json}");
         let mut text = String::new();
         rows(&line, true, &mut text);
-        assert!(text.contains("bus 0.88"), "{text}");
+        assert!(text.contains("  bus 0.88  "), "{text}");
+        let red = VehicleColour { colour: Colour::Red, confidence: 0.75 };
+        line.reads[0].vehicle = line.reads[0].vehicle.take().map(|v| v.with_colour(Some(red)));
+        assert!(serde_json::to_string(&line).unwrap().contains(r#""confidence":0.875,"colour":["red",0.75],"box""#));
+        text.clear();
+        rows(&line, true, &mut text);
+        assert!(text.contains("red bus 0.88"), "{text}");
     }
 
     #[test]

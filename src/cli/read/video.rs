@@ -115,7 +115,7 @@ impl Reading<'_> {
     fn tell(&mut self, path: &Path, clip: &mut Clip, events: Vec<SightingEvent>) -> Result<()> {
         for event in events.into_iter().filter(|e| e.stage == Told::End) {
             let seen = event.sighting;
-            let vehicle = seen.vehicle.map(|v| Object::new(v.class, v.confidence, v.rect));
+            let vehicle = seen.vehicle.map(|v| Object::new(v.class, v.confidence, v.rect).with_colour(v.colour));
             let reads = seen.read.as_ref().map(|read| One::new(read, seen.rect, None, vehicle)).into_iter().collect();
             let line = clip.line(path, clip.since(seen.begin), Some(clip.since(seen.end)), reads);
             clip.lines += 1;

@@ -16,6 +16,7 @@ mod follow;
 mod memory;
 mod settings;
 mod vehicles;
+mod votes;
 
 use std::sync::Arc;
 use std::time::Duration;

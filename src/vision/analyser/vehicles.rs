@@ -1,7 +1,7 @@
 //! Vehicles and persons beside the plates: looked for now and then, followed, and tied to the plates that they carry.
 //!
-//! Class and carrier are found by vote, not in one frame: a vehicle's class weighs the scores of all its detections, a
-//! plate's carrier is the vehicle that it was in most often, of late. A plate in no vehicle stays a plate. Where the
+//! Class, colour and carrier are found by vote, not in one frame: a vehicle's class and colour by its best looks
+//! ([`super::votes`]), a plate's carrier is the vehicle that it was in most often, of late. A plate in no vehicle stays a plate. Where the
 //! plates' own model tells of vehicles, every frame is a look; a model of their own is run every
 //! [`Settings::vehicles_every`], and at once for a plate that no look has seen yet, so that the first that is told of it
 //! names the vehicle. Such a model's failure costs vehicles and no read. Left out: sightings of vehicles without a plate
@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use super::follow::quality;
 use super::memory::Memory;
+use super::votes::Tally;
 use super::{FindPlates, Settings};
-use crate::domain::{Class, Detection, Rect, Vehicle};
+use crate::domain::{Class, Detection, Rect, Vehicle, VehicleColour};
 use crate::vision::area::Area;
+use crate::vision::colour::Scene;
 use crate::vision::mask::Seen;
 use crate::vision::track::{EndedTrack, TrackUpdate, Tracker};
 use crate::vision::{model, tie};
@@ -41,9 +43,8 @@ impl VehicleSource {
 /// What is seen around the region of interest, a share of the picture's width.
 const AROUND: f32 = 0.15;
 
-/// Confidence (best score times share of the votes) from which a class is told. It is the score from which `objects-1` finds
-/// anything, so with that model it is the votes that decide.
-const TELL: f32 = 0.4;
+/// Confidence from which a class is told: it is rather right than wrong.
+const TELL: f32 = 0.5;
 
 /// What is left of a carrier's votes at the next look that finds one, and at the next that finds none.
 const FADING: f32 = 0.9;
@@ -60,7 +61,7 @@ const MAJORITY: f32 = 0.6;
 const MOST_CARRIERS: usize = 4;
 
 /// A carrier's votes and its confidence from which its class is worth an update.
-const SETTLED: (f32, f32) = (2.0, 0.55);
+const SETTLED: (f32, f32) = (2.0, 0.75);
 
 /// A vehicle in the frame that was looked at.
 #[derive(Debug, Clone)]
@@ -68,36 +69,11 @@ pub(super) struct SeenVehicle {
     pub track: u32,
     pub detection: Detection,
     /// By vote so far.
-    class: Class,
-    confidence: f32,
+    pub class: Class,
+    pub confidence: f32,
+    pub colour: Option<VehicleColour>,
     /// Where it was seen first.
-    first: Rect,
-}
-
-/// The votes on one vehicle's class.
-#[derive(Debug)]
-struct Tally {
-    track: u32,
-    /// By class: the sum of its scores, and the best of them.
-    scores: Vec<(Class, f32, f32)>,
-    first: Rect,
-}
-
-impl Tally {
-    fn add(&mut self, class: Class, score: f32) {
-        match self.scores.iter_mut().find(|s| s.0 == class) {
-            Some((_, sum, best)) => (*sum, *best) = (*sum + score, best.max(score)),
-            None => self.scores.push((class, score, score)),
-        }
-    }
-
-    /// The class with most votes; its share of them times the best score that spoke for it. Frames of one vehicle make
-    /// the same mistake together, so many of them are no surer than the best.
-    fn best(&self) -> Option<(Class, f32)> {
-        let (class, most, score) = self.scores.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))?;
-        let all: f32 = self.scores.iter().map(|s| s.1).sum();
-        Some((class, score * most / all.max(f32::MIN_POSITIVE)))
-    }
+    pub first: Rect,
 }
 
 /// Vehicles and persons of one camera.
@@ -149,8 +125,8 @@ impl Vehicles {
         };
         self.last = Some(frame.pts);
         found.retain(|d| d.class != Class::Plate);
-        tie::one_of_each(&mut found);
-        Some(self.follow(frame.pts, &found))
+        let rivals = tie::one_of_each(&mut found);
+        Some(self.follow(frame, &found, &rivals))
     }
 
     /// Whether the next look is wanted soon: something is not yet sure or was not seen at the last one.
@@ -163,21 +139,22 @@ impl Vehicles {
         self.tracker.hold(at);
     }
 
-    fn follow(&mut self, at: Duration, found: &[Detection]) -> Vec<SeenVehicle> {
-        let step = self.tracker.step(at, found);
+    /// `rivals` are what models told of another class at the place of one of `found`, by its index.
+    fn follow(&mut self, frame: &Seen<'_>, found: &[Detection], rivals: &[(usize, Detection)]) -> Vec<SeenVehicle> {
+        let step = self.tracker.step(frame.pts, found);
         self.end(&step.ended);
         let mut seen = Vec::with_capacity(step.seen.len());
+        let scene = Scene::of(frame);
         for update in &step.seen {
             let Some(detection) = found.get(update.detection) else { continue };
             let at = self.tallies.iter().position(|t| t.track == update.track).unwrap_or_else(|| {
-                self.tallies.push(Tally { track: update.track, scores: Vec::new(), first: detection.rect });
+                self.tallies.push(Tally::new(update.track, detection.rect));
                 self.tallies.len() - 1
             });
             let Some(tally) = self.tallies.get_mut(at) else { continue };
-            tally.add(detection.class, detection.score);
-            let Some((class, confidence)) = tally.best() else { continue };
-            let (track, first) = (update.track, tally.first);
-            seen.push(SeenVehicle { track, detection: detection.clone(), class, confidence, first });
+            let beside = rivals.iter().filter(|(at, _)| *at == update.detection).map(|(_, rival)| rival);
+            tally.add(detection, beside, &scene, frame.size());
+            seen.extend(tally.seen(detection));
         }
         seen
     }
@@ -188,7 +165,7 @@ impl Vehicles {
             let Some(at) = self.tallies.iter().position(|t| t.track == track.track) else { continue };
             let tally = self.tallies.swap_remove(at);
             if track.confirmed && self.passed.len() < MOST_PASSED {
-                self.passed.extend(tally.best().map(|b| b.0));
+                self.passed.extend(tally.class().map(|b| b.0));
             }
         }
     }
@@ -293,7 +270,7 @@ impl Carrier {
             return;
         };
         let rect = seen.detection.rect.relative(size.0.max(1.0), size.1.max(1.0));
-        let now = Vehicle { class: seen.class, confidence: seen.confidence, rect };
+        let now = Vehicle { class: seen.class, confidence: seen.confidence, colour: seen.colour, rect };
         let known = self.claims.iter().position(|c| c.track == seen.track);
         // A track that broke off goes on under another number.
         let gone = |c: &Claim| c.vehicle.class == seen.class && !all.iter().any(|v| v.track == c.track);
@@ -304,7 +281,8 @@ impl Carrier {
             claim.last = seen.detection.rect;
             let rect = if quality > claim.quality { rect } else { claim.vehicle.rect };
             claim.quality = claim.quality.max(quality);
-            claim.vehicle = Vehicle { rect, ..now };
+            // A track that began anew goes by what was seen of the colour before, until it tells one itself.
+            claim.vehicle = Vehicle { rect, colour: now.colour.or(claim.vehicle.colour), ..now };
             return;
         }
         let (track, first, last) = (seen.track, seen.first, seen.detection.rect);
