@@ -3,13 +3,19 @@
 //! Every read brings a lattice, what each of its characters may be. The lattices are laid over each other by an edit
 //! alignment (Needleman and Wunsch 1970, with costs from the probabilities of the two columns, and gaps for characters
 //! that one of them lacks), and per column the weighted log-probabilities are added: ROVER (Fiscus 1997) with
-//! posteriors in the place of votes. So two reads that are each wrong in another place can make a right one.
+//! posteriors in the place of votes. So two reads that are each wrong in another place can make a right one. That a read
+//! lacks a character says little: posts, passers-by and the crop's edge hide several in a row. Reads of another plate
+//! that the tracker took for this one are left out ([`group`]).
 //!
 //! Frames of one track are no independent witnesses: their weight saturates, so that thirty near-copies of one mistake
-//! do not become a certainty. The best [`KEPT`] reads are kept and fused afresh when asked, best first, so the order in
-//! which frames came does not matter. What one fusion costs, `benches/follow.rs` measures. Called by the analyser.
+//! do not become a certainty. The confidence is a probability, also while only few frames were read: the numbers below
+//! were fitted on generated passes (`benches/fuse.rs`, seeds 11 and 12; docs/models.md has what it gives on others). The
+//! best [`KEPT`] reads are kept and fused afresh when asked, so the order in which frames came does not matter. What one
+//! fusion costs, `benches/follow.rs` measures. Called by the analyser.
 
-use crate::domain::{Candidate, Lattice, PlateRead, PlateText, Position};
+mod group;
+
+use crate::domain::{Candidate, Detection, Lattice, PlateRead, PlateText, Position};
 
 /// Reads that a fusion keeps: those of the greatest weight.
 pub const KEPT: usize = 16;
@@ -21,17 +27,30 @@ const MAX_CANDIDATES: usize = 10;
 const SYMBOLS: usize = 37;
 const NONE: usize = SYMBOLS - 1;
 
-/// Share of every probability that is spread evenly: no reader is as sure as it says.
-const DOUBT: f32 = 0.04;
+/// Share of every probability that is spread evenly: no reader is as sure as it says, and one frame alone may be hidden,
+/// blurred or cut off in a way that it cannot see.
+const DOUBT: f32 = 0.08;
 
-/// Probability that a read misses a character that is there, or makes one up: what a gap costs.
+/// Probability that a read misses a character that is there, or makes one up: what a gap costs in the alignment.
 const GAP: f32 = 0.03;
+
+/// How probable a read that has no character for a place makes it that there is none.
+const ABSENT: f32 = 0.6;
+
+/// Share of that which counts at an end of the plate, where crops and corners cut off.
+const ABSENT_AT_END: f32 = 0.4;
 
 /// The most that all frames of a track together may weigh, in units of one good read.
 const MOST_WEIGHT: f32 = 3.0;
 
 /// What each further read adds at first, as a share of its weight.
-const FURTHER: f32 = 0.45;
+const FURTHER: f32 = 0.3;
+
+/// Power of readability in a read's weight, which is the read's confidence else: beside that, size says little.
+const BY_QUALITY: f32 = 0.1;
+
+/// What the least sure read weighs.
+const LEAST_WEIGHT: f32 = 1e-4;
 
 /// Texts kept while candidates are put together.
 const BEAMS: usize = 32;
@@ -41,6 +60,17 @@ const LATTICE_FLOOR: f32 = 0.002;
 
 /// Most alternatives of a position.
 const MAX_OPTIONS: usize = 6;
+
+/// Plates of this width and wider are as readable as they get, pixels.
+const FULL_WIDTH: f32 = 110.0;
+
+/// How readable the plate of a detection is, 0..1, by its size and score: what its read is to be added with.
+#[must_use]
+pub fn readability(detection: &Detection) -> f32 {
+    let size = (detection.rect.width() / FULL_WIDTH).clamp(0.0, 1.0).powf(1.5);
+    let score = if detection.score.is_finite() { detection.score.clamp(0.0, 1.0) } else { 0.0 };
+    size * (0.4 + 0.6 * score)
+}
 
 /// Probabilities, or logarithms of them, of all symbols in one place.
 type Column = [f32; SYMBOLS];
@@ -66,6 +96,13 @@ struct Kept {
     region: Option<String>,
     text: PlateText,
     confidence: f32,
+}
+
+impl Kept {
+    /// How much others can be laid over it.
+    fn worth(&self) -> f32 {
+        self.weight * (self.text.as_str().len() as f32).sqrt()
+    }
 }
 
 /// The reads of one track.
@@ -94,18 +131,19 @@ impl Fusion {
         self.kept.iter().filter(|k| k.text == *text).count()
     }
 
-    /// Adds a read; `weight` says how far its picture is to be trusted: 1 for a large, sharp plate, towards 0 for a
-    /// hopeless one. What is no positive number is left out.
-    pub fn add(&mut self, read: &PlateRead, weight: f32) {
-        if !(weight.is_finite() && weight > 0.0) {
+    /// Adds a read; `quality` says how far its picture is to be trusted: 1 for a large, sharp plate, towards 0 for a
+    /// hopeless one ([`readability`]). What is no positive number is left out.
+    pub fn add(&mut self, read: &PlateRead, quality: f32) {
+        if !(quality.is_finite() && quality > 0.0) {
             return;
         }
+        let sureness = if read.confidence.is_finite() { read.confidence.clamp(0.0, 1.0) } else { 0.0 };
         let kept = Kept {
-            weight: weight.clamp(0.001, 1.0),
+            weight: (quality.min(1.0).powf(BY_QUALITY) * sureness).clamp(LEAST_WEIGHT, 1.0),
             columns: columns(read).into_iter().map(Said::new).collect(),
             region: read.region.clone(),
             text: read.text.clone(),
-            confidence: if read.confidence.is_finite() { read.confidence.clamp(0.0, 1.0) } else { 0.0 },
+            confidence: sureness,
         };
         self.frames = self.frames.saturating_add(read.frames.max(1));
         self.kept.push(kept);
@@ -132,11 +170,15 @@ impl Fusion {
     /// All reads as one; `None` before the first, or when "no character" is the most probable everywhere.
     #[must_use]
     pub fn fused(&self) -> Option<PlateRead> {
+        let mut kept = group::of_one_plate(&self.kept);
+        let tempering = tempering(&kept);
+        // Long and sure reads first: others are laid over what they found.
+        kept.sort_by(|a, b| b.worth().total_cmp(&a.worth()));
         let mut consensus = Consensus::default();
-        for kept in &self.kept {
+        for kept in kept {
             consensus.add(&kept.columns, kept.weight);
         }
-        let posteriors = consensus.posteriors(self.tempering());
+        let posteriors = consensus.posteriors(tempering);
         let candidates = candidates(&posteriors);
         let best = candidates.first()?;
         Some(PlateRead {
@@ -151,20 +193,6 @@ impl Fusion {
         })
     }
 
-    /// What the added logarithms are multiplied by, so that all reads together weigh less than their sum.
-    fn tempering(&self) -> f32 {
-        let sum: f32 = self.kept.iter().map(|k| k.weight).sum();
-        let first = self.kept.first().map_or(0.0, |k| k.weight);
-        if sum <= 0.0 {
-            return 0.0;
-        }
-        // A single read keeps its own word whatever its weight; further ones add less and less.
-        let further = FURTHER * (sum - first) / first.max(0.001);
-        let room = MOST_WEIGHT - 1.0;
-        let effective = 1.0 + room * (1.0 - (-further / room).exp());
-        effective / sum
-    }
-
     /// The region that the reads name with the greatest weight.
     fn region(&self) -> Option<String> {
         let named = |region: &str| -> f32 {
@@ -175,6 +203,21 @@ impl Fusion {
         all.dedup();
         all.into_iter().max_by(|a, b| named(a).total_cmp(&named(b))).cloned()
     }
+}
+
+/// What the added logarithms are multiplied by, so that all reads together weigh less than their sum; greatest weight
+/// first.
+fn tempering(kept: &[&Kept]) -> f32 {
+    let sum: f32 = kept.iter().map(|k| k.weight).sum();
+    let first = kept.first().map_or(0.0, |k| k.weight);
+    if sum <= 0.0 {
+        return 0.0;
+    }
+    // A single read keeps its own word whatever its weight; further ones add less and less.
+    let further = FURTHER * (sum - first) / first.max(LEAST_WEIGHT);
+    let room = MOST_WEIGHT - 1.0;
+    let effective = 1.0 + room * (1.0 - (-further / room).exp());
+    effective / sum
 }
 
 /// Number of a character, `None` for what no plate has.
@@ -225,12 +268,23 @@ fn column(options: &[(char, f32)]) -> Column {
 
 /// What a read says of a place that it has no character for.
 fn gap_column() -> Column {
-    let even = GAP * 3.0 / SYMBOLS as f32;
+    let even = (1.0 - ABSENT) / (SYMBOLS - 1) as f32;
     let mut column = [even; SYMBOLS];
     if let Some(none) = column.get_mut(NONE) {
-        *none += 1.0 - GAP * 3.0;
+        *none = ABSENT;
     }
     column
+}
+
+/// How much each gap of an alignment counts: what hides characters hides several in a row, so a run of gaps counts as one.
+fn gap_shares(meets: &[Meet]) -> Vec<f32> {
+    let mut shares = Vec::with_capacity(meets.len());
+    for run in meets.chunk_by(|a, b| a == b) {
+        let is_end = shares.is_empty() || shares.len() + run.len() == meets.len();
+        let share = if is_end { ABSENT_AT_END } else { 1.0 } / run.len() as f32;
+        shares.extend(run.iter().map(|_| share));
+    }
+    shares
 }
 
 fn add_logs(sum: &mut Column, logs: &Column, weight: f32) {
@@ -274,18 +328,23 @@ impl Consensus {
         } else {
             vec![Meet::OnlyRead; read.len()]
         };
-        for meet in meets {
+        for (meet, share) in meets.iter().zip(gap_shares(&meets)) {
             let mut sum = match meet {
                 Meet::Both | Meet::OnlyConsensus => old.next().unwrap_or([0.0; SYMBOLS]),
                 Meet::OnlyRead => {
                     // All reads before saw nothing here.
                     let mut unseen = [0.0; SYMBOLS];
-                    add_logs(&mut unseen, &gap.logs, self.weight);
+                    add_logs(&mut unseen, &gap.logs, self.weight * share);
                     unseen
                 }
             };
-            let said = if meet == Meet::OnlyConsensus { Some(&gap) } else { new.next() };
-            add_logs(&mut sum, &said.unwrap_or(&gap).logs, weight);
+            match new.as_slice().first().filter(|_| *meet != Meet::OnlyConsensus) {
+                Some(said) => {
+                    new.next();
+                    add_logs(&mut sum, &said.logs, weight);
+                }
+                None => add_logs(&mut sum, &gap.logs, weight * share),
+            }
             self.sums.push(sum);
         }
         self.weight += weight;

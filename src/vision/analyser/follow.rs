@@ -9,16 +9,16 @@ use super::vehicles::Carrier;
 use crate::domain::{
     CameraId, Class, ClockState, Detection, EventId, Pictures, PlateRead, PlateText, Point, Rect, Sighting, TimeMs,
 };
-use crate::vision::fuse::Fusion;
-
-/// Plates of this width and wider are as readable as they get, pixels.
-const FULL_WIDTH: f32 = 110.0;
+use crate::vision::fuse::{Fusion, readability};
 
 /// How much better a plate must be than the best that was read for a sure sighting to be read again.
 const WORTH_READING: f32 = 1.2;
 
 /// How much better it must be than the one that was last shown for another picture.
 const WORTH_SHOWING: f32 = 1.4;
+
+/// How much surer a read must have become to be told again: a confidence grows with every frame that agrees.
+const SURER: f32 = 0.15;
 
 /// Reads that contradict what was told and bear each other out, until it is another vehicle; their least confidence, and
 /// how many are kept.
@@ -104,13 +104,6 @@ pub(super) struct Followed {
     stand: (Point, TimeMs),
 }
 
-/// How readable the plate of a detection is, 0..1, by its size and score.
-pub(super) fn quality(detection: &Detection) -> f32 {
-    let size = (detection.rect.width() / FULL_WIDTH).clamp(0.0, 1.0).powf(1.5);
-    let score = if detection.score.is_finite() { detection.score.clamp(0.0, 1.0) } else { 0.0 };
-    size * (0.4 + 0.6 * score)
-}
-
 impl Followed {
     pub(super) fn new(id: EventId, track: u32, at: TimeMs, detection: &Detection) -> Self {
         let centre = detection.rect.centre();
@@ -159,7 +152,7 @@ impl Followed {
         if dx.hypot(dy) > 0.6 * detection.rect.width().max(8.0) {
             self.stand = (centre, at);
         }
-        let quality = quality(detection);
+        let quality = readability(detection);
         if quality > self.best_quality {
             self.best_quality = quality;
             self.best_rect = detection.rect.relative(size.0.max(1.0), size.1.max(1.0));
@@ -220,7 +213,7 @@ impl Followed {
         if self.class != Class::Plate || detection.rect.width() < settings.min_plate_width {
             return None;
         }
-        let quality = quality(detection);
+        let quality = readability(detection);
         let waited = self.last_read.map_or(Duration::MAX, |t| Duration::from_millis(at.since(t)));
         let better = quality > WORTH_READING * self.read_quality;
         // Looked at again now and then, lest another vehicle has taken its place unnoticed.
@@ -262,7 +255,7 @@ impl Followed {
         read: Option<&PlateRead>,
         settings: &Settings,
     ) -> Taken {
-        let quality = quality(detection);
+        let quality = readability(detection);
         self.reads = self.reads.saturating_add(1);
         self.last_read = Some(at);
         if quality > self.read_quality {
@@ -274,17 +267,16 @@ impl Followed {
         self.verify = self.verify.saturating_sub(1);
         let Some(read) = read else { return Taken::Added };
         let sureness = if read.confidence.is_finite() { read.confidence.clamp(0.0, 1.0) } else { 0.0 };
-        let weight = quality * (0.3 + 0.7 * sureness);
         let told = self.told.as_ref().map(|t| t.text.as_str());
         if told.is_none_or(|t| is_same_plate(t, read.text.as_str(), 2)) {
             self.contradicting.clear();
-            self.add(read, weight);
+            self.add(read, quality);
             return Taken::Added;
         }
         if sureness < CONTRADICTION {
             return Taken::Doubted;
         }
-        self.contradicting.push((read.clone(), weight));
+        self.contradicting.push((read.clone(), quality));
         let like = |r: &PlateRead| is_same_plate(r.text.as_str(), read.text.as_str(), 2);
         if self.contradicting.iter().filter(|(r, _)| like(r)).count() < CONTRADICTIONS {
             let extra = self.contradicting.len().saturating_sub(CONTRADICTIONS_KEPT);
@@ -299,8 +291,8 @@ impl Followed {
             return Taken::AnotherVehicle;
         }
         self.fusion = Fusion::new();
-        for (read, weight) in self.take_contradicting() {
-            self.add(&read, weight);
+        for (read, quality) in self.take_contradicting() {
+            self.add(&read, quality);
         }
         Taken::Added
     }
@@ -311,15 +303,15 @@ impl Followed {
     }
 
     /// Adds a read and fuses.
-    pub(super) fn add(&mut self, read: &PlateRead, weight: f32) {
-        self.fusion.add(read, weight.max(0.005));
+    pub(super) fn add(&mut self, read: &PlateRead, quality: f32) {
+        self.fusion.add(read, quality.max(0.005));
         self.read = self.fusion.fused();
     }
 
     /// Whether this frame, whose plate was read, is worth a picture; if so, it counts as taken. Before anything can be
     /// told only clearly better plates are: most of what is small and unread is never asked for.
     pub(super) fn wants_picture(&mut self, detection: &Detection, settings: &Settings) -> bool {
-        let quality = quality(detection).max(1e-3);
+        let quality = readability(detection).max(1e-3);
         let enough = if self.trusted(settings).is_some() { WORTH_SHOWING } else { WORTH_SHOWING * WORTH_SHOWING };
         let wants = quality > enough * self.picture_quality;
         if wants {
@@ -339,7 +331,7 @@ impl Followed {
     pub(super) fn changed(&self, at: TimeMs, settings: &Settings) -> bool {
         let (Some(told), Some(read)) = (&self.told, self.trusted(settings)) else { return false };
         let debounced = u128::from(at.since(told.at)) >= settings.update_every.as_millis();
-        let surer = !self.reopened && read.confidence >= told.confidence + 0.1;
+        let surer = !self.reopened && read.confidence >= told.confidence + SURER;
         let vehicle = !self.reopened && !self.vehicle_corrected && self.has_other_vehicle();
         debounced && (read.text != told.text || surer || vehicle)
     }

@@ -348,8 +348,8 @@ impl Analyser {
         let mut new = Followed::new(id, track, at, detection);
         new.confirmed = true;
         new.seen(at, detection, size);
-        for (read, weight) in old.take_contradicting() {
-            new.add(&read, weight);
+        for (read, quality) in old.take_contradicting() {
+            new.add(&read, quality);
         }
         old.life = Life::Ended;
         let silent = old.reopened || old.duplicate;

