@@ -54,7 +54,7 @@ impl Asked {
 fn main() -> Result<(), Failed> {
     let asked = Asked::from_arguments()?;
     if let Some(folder) = &asked.draw {
-        return Ok(draw(folder, asked.seed)?);
+        return draw(folder, asked.seed);
     }
     let passes = match &asked.reads {
         Some(path) if path.exists() => kept::load(path)?,

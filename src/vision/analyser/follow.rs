@@ -18,7 +18,7 @@ const WORTH_READING: f32 = 1.2;
 const WORTH_SHOWING: f32 = 1.4;
 
 /// How much surer a read must have become to be told again: a confidence grows with every frame that agrees.
-const SURER: f32 = 0.15;
+const SURER: f32 = 0.2;
 
 /// Reads that contradict what was told and bear each other out, until it is another vehicle; their least confidence, and
 /// how many are kept.

@@ -374,7 +374,7 @@ fn a_doubtful_read_comes_with_the_end() {
     // No two frames agree; fused they are right.
     let played = play(25, 60, |n| {
         let text = one_of(&["ABX1234", "ABC9234", "ABC1274"], n);
-        if n < 3 { vec![shown(100.0 + 8.0 * n as f32, 60.0, 60.0, Some(read(&text, 0.75)))] } else { vec![] }
+        if n < 3 { vec![shown(100.0 + 8.0 * n as f32, 60.0, 60.0, Some(read(&text, 0.85)))] } else { vec![] }
     });
     let told = played.told();
     assert_eq!(told, [(Stage::End, "ABC1234")]);
