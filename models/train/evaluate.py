@@ -20,7 +20,6 @@ import scenes
 from nets import ALPHABET
 
 MODELS = pathlib.Path(__file__).resolve().parent.parent
-SIZE = (640, 384)
 STRIDE = 8
 
 
@@ -31,13 +30,13 @@ def session(path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def letterbox(grey: np.ndarray) -> tuple[np.ndarray, float, tuple[float, float]]:
-    """The detector's input, its scale and the offset of the picture in it."""
+def letterbox(grey: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float, tuple[float, float]]:
+    """The detector's input of `size`, its scale and the offset of the picture in it."""
     h, w = grey.shape
-    scale = min(SIZE[0] / w, SIZE[1] / h)
+    scale = min(size[0] / w, size[1] / h)
     nw, nh = round(w * scale), round(h * scale)
-    x, y = (SIZE[0] - nw) // 2, (SIZE[1] - nh) // 2
-    out = np.full((SIZE[1], SIZE[0]), 0.5, np.float32)
+    x, y = (size[0] - nw) // 2, (size[1] - nh) // 2
+    out = np.full((size[1], size[0]), 0.5, np.float32)
     while grey.shape[1] >= 2 * nw:  # 2 x 2 averages, then bilinear
         grey = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
     out[y:y + nh, x:x + nw] = cv2.resize(grey, (nw, nh), interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
@@ -60,7 +59,7 @@ def usable(quad: np.ndarray, box: np.ndarray) -> bool:
 
 def find(detector, grey, score=0.3, most=20) -> list[tuple[float, np.ndarray, np.ndarray]]:
     """Plates as (score, box, corners) in pixels of the picture, best first."""
-    image, scale, (ox, oy) = letterbox(grey)
+    image, scale, (ox, oy) = letterbox(grey, tuple(detector.get_inputs()[0].shape[:1:-1]))
     heat, box, corners = (a[0] for a in detector.run(None, {"image": image[None, None]}))
     heat = heat[0]
     peaks = (heat >= cv2.dilate(heat, np.ones((3, 3), np.uint8))) & (heat > score)

@@ -134,8 +134,8 @@ def main():
         write(Both(net).eval(), torch.rand(1, 1, 384, 640), path, (["image"], ["heat", "box", "corners", "object_heat", "object_box"]), False)
     else:
         net = DetectorNet()
-        net.load_state_dict(state["mean"])
-        write(net.eval(), torch.rand(1, 1, 384, 640), path, (["image"], ["heat", "box", "corners"]), False)
+        net.begin(state["mean"])
+        write(net.eval(), torch.rand(1, 1, *DetectorNet.RUN[::-1]), path, (["image"], ["heat", "box", "corners"]), False)
     if not args.out:
         fill_manifest(folder, sha256=f'"{hashlib.sha256(path.read_bytes()).hexdigest()}"')
     print(path, path.stat().st_size, "bytes, step", state["step"])
