@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench fuse` draws the passes from seeds, reads each frame by the shipped reader, and makes one text of
 //! each pass in six ways; what is told stands in docs/models.md. After `--`: `--passes N` (of each kind, 300), `--seed N`
-//! (1; fitting used others), `--reads FILE` (the frames' reads are taken from there, or put there where it does not exist),
+//! (1), `--reads FILE` (the frames' reads are taken from there, or put there where it does not exist),
 //! `--draw FOLDER` (a sheet of each kind to look at, and nothing else).
 
 #![allow(clippy::print_stdout, reason = "a table is what it is for")]
@@ -12,12 +12,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use watchpost::domain::Frame;
+use watchpost::vision::Settings;
 use watchpost::vision::fuse;
 use watchpost::vision::model::{Manifest, Runtime};
 use watchpost::vision::plate::Reader;
 
 use self::passes::camera::{self, Kind};
-use self::passes::judge::{Look, Reads, Score, Way};
+use self::passes::judge::{self, Look, Reads, Score, Way};
 use self::passes::kept;
 
 mod passes;
@@ -143,6 +144,27 @@ fn tell(passes: &[(Kind, Vec<Reads>)]) {
             score.frames_to_right().map_or_else(|| "-".to_owned(), |n| n.to_string())
         });
         println!("{name} | {}", cells.join(" | "));
+    }
+    tell_early(&everything);
+}
+
+/// How it is while the pass goes on: right and sure after so many frames, and what the box would tell first.
+fn tell_early(passes: &[Reads]) {
+    println!("\nframes read | right | mean confidence | ECE");
+    for (from, to) in [(1, 1), (2, 2), (3, 3), (4, 5), (6, 8), (9, 12), (13, 16), (17, 40)] {
+        let score = judge::after(passes, from, to);
+        println!("{from}–{to} | {:.3} | {:.3} | {:.3}", score.exact().0, score.sureness(), score.ece());
+    }
+    println!("\ntold from a confidence of | passes told before their end | wrong at first | frames, median");
+    for tell_confidence in [0.7, Settings::default().tell_confidence, 0.9] {
+        let settings = Settings { tell_confidence, ..Settings::default() };
+        let told = passes.iter().filter_map(|p| Some((p, judge::first_told(&p.looks, &settings)?)));
+        let mut told: Vec<(usize, bool)> =
+            told.map(|(pass, (text, _, frames))| (frames, judge::is_right(&text, &pass.text))).collect();
+        told.sort_unstable();
+        let wrong = told.iter().filter(|t| !t.1).count() as f32 / told.len().max(1) as f32;
+        let median = told.get(told.len() / 2).map_or(0, |t| t.0);
+        println!("{tell_confidence} | {} of {} | {wrong:.3} | {median}", told.len(), passes.len());
     }
 }
 

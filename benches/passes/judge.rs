@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use watchpost::domain::PlateRead;
+use watchpost::vision::Settings;
 use watchpost::vision::fuse::Fusion;
 
 use super::Rng;
@@ -92,6 +93,39 @@ pub fn fused(looks: &[Look]) -> Option<PlateRead> {
     fusion.fused()
 }
 
+/// The text that the box would tell first, with its confidence, and after how many frames; `None` when it would wait for
+/// the end.
+pub fn first_told(looks: &[Look], settings: &Settings) -> Option<(String, f32, usize)> {
+    let mut fusion = Fusion::new();
+    for (n, look) in (1..).zip(looks) {
+        if let Some(read) = &look.read {
+            fusion.add(read, look.quality);
+        }
+        // A track is sure from its second frame on.
+        let Some(read) = fusion.fused().filter(|r| n > 1 && r.text.as_str().len() >= settings.min_characters) else {
+            continue;
+        };
+        let agreed = read.confidence >= settings.tell_confidence && fusion.agreeing(&read.text) >= 2;
+        if agreed || read.confidence >= settings.tell_at_once {
+            return Some((read.text.as_str().to_owned(), read.confidence, n));
+        }
+    }
+    None
+}
+
+/// The fused reads of every pass's first `from` to `to` frames that were read at all.
+pub fn after(passes: &[Reads], from: usize, to: usize) -> Score {
+    let mut score = Score::default();
+    for pass in passes {
+        let read: Vec<Look> = pass.looks.iter().filter(|l| l.read.is_some()).cloned().collect();
+        for frames in (from..=to).filter_map(|n| read.get(..n)) {
+            let (text, confidence) = Way::Fused.tell(frames, 0);
+            score.told.push((confidence, is_right(&text, &pass.text)));
+        }
+    }
+    score
+}
+
 /// The text with the most votes, and its share of them.
 fn most<'a>(votes: impl Iterator<Item = (&'a PlateRead, f32)>) -> (String, f32) {
     let mut sums: BTreeMap<&str, f32> = BTreeMap::new();
@@ -172,6 +206,11 @@ impl Score {
             }
         }
         bins.iter().map(|(sure, right)| (sure - right).abs()).sum::<f32>() / self.told.len().max(1) as f32
+    }
+
+    /// Mean confidence.
+    pub fn sureness(&self) -> f32 {
+        self.told.iter().map(|t| t.0).sum::<f32>() / self.told.len().max(1) as f32
     }
 
     /// Share of all passes that is wrong with a confidence of 0.9 or more.

@@ -9,7 +9,7 @@
 //!
 //! Frames of one track are no independent witnesses: their weight saturates, so that thirty near-copies of one mistake
 //! do not become a certainty. The confidence is a probability, also while only few frames were read: the numbers below
-//! were fitted on generated passes (`benches/fuse.rs`, seeds 11 and 12; docs/models.md has what it gives on others). The
+//! were fitted on generated passes (`benches/fuse.rs`; docs/models.md has what they give on passes of another seed). The
 //! best [`KEPT`] reads are kept and fused afresh when asked, so the order in which frames came does not matter. What one
 //! fusion costs, `benches/follow.rs` measures. Called by the analyser.
 

@@ -43,6 +43,8 @@ mod kit;
 mod messages;
 #[cfg(feature = "onnx")]
 mod models;
+#[cfg(all(feature = "gst", feature = "onnx"))]
+mod passes;
 #[cfg(feature = "testkit")]
 mod probe;
 #[cfg(feature = "onnx")]
