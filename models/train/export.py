@@ -35,6 +35,21 @@ class Read(torch.nn.Module):
         return torch.softmax(text / self.temperature, 2), torch.softmax(region, 1), torch.sigmoid(lines)
 
 
+class Mirrored(torch.nn.Module):
+    """Objects in a picture and in its mirror image, as one map: the mean of the heats, boxes weighed by them."""
+
+    def __init__(self, net: ObjectNet):
+        super().__init__()
+        self.net = net
+
+    def forward(self, image):
+        heat, box = self.net(torch.cat([image, torch.flip(image, [3])], 0))
+        heats = heat[:1], torch.flip(heat[1:], [3])
+        boxes = box[:1], torch.flip(box[1:], [3])[:, [2, 1, 0, 3]]
+        weights = [h.amax(1, keepdim=True) + 1e-3 for h in heats]
+        return (heats[0] + heats[1]) / 2, (boxes[0] * weights[0] + boxes[1] * weights[1]) / (weights[0] + weights[1])
+
+
 class Both(torch.nn.Module):
     """Plates and objects in one pass."""
 
@@ -127,7 +142,7 @@ def main():
     elif args.model == "objects-two":
         net = ObjectNet()
         net.load_state_dict(state["mean"])
-        write(net.eval(), torch.rand(1, 1, *ObjectNet.RUN[::-1]), path, (["image"], ["heat", "box"]), False)
+        write(Mirrored(net).eval(), torch.rand(1, 1, *ObjectNet.SIZE[::-1]), path, (["image"], ["heat", "box"]), False)
     elif args.model == "objects-one":
         net = OnePass()
         net.load_state_dict(state["mean"])

@@ -135,10 +135,10 @@ class Pyramid(nn.Module):
 class ObjectNet(nn.Module):
     """[N,1,H,W] luma 0..1 to heat [N,classes,H/8,W/8] and box [N,4,...] in pixels of the input. Its stem is the plate detector's.
 
-    Trained on windows of `SIZE`, shipped for `RUN`: in a larger input the same objects lie in more cells.
+    Trained on windows of 384 x 256, and before on some of 256 x 192; run at `SIZE`.
     """
 
-    STRIDE, SIZE, RUN = 8, (320, 192), (448, 256)
+    STRIDE, SIZE = 8, (448, 256)
 
     def __init__(self, classes: int = 5, width: int = 48):
         super().__init__()

@@ -1,6 +1,6 @@
 """Vehicles and persons: pictures, training windows, and average precision.
 
-A window is 512 x 384, a part of what a net sees of 640 x 384. The one-pass head sees it as it is, the net of its own at half
+A window is 768 x 512. The one-pass head sees it as it is, the net of its own at half
 the size: their grids of 24 x 32 cells are the same, and so are their targets.
 """
 import json
@@ -13,7 +13,7 @@ import degrade
 import sites
 
 CLASSES = ["car", "bus", "truck", "motorbike", "person"]
-WINDOW = (512, 384)
+WINDOW = (768, 512)
 STRIDE = 16  # of the grid, in pixels of the window
 MOST = 48  # objects in a window
 LEAST = 7.0  # an object narrower and lower than this many pixels of the window is neither wanted nor a mistake
@@ -86,12 +86,12 @@ class Labels:
 class Windows:
     """Makes training windows: a picture at some scale, or several side by side."""
 
-    def __init__(self, rng: np.random.Generator, data: pathlib.Path, drawn: list | None = None):
+    def __init__(self, rng: np.random.Generator, data: pathlib.Path, drawn: dict | None = None):
         self.rng = rng
         rows = Pictures(data).rows
         self.parts = {"hwy": [r for r in rows if r[0].startswith("hwy")], "atl": [r for r in rows if r[0].startswith("atl")]}
-        if drawn:
-            self.parts["drawn"] = drawn
+        for name, more in (drawn or {}).items():
+            self.parts[name] = more
 
     def place(self, grey, row, weight, area, labels, loose):
         """Puts a picture into `area` of the window."""
@@ -101,7 +101,7 @@ class Windows:
         ph, pw = picture.shape[:2]
         fit = min(aw / pw, ah / ph)
         if loose:  # from far away to a part of the picture
-            scale = fit * float(np.exp(rng.uniform(np.log(0.5), np.log(2.0))))
+            scale = fit * float(np.exp(rng.uniform(np.log(0.4), np.log(2.0))))
         else:
             scale = fit * float(np.exp(rng.uniform(np.log(0.9), np.log(1.5))))
         sx, sy = scale * rng.uniform(.85, 1.18), scale
@@ -134,18 +134,18 @@ class Windows:
         w, h = WINDOW
         grey = np.full((h, w), 127, np.uint8)
         kinds = list(self.parts)
-        share = np.array([{"hwy": .74, "atl": .21, "drawn": .05}[k] for k in kinds])
+        share = np.array([{"hwy": .74, "atl": .21, "drawn": .05, "own": .25}[k] for k in kinds])
         layout = rng.random()
         if layout < 0.55:
             areas, loose = [(0, 0, w, h)], True
         elif layout < 0.77:  # four pictures around a random point
-            x, y = STRIDE * int(rng.integers(9, 24)), STRIDE * int(rng.integers(7, 18))
+            x, y = STRIDE * int(rng.integers(14, 36)), STRIDE * int(rng.integers(9, 24))
             areas, loose = [(0, 0, x, y), (x, 0, w - x, y), (0, y, x, h - y), (x, y, w - x, h - y)], False
         elif layout < 0.95:  # two
-            x = STRIDE * int(rng.integers(11, 22))
+            x = STRIDE * int(rng.integers(16, 33))
             areas, loose = [(0, 0, x, h), (x, 0, w - x, h)], False
         else:  # six small ones
-            areas, loose = [(x, y, 176 if x < 352 else 160, 192) for x in (0, 176, 352) for y in (0, 192)], False
+            areas, loose = [(x, y, 256, 256) for x in (0, 256, 512) for y in (0, 256)], False
         cuts, wholes = [], []
         for area in areas:
             kind = kinds[int(rng.choice(len(kinds), p=share / share.sum()))]
@@ -154,6 +154,8 @@ class Windows:
             if kind == "atl":
                 weight[:] = 0.3
                 weight[4] = 0.05  # persons are not labelled there
+            if kind == "own":
+                weight[:] = 0.1
             cut, whole = self.place(grey, row, weight, area, labels, loose)
             cuts.append(cut)
             wholes.append(whole)

@@ -1,4 +1,4 @@
-"""Trains the vehicle and person detector: `train_objects.py two --work FOLDER --minutes 35`.
+"""Trains the vehicle and person detector: `train_objects.py two --work FOLDER --steps 8000`.
 
 `two` is a net of its own (`ObjectNet`), `one` a head on the plate detector's features (`OnePass`); both see the same windows.
 They begin with the plate detector's weights. Judged by AP50 on whole pictures of sites that were set aside.
@@ -31,12 +31,12 @@ EMA = 4  # steps between updates of the averaged weights
 class Make:
     """Makes the generator of one process; picklable."""
 
-    def __init__(self, data: pathlib.Path, own: pathlib.Path | None, size: tuple[int, int]):
+    def __init__(self, data: pathlib.Path, own: dict, size: tuple[int, int]):
         self.data, self.own, self.size = data, own, size
 
     def __call__(self, seed: int):
         cv2.setNumThreads(1)
-        windows = objects.Windows(np.random.default_rng(seed), self.data, drawn.rows(self.own, objects.CLASSES) if self.own else None)
+        windows = objects.Windows(np.random.default_rng(seed), self.data, {name: drawn.rows(folder, objects.CLASSES) for name, folder in self.own.items() if folder})
 
         def example(difficulty):
             grey, labels = windows.next(difficulty)
@@ -113,7 +113,8 @@ def main():
     args.add_argument("--plates", type=pathlib.Path, required=True, help="the plate detector's checkpoint")
     args.add_argument("--begin", type=pathlib.Path, help="an earlier checkpoint of the same way to begin with, with a new learning rate")
     args.add_argument("--drawn", type=pathlib.Path, help="what drawn.py wrote")
-    args.add_argument("--minutes", type=float, default=35)
+    args.add_argument("--own", type=pathlib.Path, help="pictures that an earlier net labelled, as relabel.py wrote them")
+    args.add_argument("--steps", type=int, required=True, help="of this go: the learning rate runs out with them")
     args.add_argument("--batch", type=int, default=16)
     args.add_argument("--rate", type=float, default=2e-3)
     args = args.parse_args()
@@ -131,28 +132,28 @@ def main():
         net.load_state_dict(earlier["mean"])
         step = earlier["step"]
     mean = copy.deepcopy(net)
-    optimiser = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=args.rate, weight_decay=0.02, fused=True)
+    optimiser = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=args.rate, weight_decay=0.03, fused=True)
     if path.exists():
         state = torch.load(path, weights_only=True)
         net.load_state_dict(state["net"])
         mean.load_state_dict(state["mean"])
         optimiser.load_state_dict(state["optimiser"])
         step, spent = state["step"], state["spent"]
-    first = step
+    first = state.get("first", 0) if state else step
     held = objects.Pictures(args.data, held=True).rows
     rng = np.random.default_rng(step)
     size = window_of(net)
     ring = rings.Ring(900, {"grey": ((size[1], size[0]), "u1"), **FIELDS})
     ring.difficulty.value = 0.8
-    rings.start(ring, Make(args.data, args.drawn, size), 1, 2000 + step, 200)
+    rings.start(ring, Make(args.data, {"drawn": args.drawn, "own": args.own}, size), 1, 2000 + step, 200)
 
     def keep():
-        save(path, {"net": net.state_dict(), "mean": mean.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "spent": spent})
+        save(path, {"net": net.state_dict(), "mean": mean.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "first": first, "spent": spent})
 
     begun, saved, log = time.monotonic() - spent, time.monotonic(), []
     try:
-        while (spent := time.monotonic() - begun) < args.minutes * 60:
-            share = spent / (args.minutes * 60)
+        while step - first < args.steps:
+            spent, share = time.monotonic() - begun, (step - first) / args.steps
             rate = args.rate * min(1, (step - first + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * share)))
             for group in optimiser.param_groups:
                 group["lr"] = float(rate)
@@ -167,7 +168,7 @@ def main():
             log.append([heat.item(), box.item()])
             if step % EMA == 0:
                 average(mean, net, min(0.998, step / (step + 50)) ** EMA)
-            if time.monotonic() - saved > 110:
+            if time.monotonic() - saved > 170:
                 saved = time.monotonic()
                 row = {"at": round(spent), "cpu": round(time.process_time()), "step": step, "made": ring.written.value, "losses": [round(float(v), 3) for v in np.mean(log, 0)]}
                 row |= {"rate": round(rate, 6), **judge(mean, held)}

@@ -3,7 +3,7 @@
 //! A look counts by the detector's score and by how much of the vehicle it shows: pixels up to some hundred across, and
 //! half where the frame's edge cuts it. So the best crops of a pass decide, and the many far ones before them hardly
 //! count. Frames of one vehicle make the same mistakes together: a class is never surer than its best look. Colours are
-//! looked at in a track's best crops only, so that they cost a few tens of microseconds now and then and nothing else.
+//! looked at in a track's best crops only, so that they cost 0.2 ms now and then (`docs/performance.md`) and nothing else.
 
 use super::vehicles::SeenVehicle;
 use crate::domain::{Class, Detection, Rect, VehicleColour};
@@ -19,7 +19,7 @@ const CUT: f32 = 0.5;
 
 /// Logit of the probability that a vehicle's class is right, by the score: fitted on the street stills that `objects-1`'s
 /// training set aside, and the most that it may be.
-const RIGHT: (f32, f32) = (-4.25, 11.1);
+const RIGHT: (f32, f32) = (-3.4, 10.4);
 const MOST: f32 = 0.97;
 
 /// A crop's colour is looked at when it is so much better than the best before, or nearly as good and few were.

@@ -195,7 +195,7 @@ fn a_class_that_was_never_sure_is_not_told_however_often_it_was_seen() {
         60,
         true,
         |n| if n < 50 { vec![plate(60.0 + n as f32, 100.0, "ABC1234")] } else { vec![] },
-        |n| Some(vec![(Class::Bus, 0.37, around(60.0 + n as f32, 100.0))]),
+        |n| Some(vec![(Class::Bus, 0.3, around(60.0 + n as f32, 100.0))]),
     );
     assert_eq!(doubtful.stages(), [(Stage::New, None), (Stage::End, None)]);
 }
