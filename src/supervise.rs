@@ -41,7 +41,7 @@ use crate::health::{CameraState, Health};
 use crate::hotlist::Hotlists;
 use crate::shutdown::Shutdown;
 use crate::store::{Commit, Recorder, RecorderHandle, Store};
-use crate::vision::{self, Models, model};
+use crate::vision::{self, Models, Patterns, model};
 
 use analysis::{Analysis, Ending};
 use delivery::Delivery;
@@ -423,6 +423,11 @@ fn vision_settings(vision: &config::Vision, camera: Option<&config::Camera>) -> 
         settings.privacy_mask = polygons(&camera.privacy_mask);
         settings.roi = polygons(&camera.roi);
     }
+    settings.patterns = match camera.and_then(|c| c.region.as_ref()) {
+        _ if !vision.patterns => Patterns::off(),
+        Some(region) => Patterns::default().expecting(region.as_str()),
+        None => Patterns::default(),
+    };
     if let Some(confidence) = vision.read_threshold {
         settings.tell_confidence = small(confidence);
     }

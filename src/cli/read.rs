@@ -11,6 +11,7 @@ mod video;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
@@ -20,10 +21,10 @@ use super::draw::{self, Mark, Thing};
 use crate::camera;
 use crate::causes;
 use crate::clock::Clock;
-use crate::domain::{Class, Detection, Frame, PlateRead, Point, Quad, Rect};
+use crate::domain::{Class, Detection, Frame, PlateRead, Point, Quad, Rect, Region};
 use crate::vision::colour::Scene;
 use crate::vision::model::{Settings, usual_folder};
-use crate::vision::{self, Models, Seen, tie};
+use crate::vision::{self, Models, Patterns, Seen, tie};
 
 /// `watchpost read`
 #[derive(Debug, clap::Args)]
@@ -52,6 +53,12 @@ pub struct Args {
     /// Find vehicles and persons as well, with this model (a folder's name); each read names the vehicle that carries it
     #[arg(long, value_name = "MODEL", conflicts_with = "crops")]
     vehicles: Option<String>,
+    /// Expect plates of this region above all: us, eu, gb, br, ar, in, mx, tr, vn, or a part of one (us-ca, eu-sk)
+    #[arg(long, value_name = "REGION", value_parser = region, conflicts_with = "no_patterns")]
+    region: Option<Region>,
+    /// Texts as probable as they are seen: what plates of a region look like does not weigh in
+    #[arg(long)]
+    no_patterns: bool,
     /// Tell on stderr what each stage cost
     #[arg(long)]
     timing: bool,
@@ -61,6 +68,21 @@ fn share(text: &str) -> Result<f32, String> {
     text.parse().ok().filter(|v| (0.0..=1.0).contains(v)).ok_or_else(|| "must be a number from 0 to 1".into())
 }
 
+fn region(text: &str) -> Result<Region, String> {
+    text.parse()
+}
+
+impl Args {
+    /// The shapes of plates that are expected.
+    fn patterns(&self) -> Patterns {
+        match &self.region {
+            _ if self.no_patterns => Patterns::off(),
+            Some(region) => Patterns::default().expecting(region.as_str()),
+            None => Patterns::default(),
+        }
+    }
+}
+
 /// Runs the verb.
 ///
 /// # Errors
@@ -68,7 +90,8 @@ fn share(text: &str) -> Result<f32, String> {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let folder = args.models.clone().map_or_else(usual_folder, Ok)?;
     let vehicles = args.vehicles.clone();
-    let models = Models::load(&Settings { folder, vehicles, score: args.threshold, ..Settings::default() })?;
+    let mut models = Models::load(&Settings { folder, vehicles, score: args.threshold, ..Settings::default() })?;
+    models.reader = Arc::new(models.reader.expecting(args.patterns()));
     if let Some(folder) = &args.draw {
         std::fs::create_dir_all(folder).with_context(|| format!("{}: can't be made", folder.display()))?;
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::polygon::Polygon;
 use super::section::Section;
 use super::tree::Fault;
-use crate::domain::{AddressError, CameraId, SourceUri, Transport};
+use crate::domain::{AddressError, CameraId, Region, SourceUri, Transport};
 
 /// Longest name of a road, characters.
 const ROAD_CHARS: usize = 64;
@@ -45,6 +45,8 @@ pub struct Camera {
     pub road: Option<String>,
     /// Degrees clockwise that its picture is turned; `None`: as the stream says.
     pub rotate: Option<u16>,
+    /// Whose plates it sees above all; `None`: nothing is expected.
+    pub region: Option<Region>,
     /// Where plates are looked for; empty: everywhere.
     pub roi: Vec<Polygon>,
     /// What no model and no person may see.
@@ -81,6 +83,10 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
     if road.as_deref().is_some_and(|r| r.chars().count() > ROAD_CHARS || r.chars().any(char::is_control)) {
         s.fault("road", format!("wanted at most {ROAD_CHARS} characters and no control characters"));
     }
+    let region = s.parsed(
+        "region",
+        "Whose plates are expected above all: `us`, `eu`, `gb`, `br`, `ar`, `in`, `mx`, `tr`, `vn`, or a part (`us-ca`, `eu-sk`).",
+    );
     let rotate = read_rotate(&mut s);
     let roi = s.polygons(
         "roi",
@@ -89,7 +95,7 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
     let privacy_mask = s.polygons("privacy_mask", "What is blanked before any model sees it: polygons like `roi`.");
     let motion_gate =
         s.optional_flag("motion_gate", "Rest while nothing moves; without it as `vision.motion_gate` says.");
-    s.not_yet(&["region", "zone", "line"]);
+    s.not_yet(&["zone", "line"]);
     s.finish();
     Some(Camera {
         id: id?,
@@ -107,6 +113,7 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
         location,
         heading,
         road,
+        region,
         rotate,
         roi,
         privacy_mask,

@@ -25,6 +25,8 @@ pub struct Vision {
     pub vehicles: Option<String>,
     /// Whether cameras rest while nothing moves.
     pub motion_gate: bool,
+    /// Whether the shapes of plates weigh in when they are read.
+    pub patterns: bool,
 }
 
 pub(super) fn read(mut s: Section<'_>) -> Vision {
@@ -45,6 +47,7 @@ pub(super) fn read(mut s: Section<'_>) -> Vision {
         vehicles: Some(s.text_or("vehicles", "", "Folder name of the detector of vehicles and persons; empty: off."))
             .filter(|name| !name.is_empty()),
         motion_gate: s.flag("motion_gate", true, "Rest while nothing moves before a camera."),
+        patterns: s.flag("patterns", true, "Let what plates of a region look like weigh in when they are read."),
     };
     s.finish();
     vision

@@ -1,7 +1,8 @@
 //! Asks the lists about a read: the best entry of each, how it matched, and how probable it is.
 //!
 //! What matches is decided against the read's best text, by the list's policy; what a read *might* have been besides
-//! its look-alikes is no match. The lattice then says how probable the entry is. Nothing here blocks or allocates more
+//! its look-alikes is no match. Where the series of plates spoke for another text than the one that was seen, the one that
+//! was seen counts like a look-alike: an entry may break the series, as false plates do. The lattice then says how probable the entry is. Nothing here blocks or allocates more
 //! than the answer, but for "near" questions.
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use super::index::Entry;
 use super::lists::List;
 use crate::domain::confusable::alike;
-use crate::domain::{How, ListMatch, MatchPolicy, PlateRead, RegionPolicy, TimeMs};
+use crate::domain::{How, ListMatch, MatchPolicy, PlateRead, Position, RegionPolicy, TimeMs};
 
 /// Shortest entry that one edit may match: with fewer characters half of all plates would be near.
 const NEAR_MIN_LEN: usize = 5;
@@ -90,6 +91,15 @@ fn best(list: &List, read: &PlateRead, now: TimeMs) -> Option<ListMatch> {
             consider(entry, How::Confusable);
         }
     }
+    if settings.policy != MatchPolicy::Exact
+        && let Some(seen) = as_seen(read)
+    {
+        for entry in list.index().alike(&seen).filter(|e| e.is_valid_on(day) && all_alike(e.text(), &seen)) {
+            if !all_alike(entry.text(), text) {
+                consider(entry, How::Confusable);
+            }
+        }
+    }
     if settings.policy == MatchPolicy::Near {
         // Also those whose folded text is the same although one pair is not alike (6 is between B and G).
         let others = list.index().alike(text).filter(|e| e.text() != text && !all_alike(e.text(), text));
@@ -130,6 +140,14 @@ fn judge<'a>(list: &List, read: &PlateRead, entry: &'a Entry, how: How) -> Optio
 fn same_region(state: &str, region: &str) -> bool {
     region.eq_ignore_ascii_case(state)
         || region.rsplit(['-', '_', ' ']).next().is_some_and(|last| last.eq_ignore_ascii_case(state))
+}
+
+/// The text that each character on its own was seen as; `None` when it is the read's.
+fn as_seen(read: &PlateRead) -> Option<Vec<u8>> {
+    let most = |p: &Position| p.options.iter().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(c, _)| *c);
+    let characters = read.lattice.positions.iter().filter_map(most).filter(|c| *c != '\0');
+    let seen: Vec<u8> = characters.filter_map(|c| u8::try_from(c).ok()).collect();
+    (!seen.is_empty() && seen != read.text.as_str().as_bytes()).then_some(seen)
 }
 
 fn all_alike(a: &[u8], b: &[u8]) -> bool {

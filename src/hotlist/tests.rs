@@ -203,6 +203,22 @@ fn the_best_entry_of_a_list_is_the_exact_one_and_then_the_gravest() {
 }
 
 #[test]
+fn an_entry_that_breaks_the_series_is_found_by_what_was_seen() {
+    let csv = "PlateNumber\nABC123A\n";
+    // Series spoke for ABC1231; what was seen is rather an A, which does not look like a 1.
+    let mut weighed = read("ABC1231", &[]);
+    weighed.lattice.positions[6].options = vec![('A', 0.6), ('1', 0.4)];
+    let found = one(&matcher(csv, |_| {}), &weighed).unwrap();
+    assert_eq!(found.how, How::Confusable);
+    assert!(found.confidence > 0.1 && found.confidence <= 0.2 + 1e-6, "{found:?}");
+    assert!(one(&matcher(csv, |s| s.policy = MatchPolicy::Exact), &weighed).is_none());
+    weighed.lattice.positions[6].options = vec![('1', 0.6), ('A', 0.4)];
+    assert!(one(&matcher(csv, |_| {}), &weighed).is_none());
+    // And the text that the series spoke for is found exactly.
+    assert_eq!(one(&matcher("PlateNumber\nABC1231\n", |_| {}), &weighed).unwrap().how, How::Exact);
+}
+
+#[test]
 fn a_strict_list_wants_the_region_and_a_lenient_one_prefers_it() {
     let csv = "PlateNumber,PlateState\nABC1234,NV\nABC1234,CA\n";
     let mut seen = read("ABC1234", &[]);

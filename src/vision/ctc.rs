@@ -5,17 +5,30 @@
 //! come from a prefix beam search (Hannun et al. 2014) and are then weighed exactly by the forward algorithm, so that a
 //! confidence is the probability of the whole text under the model. The lattice says for each character what else could
 //! stand there, all others held: that is what fusing by position and confusable matching need.
+//!
+//! Where shapes of plates weigh in ([`super::prior`]), they do so in the search, so that several characters may give way at
+//! once, and in what texts are worth; the sum that makes confidences of it is exact (`mass`). Characters and texts that
+//! the reader itself holds for next to impossible stay out whatever they would weigh, and the lattice stays as it was seen.
 
+mod mass;
+
+use super::prior::{Place, Weights, region_of};
 use crate::domain::{Candidate, Lattice, PlateRead, PlateText, Position};
 
 /// Prefixes kept from step to step.
 const BEAMS: usize = 16;
+
+/// Prefixes kept beside them for how they were seen, where shapes weigh in.
+const SEEN_BEAMS: usize = 6;
 
 /// Most candidates of a read.
 pub const MAX_CANDIDATES: usize = 10;
 
 /// Characters less probable than this are not tried at a step.
 const STEP_FLOOR: f32 = 0.002;
+
+/// A text this many times less probable than the best as it was seen is none, whatever it weighs.
+const SEEN_FLOOR: f64 = 1e-4;
 
 /// Alternatives below this share are left out of the lattice.
 const LATTICE_FLOOR: f64 = 0.002;
@@ -66,46 +79,95 @@ impl Labels {
     }
 }
 
+/// What one decoding goes by.
+#[derive(Debug, Clone, Copy)]
+struct Decoding<'a> {
+    probs: Probs<'a>,
+    alphabet: &'a [char],
+    weights: Option<&'a Weights>,
+}
+
+impl Decoding<'_> {
+    fn character(&self, class: u8) -> Option<char> {
+        self.alphabet.get(usize::from(class).checked_sub(1)?).copied()
+    }
+
+    /// Where a text stands among the shapes.
+    fn place(&self, weights: &Weights, labels: &[u8]) -> Place {
+        weights.place(labels.iter().map(|class| self.character(*class).unwrap_or('\0')))
+    }
+
+    /// What a text weighs.
+    fn here(&self, labels: &[u8]) -> f64 {
+        self.weights.map_or(1.0, |weights| weights.here(self.place(weights, labels)))
+    }
+
+    /// What a beginning weighs.
+    fn ahead(&self, labels: &[u8]) -> f64 {
+        self.weights.map_or(1.0, |weights| weights.ahead(self.place(weights, labels)))
+    }
+}
+
+/// A text of the search.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    labels: Labels,
+    /// Its probability as it was seen.
+    seen: f64,
+    /// The same with what it weighs.
+    weighed: f64,
+}
+
 /// The read of one plate; `None` when its best text has fewer than `min_length` characters.
 ///
-/// `alphabet` holds the characters of classes 1 and up; classes beyond 255 are not read.
+/// `alphabet` holds the characters of classes 1 and up; classes beyond 255 are not read. With `weights`, shapes of plates
+/// weigh in; the lattice is that of the text, as it was seen. Regions are left to the caller but for the name that the
+/// weights give.
 #[must_use]
-pub fn decode(probs: Probs<'_>, alphabet: &[char], min_length: usize) -> Option<PlateRead> {
-    let mut found: Vec<(Labels, f64)> =
-        beams(probs).into_iter().map(|labels| (labels, probability(probs, labels.as_slice()))).collect();
-    found.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let (best, weight) = *found.first()?;
-    if best.len < min_length.max(1) {
+pub(super) fn decode(
+    probs: Probs<'_>,
+    alphabet: &[char],
+    min_length: usize,
+    weights: Option<&Weights>,
+) -> Option<PlateRead> {
+    let decoding = Decoding { probs, alphabet, weights };
+    let masses = weights.map(|w| mass::masses(probs, alphabet, w.shapes()));
+    let total = weights.zip(masses.as_ref()).map_or(1.0, |(w, masses)| w.total(masses));
+    let found = texts(&decoding, total.max(f64::MIN_POSITIVE));
+    let best = found.first()?;
+    if best.labels.len < min_length.max(1) {
         return None;
     }
-    let positions = lattice(probs, best.as_slice(), weight, alphabet);
-    let char_confidences = best
-        .as_slice()
-        .iter()
-        .zip(&positions)
-        .map(|(class, position)| {
-            let own = alphabet.get(usize::from(*class) - 1);
-            position.options.iter().find(|(c, _)| Some(c) == own).map_or(0.0, |(_, p)| *p)
-        })
-        .collect();
+    let (positions, char_confidences) = lattice(&decoding, best);
+    let text = |found: &Found| PlateText::from_raw(&found.labels.text(alphabet)?);
     let candidates: Vec<Candidate> = found
         .iter()
-        .filter_map(|(labels, p)| {
-            let text = PlateText::from_raw(&labels.text(alphabet)?)?;
-            Some(Candidate { text, confidence: as_f32(*p) })
-        })
+        .filter_map(|found| Some(Candidate { text: text(found)?, confidence: as_f32(found.weighed) }))
         .take(MAX_CANDIDATES)
         .collect();
     Some(PlateRead {
-        text: PlateText::from_raw(&best.text(alphabet)?)?,
-        confidence: as_f32(weight),
+        text: text(best)?,
+        confidence: as_f32(best.weighed),
         char_confidences,
         candidates,
         lattice: Lattice { positions },
-        region: None,
+        region: weights.zip(masses).and_then(|(w, masses)| region_of(&w.regions(&masses))),
         regions: Vec::new(),
         frames: 1,
     })
+}
+
+/// The texts that the search finds, best first; `total` is the sum of what all texts are worth.
+fn texts(decoding: &Decoding<'_>, total: f64) -> Vec<Found> {
+    let found = beams(decoding).into_iter().map(|labels| {
+        let seen = probability(decoding.probs, labels.as_slice());
+        Found { labels, seen, weighed: seen * decoding.here(labels.as_slice()) / total }
+    });
+    let mut found: Vec<Found> = found.collect();
+    let most = found.iter().map(|f| f.seen).fold(0.0, f64::max);
+    found.retain(|f| f.seen >= SEEN_FLOOR * most);
+    found.sort_by(|a, b| b.weighed.total_cmp(&a.weighed));
+    found
 }
 
 /// The most probable class of each step, runs merged and blanks dropped.
@@ -131,9 +193,9 @@ struct Ending {
 }
 
 /// The texts of the most probable prefixes after the last step.
-fn beams(probs: Probs<'_>) -> Vec<Labels> {
+fn beams(decoding: &Decoding<'_>) -> Vec<Labels> {
     let mut beams = vec![(Labels::default(), Ending { blank: 1.0, character: 0.0 })];
-    for step in probs.steps() {
+    for step in decoding.probs.steps() {
         let mut next: Vec<(Labels, Ending)> = Vec::with_capacity(beams.len() * 4);
         let blank = step.first().map_or(0.0, |p| f64::from(*p));
         for (prefix, ending) in &beams {
@@ -152,11 +214,23 @@ fn beams(probs: Probs<'_>) -> Vec<Labels> {
                 }
             }
         }
-        next.sort_by(|a, b| (b.1.blank + b.1.character).total_cmp(&(a.1.blank + a.1.character)));
-        next.truncate(BEAMS);
-        beams = next;
+        let worth =
+            |(labels, ending): &(Labels, Ending)| (ending.blank + ending.character) * decoding.ahead(labels.as_slice());
+        beams = best_of(next, worth);
     }
     beams.into_iter().map(|(labels, _)| labels).collect()
+}
+
+/// The [`BEAMS`] that are worth most, and of the others those that were seen best: a text that fits no shape is not lost
+/// on its way when it is seen clearly.
+fn best_of(mut beams: Vec<(Labels, Ending)>, worth: impl Fn(&(Labels, Ending)) -> f64) -> Vec<(Labels, Ending)> {
+    let seen = |(_, ending): &(Labels, Ending)| ending.blank + ending.character;
+    let mut ranked: Vec<(f64, (Labels, Ending))> = beams.drain(..).map(|beam| (worth(&beam), beam)).collect();
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut rest: Vec<(Labels, Ending)> = ranked.drain(BEAMS.min(ranked.len())..).map(|(_, beam)| beam).collect();
+    rest.sort_by(|a, b| seen(b).total_cmp(&seen(a)));
+    rest.truncate(SEEN_BEAMS);
+    ranked.into_iter().map(|(_, beam)| beam).chain(rest).collect()
 }
 
 /// The entry of `labels`, made when it is not there; searched from the end, where the newest are.
@@ -197,35 +271,46 @@ fn probability(probs: Probs<'_>, labels: &[u8]) -> f64 {
     blanks.last().copied().unwrap_or(0.0) + characters.last().copied().unwrap_or(0.0)
 }
 
-/// For each character of the best text, what may stand there when all others are right.
-fn lattice(probs: Probs<'_>, best: &[u8], weight: f64, alphabet: &[char]) -> Vec<Position> {
+/// For each character of the best text, what may stand there when all others are right, as it was seen; and how probable
+/// the character is with what the texts weigh.
+fn lattice(decoding: &Decoding<'_>, best: &Found) -> (Vec<Position>, Vec<f32>) {
+    let (probs, own) = (decoding.probs, best.labels.as_slice());
     let tried: Vec<u8> = (0_u8..)
-        .zip(alphabet)
+        .zip(decoding.alphabet)
         .map(|(at, _)| at.saturating_add(1))
         .filter(|class| probs.steps().any(|s| s.get(usize::from(*class)).is_some_and(|p| *p >= STEP_FLOOR)))
         .collect();
-    let mut other = best.to_vec();
-    let mut positions = Vec::with_capacity(best.len());
-    for (at, own) in best.iter().enumerate() {
-        let mut options = vec![(*own, weight)];
+    let weight = decoding.here(own);
+    let mut other = own.to_vec();
+    let mut positions = Vec::with_capacity(own.len());
+    let mut confidences = Vec::with_capacity(own.len());
+    for (at, own) in own.iter().enumerate() {
+        // Class, probability as seen, and what it is worth.
+        let mut options = vec![(*own, best.seen, best.seen * weight)];
+        let mut add = |class: u8, other: &[u8]| {
+            let seen = probability(probs, other);
+            options.push((class, seen, seen * decoding.here(other)));
+        };
         for class in tried.iter().filter(|c| *c != own) {
             if let Some(slot) = other.get_mut(at) {
                 *slot = *class;
             }
-            options.push((*class, probability(probs, &other)));
+            add(*class, &other);
         }
         other.remove(at);
-        options.push((0, probability(probs, &other)));
+        add(0, &other);
         other.insert(at, *own);
-        let sum: f64 = options.iter().map(|(_, p)| p).sum();
+        let sum: f64 = options.iter().map(|(_, p, _)| p).sum();
+        let worth: f64 = options.iter().map(|(_, _, w)| w).sum();
+        confidences.push(if worth > 0.0 { as_f32(best.seen * weight / worth) } else { 0.0 });
         options.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let named = options.into_iter().filter_map(|(class, p)| {
-            let character = if class == 0 { '\0' } else { *alphabet.get(usize::from(class) - 1)? };
+        let named = options.into_iter().filter_map(|(class, p, _)| {
+            let character = if class == 0 { '\0' } else { decoding.character(class)? };
             (sum > 0.0 && p / sum >= LATTICE_FLOOR).then(|| (character, as_f32(p / sum)))
         });
         positions.push(Position { options: named.take(MAX_OPTIONS).collect() });
     }
-    positions
+    (positions, confidences)
 }
 
 /// A probability in the precision that is handed on.
@@ -240,6 +325,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::prior::Patterns;
     use super::*;
 
     const ABC: [char; 3] = ['A', 'B', '1'];
@@ -289,11 +375,37 @@ mod tests {
         }
 
         #[test]
+        fn what_all_texts_are_worth_is_summed_exactly(
+            rows in prop::collection::vec([0.01_f32..1.0, 0.01_f32..1.0, 0.01_f32..1.0, 0.01_f32..1.0], 4..7)
+        ) {
+            let sums = rows.iter().map(|row| row.iter().sum::<f32>());
+            let rows: Vec<[f32; 4]> = rows.iter().zip(sums).map(|(row, sum)| row.map(|v| v / sum)).collect();
+            let flat: Vec<f32> = rows.iter().flatten().copied().collect();
+            let alphabet = ['A', 'I', '1'];
+            let weights = Patterns::default().expecting("eu-de").weights(&[]).unwrap();
+            let worth = |classes: &[u8]| weights.here(weights.place(classes.iter().map(|c| alphabet[usize::from(*c) - 1])));
+            let all: f64 = all_texts(&rows).iter().map(|(text, p)| p * worth(text)).sum();
+            let probs = Probs { data: &flat, classes: 4 };
+            let total = weights.total(&mass::masses(probs, &alphabet, weights.shapes()));
+            prop_assert!((total - all).abs() < 1e-4 * all, "{} {}", total, all);
+            // And a confidence is the share of the text in the whole.
+            if let Some(read) = decode(probs, &alphabet, 1, Some(&weights)) {
+                let class = |c| alphabet.iter().position(|a| *a == c).unwrap() as u8 + 1;
+                let texts = all_texts(&rows);
+                for candidate in &read.candidates {
+                    let classes: Vec<u8> = candidate.text.as_str().chars().map(class).collect();
+                    let share = texts[&classes] * worth(&classes) / all;
+                    prop_assert!((f64::from(candidate.confidence) - share).abs() < 1e-4);
+                }
+            }
+        }
+
+        #[test]
         fn the_read_is_the_most_probable_text_and_candidates_fall(rows in rows()) {
             let flat: Vec<f32> = rows.iter().flatten().copied().collect();
             let texts = all_texts(&rows);
             let best = texts.iter().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
-            let read = decode(Probs { data: &flat, classes: 4 }, &ABC, 1);
+            let read = decode(Probs { data: &flat, classes: 4 }, &ABC, 1, None);
             let second = texts.values().filter(|p| **p < *best.1).fold(0.0_f64, |a, b| a.max(*b));
             if best.0.is_empty() {
                 prop_assert!(read.is_none());
@@ -317,7 +429,7 @@ mod tests {
         // A, then B or 1 (0.7 to 0.3), then A after a blank.
         let rows = [[0.02, 0.98, 0.0, 0.0], [0.0, 0.0, 0.7, 0.3], [1.0, 0.0, 0.0, 0.0], [0.02, 0.98, 0.0, 0.0]];
         let flat: Vec<f32> = rows.iter().flatten().copied().collect();
-        let read = decode(Probs { data: &flat, classes: 4 }, &ABC, 3).unwrap();
+        let read = decode(Probs { data: &flat, classes: 4 }, &ABC, 3, None).unwrap();
         assert_eq!(read.text.as_str(), "ABA");
         let [first, second, third] = &read.lattice.positions[..] else { panic!() };
         assert_eq!(first.options[0].0, 'A');
@@ -334,8 +446,8 @@ mod tests {
         let flat: Vec<f32> = rows.iter().flatten().copied().collect();
         let probs = Probs { data: &flat, classes: 4 };
         assert_eq!(best_path(probs, &ABC), "AA");
-        assert_eq!(decode(probs, &ABC, 1).unwrap().text.as_str(), "AA");
-        assert!(decode(probs, &ABC, 3).is_none());
+        assert_eq!(decode(probs, &ABC, 1, None).unwrap().text.as_str(), "AA");
+        assert!(decode(probs, &ABC, 3, None).is_none());
     }
 
     #[test]
@@ -346,6 +458,6 @@ mod tests {
         }
         let probs = Probs { data: &flat, classes: 4 };
         assert_eq!(best_path(probs, &ABC).len(), 40);
-        let _ = decode(probs, &ABC, 3);
+        let _ = decode(probs, &ABC, 3, None);
     }
 }

@@ -9,12 +9,15 @@
 //!
 //! Frames of one track are no independent witnesses: their weight saturates, so that thirty near-copies of one mistake
 //! do not become a certainty. The confidence is a probability, also while only few frames were read: the numbers below
-//! were fitted on generated passes (`benches/fuse.rs`; docs/models.md has what they give on passes of another seed). The
-//! best [`KEPT`] reads are kept and fused afresh when asked, so the order in which frames came does not matter. What one
-//! fusion costs, `benches/follow.rs` measures. Called by the analyser.
+//! were fitted on generated passes (`benches/fuse.rs`; docs/models.md has what they give on passes of another seed). Shapes
+//! of plates weigh in once, on the whole, since lattices bring what was seen without them; regions are the mean of what the
+//! frames say, since one that is surely wrong must not outweigh the others. The best [`KEPT`] reads are kept and fused
+//! afresh when asked, so the order in which frames came does not matter. What one fusion costs, `benches/follow.rs`
+//! measures. Called by the analyser.
 
 mod group;
 
+use super::prior::{Patterns, Weights, region_of};
 use crate::domain::{Candidate, Detection, Lattice, PlateRead, PlateText, Position};
 
 /// Reads that a fusion keeps: those of the greatest weight.
@@ -94,6 +97,7 @@ struct Kept {
     weight: f32,
     columns: Vec<Said>,
     region: Option<String>,
+    regions: Vec<(String, f32)>,
     text: PlateText,
     confidence: f32,
 }
@@ -106,17 +110,30 @@ impl Kept {
 }
 
 /// The reads of one track.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Fusion {
     kept: Vec<Kept>,
     frames: u16,
+    patterns: Patterns,
+}
+
+impl Default for Fusion {
+    fn default() -> Self {
+        Self::by(Patterns::off())
+    }
 }
 
 impl Fusion {
-    /// Nothing read.
+    /// Nothing read; no shapes weigh in.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nothing read; the shapes of `patterns` weigh in.
+    #[must_use]
+    pub fn by(patterns: Patterns) -> Self {
+        Self { kept: Vec::new(), frames: 0, patterns }
     }
 
     /// How many reads were added.
@@ -142,6 +159,7 @@ impl Fusion {
             weight: (quality.min(1.0).powf(BY_QUALITY) * sureness).clamp(LEAST_WEIGHT, 1.0),
             columns: columns(read).into_iter().map(Said::new).collect(),
             region: read.region.clone(),
+            regions: read.regions.clone(),
             text: read.text.clone(),
             confidence: sureness,
         };
@@ -174,20 +192,25 @@ impl Fusion {
         let tempering = tempering(&kept);
         // Long and sure reads first: others are laid over what they found.
         kept.sort_by(|a, b| b.worth().total_cmp(&a.worth()));
+        let regions = mean_regions(&kept);
         let mut consensus = Consensus::default();
         for kept in kept {
             consensus.add(&kept.columns, kept.weight);
         }
         let posteriors = consensus.posteriors(tempering);
-        let candidates = candidates(&posteriors);
+        let weights = self.patterns.weights(&regions);
+        let masses = weights.as_ref().map(|w| w.masses(&kinds(&posteriors)));
+        let total = weights.as_ref().zip(masses.as_ref()).map_or(1.0, |(w, masses)| w.total(masses));
+        let candidates = candidates(&posteriors, weights.as_ref(), total);
         let best = candidates.first()?;
+        let by_shape = weights.as_ref().zip(masses.as_ref()).filter(|_| !regions.is_empty());
         Some(PlateRead {
             text: best.text.clone(),
             confidence: best.confidence,
             char_confidences: char_confidences(&posteriors, &best.text),
             lattice: lattice(&posteriors),
-            region: self.region(),
-            regions: Vec::new(),
+            region: by_shape.map_or_else(|| self.region(), |(w, masses)| region_of(&w.regions(masses))),
+            regions,
             frames: self.frames,
             candidates,
         })
@@ -203,6 +226,24 @@ impl Fusion {
         all.dedup();
         all.into_iter().max_by(|a, b| named(a).total_cmp(&named(b))).cloned()
     }
+}
+
+/// What reads say of the region in the mean, each by its weight; most probable first.
+fn mean_regions(kept: &[&Kept]) -> Vec<(String, f32)> {
+    let mut mean: Vec<(String, f32)> = Vec::new();
+    let telling = kept.iter().filter(|k| !k.regions.is_empty());
+    let sum: f32 = telling.clone().map(|k| k.weight).sum();
+    for kept in telling {
+        for (name, p) in &kept.regions {
+            let share = if p.is_finite() { p.clamp(0.0, 1.0) * kept.weight / sum } else { 0.0 };
+            match mean.iter_mut().find(|(known, _)| known == name) {
+                Some((_, so_far)) => *so_far += share,
+                None => mean.push((name.clone(), share)),
+            }
+        }
+    }
+    mean.sort_by(|a, b| b.1.total_cmp(&a.1));
+    mean
 }
 
 /// What the added logarithms are multiplied by, so that all reads together weigh less than their sum; greatest weight
@@ -419,13 +460,24 @@ impl Prefix {
         Some(self)
     }
 
+    fn characters(&self) -> impl Iterator<Item = char> {
+        self.bytes.get(..self.len).unwrap_or_default().iter().map(|b| char::from(*b))
+    }
+
     fn text(&self) -> Option<PlateText> {
         PlateText::from_raw(std::str::from_utf8(self.bytes.get(..self.len)?).ok()?)
     }
 }
 
-/// The most probable texts; the ways to write the same one (a character here or there) are added.
-fn candidates(columns: &[Column]) -> Vec<Candidate> {
+/// Probabilities of any letter, any digit, and no character.
+fn kinds(columns: &[Column]) -> Vec<[f32; 3]> {
+    let sum = |column: &Column, from: usize, to: usize| column.get(from..to).unwrap_or_default().iter().sum();
+    columns.iter().map(|c| [sum(c, 0, 26), sum(c, 26, NONE), sum(c, NONE, SYMBOLS)]).collect()
+}
+
+/// The most probable texts; the ways to write the same one (a character here or there) are added. With `weights`, shapes
+/// weigh in, of which all texts together are worth `total`.
+fn candidates(columns: &[Column], weights: Option<&Weights>, total: f64) -> Vec<Candidate> {
     let mut beams: Vec<(Prefix, f32)> = vec![(Prefix::default(), 1.0)];
     let mut next: Vec<(Prefix, f32)> = Vec::with_capacity(BEAMS * MAX_OPTIONS);
     for column in columns {
@@ -442,14 +494,26 @@ fn candidates(columns: &[Column]) -> Vec<Candidate> {
             kept.1 += if same { later.1 } else { 0.0 };
             same
         });
-        next.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        next.truncate(BEAMS);
-        std::mem::swap(&mut beams, &mut next);
+        let ahead = |prefix: &Prefix| weights.map_or(1.0, |w| w.ahead(w.place(prefix.characters())));
+        let mut worth: Vec<(f64, (Prefix, f32))> = next.iter().map(|n| (f64::from(n.1) * ahead(&n.0), *n)).collect();
+        worth.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.0.cmp(&b.1.0)));
+        beams.clear();
+        beams.extend(worth.iter().take(BEAMS).map(|(_, beam)| *beam));
     }
-    let texts = beams
-        .into_iter()
-        .filter_map(|(prefix, p)| Some(Candidate { text: prefix.text()?, confidence: p.clamp(0.0, 1.0) }));
-    texts.take(MAX_CANDIDATES).collect()
+    let here = |prefix: &Prefix| weights.map_or(1.0, |w| w.here(w.place(prefix.characters())) / total);
+    let texts = beams.into_iter().filter_map(|(prefix, p)| {
+        Some(Candidate { text: prefix.text()?, confidence: small((f64::from(p) * here(&prefix)).clamp(0.0, 1.0)) })
+    });
+    let mut texts: Vec<Candidate> = texts.collect();
+    texts.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+    texts.truncate(MAX_CANDIDATES);
+    texts
+}
+
+/// A probability in the precision that is handed on.
+#[expect(clippy::cast_possible_truncation, reason = "a probability: only precision is lost")]
+fn small(p: f64) -> f32 {
+    p as f32
 }
 
 /// Columns that may hold a character, as positions of a lattice.

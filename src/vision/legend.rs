@@ -11,6 +11,7 @@ use unicode_normalization::char::is_combining_mark;
 
 use super::Error;
 use super::model::{Axes, Blank, Family, Manifest, Scores, Spec, View};
+use super::plate::Sight;
 use crate::domain::script;
 
 /// Most steps that are decoded; a plate has some tens.
@@ -29,6 +30,10 @@ pub(super) struct Legend {
     axes: Axes,
     /// Steps of a model with slots, each followed by a blank.
     slots: Option<usize>,
+    /// Names of the regions that it tells, in the order of its classes.
+    regions: Vec<String>,
+    /// Whether it tells how many lines a plate has.
+    lines: bool,
 }
 
 /// The character of reads that an entry of a model's alphabet stands for.
@@ -66,7 +71,8 @@ impl Legend {
             }
         }
         let scores = manifest.decode.scores(manifest.family);
-        Self { alphabet, columns, scores, axes: manifest.decode.axes(manifest.family), slots }
+        let (regions, lines) = (manifest.regions.clone(), manifest.output.lines.is_some());
+        Self { alphabet, columns, scores, axes: manifest.decode.axes(manifest.family), slots, regions, lines }
     }
 
     /// The characters of the folded classes 1 and up.
@@ -79,7 +85,7 @@ impl Legend {
         self.alphabet.len() + 1
     }
 
-    /// The output.
+    /// The outputs: the steps, then regions and lines where it tells of them.
     pub(super) fn wanted(&self, manifest: &Manifest) -> Vec<Spec> {
         let size = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let (pictures, classes) = (Spec::PICTURES, size(self.columns.len()));
@@ -92,12 +98,63 @@ impl Legend {
             (None, Axes::Ct) => vec![classes, -1],
             (None, Axes::Tc) => vec![-1, classes],
         };
-        vec![Spec::new(manifest.output.probs.as_deref(), "probs", &shape)]
+        let mut wanted = vec![Spec::new(manifest.output.probs.as_deref(), "probs", &shape)];
+        if !self.regions.is_empty() {
+            let shape = [pictures, size(self.regions.len())];
+            wanted.push(Spec::new(manifest.output.region.as_deref(), "region", &shape));
+        }
+        if self.lines {
+            wanted.push(Spec::new(manifest.output.lines.as_deref(), "lines", &[pictures, 1]));
+        }
+        wanted
     }
 
     /// Whether the output has room for one plate only.
     pub(super) fn is_single(&self) -> bool {
         self.slots.is_none() && matches!(self.axes, Axes::Ct | Axes::Tc)
+    }
+
+    /// What the model saw of plate `at` of `plates`.
+    ///
+    /// # Errors
+    /// [`Error::Values`] when the values are not what the manifest says.
+    pub(super) fn sight(
+        &self,
+        manifest: &Manifest,
+        outputs: &[View<'_>],
+        (at, plates): (usize, usize),
+    ) -> Result<Sight, Error> {
+        let wrong =
+            |got: String, want: &str| Error::Values { model: manifest.name.clone(), got, want: want.to_owned() };
+        let mut outputs = outputs.iter();
+        let steps = outputs.next().map(|view| self.steps(manifest, view, (at, plates))).transpose()?;
+        let mut regions = Vec::new();
+        if let Some(view) = outputs.by_ref().next().filter(|_| !self.regions.is_empty()) {
+            let count = self.regions.len();
+            let values = view.data.get(at * count..(at + 1) * count).unwrap_or_default();
+            let sum: f32 = values.iter().sum();
+            if (sum - 1.0).abs() > ROUNDING || values.iter().any(|p| *p < -ROUNDING) {
+                let got = format!("{count} regions that sum to {sum}");
+                return Err(wrong(got, "probabilities of regions sum to 1"));
+            }
+            regions.extend(self.regions.iter().cloned().zip(values.iter().map(|p| p.max(0.0))));
+            regions.sort_by(|a: &(String, f32), b| b.1.total_cmp(&a.1));
+        }
+        let lines = if self.lines { outputs.next_back().and_then(|view| view.data.get(at)) } else { None };
+        let lines = lines.copied().unwrap_or(0.0);
+        if !(-ROUNDING..=1.0 + ROUNDING).contains(&lines) {
+            return Err(wrong(format!("{lines} for two lines"), "it is a probability"));
+        }
+        Ok(Sight { steps: steps.unwrap_or_default(), regions, lines })
+    }
+
+    /// The steps of two lines as those of one: what ends the first and begins the second stays apart.
+    pub(super) fn joined(&self, top: &[f32], bottom: &[f32]) -> Vec<f32> {
+        let mut between = vec![0.0; self.classes()];
+        if let Some(blank) = between.first_mut() {
+            *blank = 1.0;
+        }
+        [top, &between, bottom].concat()
     }
 
     /// The folded steps of plate `at` of `plates`: rows of [`Legend::classes`] probabilities, class 0 the blank.
@@ -240,6 +297,37 @@ mod tests {
         assert!(Legend::of(&reader).steps(&reader, &view, (0, 1)).is_err());
     }
 
+    #[test]
+    fn regions_that_are_no_probabilities_and_lines_beyond_one_are_refused() {
+        let reader = manifest(
+            "family = \"ctc\"\nalphabet = \"AB\"\nregions = [\"none\", \"br\"]\noutput = { lines = \"lines\" }",
+        );
+        let legend = Legend::of(&reader);
+        let names: Vec<String> = legend.wanted(&reader).into_iter().map(|spec| spec.name).collect();
+        assert_eq!(names, ["probs", "region", "lines"]);
+        let sight = |region: &[f32], lines: &[f32]| {
+            let steps = [0.0, 1.0, 0.0, 0.0, 1.0, 0.0];
+            let views = [&steps[..], region, lines].map(|data| View { shape: &[], data });
+            legend.sight(&reader, &views, (1, 2))
+        };
+        let good = sight(&[1.0, 0.0, 0.25, 0.75], &[0.0, 0.8]).unwrap();
+        assert_eq!(good.regions, [("br".to_owned(), 0.75), ("none".to_owned(), 0.25)]);
+        assert!((good.lines - 0.8).abs() < 1e-6);
+        let logits = sight(&[1.0, 0.0, 4.0, -2.0], &[0.0, 0.8]).unwrap_err().to_string();
+        assert!(logits.contains("2 regions that sum to 2") && logits.contains("sum to 1"), "{logits}");
+        let lines = sight(&[1.0, 0.0, 0.25, 0.75], &[0.0, 7.5]).unwrap_err().to_string();
+        assert!(lines.contains("7.5 for two lines"), "{lines}");
+    }
+
+    #[test]
+    fn lines_are_joined_so_that_equal_characters_at_their_ends_stay_two() {
+        let reader = manifest("family = \"ctc\"\nalphabet = \"AB\"");
+        let legend = Legend::of(&reader);
+        let joined = legend.joined(&[0.0, 0.0, 1.0, 0.0, 1.0, 0.0], &[0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
+        let read = ctc::decode(Probs { data: &joined, classes: 3 }, legend.alphabet(), 1, None).unwrap();
+        assert_eq!(read.text.as_str(), "BAAB");
+    }
+
     proptest! {
         #[test]
         fn slots_read_the_product_of_their_characters(rows in prop::collection::vec([0.01_f32..1.0, 0.01_f32..1.0, 0.01_f32..1.0], 1..6)) {
@@ -248,7 +336,7 @@ mod tests {
             let rows: Vec<[f32; 3]> = rows.iter().map(|r| { let sum: f32 = r.iter().sum(); r.map(|p| p / sum) }).collect();
             let data: Vec<f32> = rows.iter().flatten().copied().collect();
             let (legend, out) = steps(&reader, &[], &data, (0, 1));
-            let Some(read) = ctc::decode(Probs { data: &out, classes: legend.classes() }, legend.alphabet(), 1) else {
+            let Some(read) = ctc::decode(Probs { data: &out, classes: legend.classes() }, legend.alphabet(), 1, None) else {
                 return Ok(());
             };
             // By brute force: every way to fill the slots, pads dropped.

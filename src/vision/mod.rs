@@ -11,8 +11,11 @@
 //! | [`preprocess`] | pixels of a frame into the numbers a model reads |
 //! | [`detect`] | plates (or vehicles) of one frame |
 //! | [`plate`] | has a plate cut out by its corners (`crop`) and reads it |
+//! | `skew` | how far a plate is tilted in a picture of it alone |
+//! | `looks` | in which ways a plate is cut out, whole or as two lines |
 //! | `legend` | a reader's classes as our characters |
 //! | [`ctc`] | text, candidates and the lattice out of a reader's probabilities |
+//! | [`prior`] | how probable texts are by the shapes of plates (`series`) |
 //! | [`track`] | joins detections from frame to frame |
 //! | [`colour`] | what colour a vehicle has |
 //! | [`tie`] | which vehicle carries which plate |
@@ -34,14 +37,18 @@ mod error;
 pub mod fuse;
 pub mod gate;
 mod legend;
+mod looks;
 pub mod mask;
 pub mod model;
 pub mod pictures;
 pub mod plate;
 pub mod preprocess;
+pub mod prior;
 mod rectify;
 mod resample;
+mod series;
 pub mod sight;
+mod skew;
 pub mod tie;
 pub mod track;
 
@@ -50,3 +57,4 @@ pub use area::Area;
 pub use error::Error;
 pub use mask::Seen;
 pub use model::Models;
+pub use prior::Patterns;

@@ -1,27 +1,35 @@
 //! Reads plates: rectified by their corners, through the reader's model, to a text with its certainty.
 //!
 //! Takes the full-size frame, not the detector's small picture: strokes are what counts. Plates of one frame go through
-//! the model in batches. Corners are never exact, and a crop that cuts a character off is read wrong: a plate whose read
-//! is doubtful is cut out in other ways too, and that text counts in which two looks agree best. Called by the analyser
-//! and by the verb `read`; waits only for a free session.
+//! the model in batches. A reader may tell that what it was shown is no plate, that the plate has two lines, and which
+//! region issued it: then there is no read, the two lines are read one by one and joined, and the series of the region
+//! weigh in ([`super::prior`]). A plate whose read is doubtful is cut out in other ways too (`looks`), and that text
+//! counts in which two looks agree best. Called by the analyser and by the verb `read`; waits only for a free session.
+
+use std::sync::Arc;
 
 use super::Error;
 use super::crop;
 use super::ctc::{self, Probs};
 use super::legend::Legend;
-use super::model::{Manifest, Net, Runtime, View};
+use super::looks::{Look, Looks, OTHERS};
+use super::model::{Manifest, Net, Runtime};
+use super::prior::{self, Patterns};
 use super::rectify::{is_large_enough, widened};
+use super::skew;
 use crate::domain::{Candidate, Class, Detection, Frame, PlateRead, PlateText, Quad, Rect};
 
 /// A model that reads plates.
 #[derive(Debug)]
 pub struct Reader {
-    net: Net,
-    legend: Legend,
+    net: Arc<Net>,
+    legend: Arc<Legend>,
+    patterns: Patterns,
 }
 
 impl Reader {
-    /// Loads the reader of `manifest` with `workers` sessions.
+    /// Loads the reader of `manifest` with `workers` sessions. Series of all regions weigh in; [`Reader::expecting`] gives
+    /// one that goes by others.
     ///
     /// # Errors
     /// [`Error::WrongFamily`] for a detector, and what [`Net::load`] says.
@@ -32,7 +40,14 @@ impl Reader {
         }
         let legend = Legend::of(&manifest);
         let wanted = legend.wanted(&manifest);
-        Ok(Self { net: Net::load(runtime, manifest, wanted, workers)?, legend })
+        let net = Arc::new(Net::load(runtime, manifest, wanted, workers)?);
+        Ok(Self { net, legend: Arc::new(legend), patterns: Patterns::default() })
+    }
+
+    /// A reader of the same model, sharing its sessions, that goes by `patterns`.
+    #[must_use]
+    pub fn expecting(&self, patterns: Patterns) -> Self {
+        Self { net: Arc::clone(&self.net), legend: Arc::clone(&self.legend), patterns }
     }
 
     /// The model behind it.
@@ -46,12 +61,7 @@ impl Reader {
     /// # Errors
     /// [`Error::Rectify`], and what [`Net::run`] says.
     pub fn read(&self, frame: &Frame, found: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
-        let margin = self.net.manifest().margin;
-        let looks = found.iter().map(|d| {
-            let outline = (d.class == Class::Plate).then(|| outline(d)).filter(is_large_enough)?;
-            Some(looks_at_plate(&outline, &Quad::from_rect(&d.rect), margin))
-        });
-        self.read_looks(frame, &looks.collect::<Vec<_>>())
+        self.read_looks(frame, &self.looks(found))
     }
 
     /// As [`Reader::read`] by the first look alone: what the other looks bring and cost is measured against it.
@@ -59,12 +69,20 @@ impl Reader {
     /// # Errors
     /// As [`Reader::read`].
     pub fn read_once(&self, frame: &Frame, found: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
+        let looks = self.looks(found).into_iter().map(|looks| looks.map(|l| l.first));
+        let sights = self.sights(frame, &looks.collect::<Vec<_>>())?;
+        let floor = self.net.manifest().thresholds.read;
+        let read = |sight: Option<Sight>| self.decode(&sight?).filter(|read| read.confidence >= floor);
+        Ok(sights.into_iter().map(read).collect())
+    }
+
+    fn looks(&self, found: &[Detection]) -> Vec<Option<Looks>> {
         let margin = self.net.manifest().margin;
-        let quads = found.iter().map(|d| {
+        let looks = found.iter().map(|d| {
             let outline = (d.class == Class::Plate).then(|| outline(d)).filter(is_large_enough)?;
-            Some(widened(&outline, margin))
+            Some(Looks::at_plate(&outline, &Quad::from_rect(&d.rect), margin))
         });
-        self.look(frame, &quads.collect::<Vec<_>>())
+        looks.collect()
     }
 
     /// What the model is shown of a plate at the first look, as it goes in: channel, row, column. For people who ask why it was
@@ -84,41 +102,95 @@ impl Reader {
     pub fn read_crop(&self, frame: &Frame) -> Result<Option<PlateRead>, Error> {
         let (width, height) = frame.size();
         let whole = Quad::from_rect(&Rect::new(0.0, 0.0, width, height));
-        let looks = is_large_enough(&whole).then(|| looks_at_crop(&whole, self.net.manifest().margin));
+        if !is_large_enough(&whole) {
+            return Ok(None);
+        }
+        let tilted = skew::outline(&frame.luma(), &whole)?;
+        let looks = Some(Looks::at_crop(&whole, tilted, self.net.manifest().margin));
         Ok(self.read_looks(frame, &[looks])?.pop().flatten())
     }
 
     /// Reads plates by their first look, and those that stay doubtful by all.
     fn read_looks(&self, frame: &Frame, plates: &[Option<Looks>]) -> Result<Vec<Option<PlateRead>>, Error> {
-        let first: Vec<Option<Quad>> = plates.iter().map(|p| p.as_ref().map(|looks| looks.first)).collect();
-        let mut reads = self.look(frame, &first)?;
+        let firsts: Vec<Option<Look>> = plates.iter().map(|p| p.as_ref().map(|looks| looks.first)).collect();
+        let sights = self.sights(frame, &firsts)?;
+        let floor = self.net.manifest().thresholds.read;
+        let mut reads = Vec::with_capacity(plates.len());
         let mut doubtful = Vec::new();
         let mut others = Vec::new();
-        for (place, (read, looks)) in reads.iter().zip(plates).enumerate() {
-            if let (Some(_), Some(looks)) = (read.as_ref().filter(|r| r.confidence < SURE), looks) {
+        for (place, (sight, looks)) in sights.iter().zip(plates).enumerate() {
+            let read = sight.as_ref().and_then(|sight| self.decode(sight));
+            if let (Some(read), Some(sight), Some(looks)) = (&read, sight, looks)
+                && read.confidence < SURE
+            {
                 doubtful.push(place);
-                others.extend(looks.others.map(Some));
+                others.extend(looks.others.map(|look| (look, sight.clone())));
             }
+            reads.push(read);
         }
-        let others = self.look(frame, &others)?;
-        let floor = self.net.manifest().thresholds.read;
-        for (place, others) in doubtful.into_iter().zip(others.chunks(OTHER_LOOKS)) {
+        let others = self.again(frame, &others)?;
+        for (place, others) in doubtful.into_iter().zip(others.chunks(OTHERS)) {
             if let Some(slot) = reads.get_mut(place) {
                 let looks: Vec<PlateRead> = slot.take().into_iter().chain(others.iter().flatten().cloned()).collect();
-                *slot = agreed(&looks).filter(|read| read.confidence >= floor);
+                *slot = agreed(&looks);
             }
         }
-        Ok(reads)
+        Ok(reads.into_iter().map(|read| read.filter(|read| read.confidence >= floor)).collect())
     }
 
-    /// Reads the plates cut out by `quads`, in their order.
-    fn look(&self, frame: &Frame, quads: &[Option<Quad>]) -> Result<Vec<Option<PlateRead>>, Error> {
-        let input = &self.net.manifest().input;
-        let mut reads = vec![None; quads.len()];
+    /// What the model sees of plates, of those with two lines line by line: `None` for what is no plate.
+    fn sights(&self, frame: &Frame, looks: &[Option<Look>]) -> Result<Vec<Option<Sight>>, Error> {
+        let plate = self.net.manifest().thresholds.plate;
+        let wholes: Vec<Option<Quad>> = looks.iter().map(|look| look.as_ref().map(Look::whole)).collect();
+        let mut sights = self.look(frame, &wholes)?;
+        for slot in &mut sights {
+            if slot.as_ref().is_some_and(|sight| sight.no_plate() >= plate) {
+                *slot = None;
+            }
+        }
+        let two = |sight: &Option<Sight>| sight.as_ref().is_some_and(|sight| sight.lines >= TWO_LINES);
+        let pairs = looks.iter().zip(&sights).filter(|(_, sight)| two(sight)).filter_map(|(look, _)| look.as_ref());
+        let halves = self.halves(frame, &pairs.collect::<Vec<_>>())?;
+        for (slot, steps) in sights.iter_mut().filter(|s| two(s)).zip(halves) {
+            *slot = slot.take().zip(steps).map(|(sight, steps)| Sight { steps, ..sight });
+        }
+        Ok(sights)
+    }
+
+    /// Other looks at plates whose first sight says how many lines and which region they have.
+    fn again(&self, frame: &Frame, looks: &[(Look, Sight)]) -> Result<Vec<Option<PlateRead>>, Error> {
+        let two = |sight: &Sight| sight.lines >= TWO_LINES;
+        let wholes: Vec<Option<Quad>> = looks.iter().map(|(l, s)| (!two(s)).then(|| l.whole())).collect();
+        let pairs: Vec<&Look> = looks.iter().filter(|(_, s)| two(s)).map(|(l, _)| l).collect();
+        let mut halves = self.halves(frame, &pairs)?.into_iter();
+        let wholes = self.look(frame, &wholes)?;
+        let read = |((_, first), whole): (&(Look, Sight), Option<Sight>)| {
+            let steps = if two(first) { halves.next().flatten()? } else { whole?.steps };
+            self.decode(&Sight { steps, regions: first.regions.clone(), lines: first.lines })
+        };
+        Ok(looks.iter().zip(wholes).map(read).collect())
+    }
+
+    /// The joined steps of the two lines of plates.
+    fn halves(&self, frame: &Frame, looks: &[&Look]) -> Result<Vec<Option<Vec<f32>>>, Error> {
+        let quads: Vec<Option<Quad>> = looks.iter().flat_map(|look| look.halves()).map(Some).collect();
+        let mut lines = self.look(frame, &quads)?.into_iter();
+        let mut joined = Vec::with_capacity(looks.len());
+        while let (Some(top), Some(bottom)) = (lines.next(), lines.next()) {
+            joined.push(top.zip(bottom).map(|(top, bottom)| self.legend.joined(&top.steps, &bottom.steps)));
+        }
+        Ok(joined)
+    }
+
+    /// What the model sees in the parts of the frame that `quads` cut out, in their order.
+    fn look(&self, frame: &Frame, quads: &[Option<Quad>]) -> Result<Vec<Option<Sight>>, Error> {
+        let manifest = self.net.manifest();
+        let mut sights = vec![None; quads.len()];
         let mut inputs = Vec::new();
         let mut places = Vec::new();
         for (place, quad) in quads.iter().enumerate() {
-            if let Some(values) = quad.as_ref().map(|q| crop::of_plate(frame, q, input)).transpose()?.flatten() {
+            let cut = quad.as_ref().map(|q| crop::of_plate(frame, q, &manifest.input)).transpose()?;
+            if let Some(values) = cut.flatten() {
                 inputs.push(values);
                 places.push(place);
             }
@@ -126,59 +198,55 @@ impl Reader {
         let batch = if self.legend.is_single() { 1 } else { self.net.batch() };
         for (inputs, places) in inputs.chunks(batch).zip(places.chunks(batch)) {
             let batch: Vec<f32> = inputs.iter().flatten().copied().collect();
-            let texts = self.net.run(places.len(), &batch, |outputs| self.decode(outputs, places.len()))??;
-            for (place, read) in places.iter().zip(texts) {
-                if let Some(slot) = reads.get_mut(*place) {
-                    *slot = read;
+            let count = places.len();
+            let seen = self.net.run(count, &batch, |outputs| {
+                (0..count).map(|at| self.legend.sight(manifest, outputs, (at, count))).collect::<Result<Vec<_>, _>>()
+            })??;
+            for (place, sight) in places.iter().zip(seen) {
+                if let Some(slot) = sights.get_mut(*place) {
+                    *slot = Some(sight);
                 }
             }
         }
-        Ok(reads)
+        Ok(sights)
     }
 
-    fn decode(&self, outputs: &[View<'_>], plates: usize) -> Result<Vec<Option<PlateRead>>, Error> {
-        let Some(view) = outputs.first() else { return Ok(Vec::new()) };
-        let manifest = self.net.manifest();
-        let (floor, classes) = (&manifest.thresholds, self.legend.classes());
-        (0..plates)
-            .map(|plate| {
-                let data = self.legend.steps(manifest, view, (plate, plates))?;
-                let read = ctc::decode(Probs { data: &data, classes }, self.legend.alphabet(), floor.min_length);
-                Ok(read.filter(|read| read.confidence >= floor.read))
-            })
-            .collect()
+    fn decode(&self, sight: &Sight) -> Option<PlateRead> {
+        let (legend, least) = (&self.legend, self.net.manifest().thresholds.min_length);
+        let weights = self.patterns.weights(&sight.regions);
+        let probs = Probs { data: &sight.steps, classes: legend.classes() };
+        let mut read = ctc::decode(probs, legend.alphabet(), least, weights.as_ref())?;
+        if weights.is_none() || sight.regions.is_empty() {
+            read.region = prior::region_of(&sight.regions);
+        }
+        read.regions.clone_from(&sight.regions);
+        Some(read)
+    }
+}
+
+/// What a model saw in one cut.
+#[derive(Debug, Clone)]
+pub(super) struct Sight {
+    /// Rows of probabilities of our characters, class 0 the blank.
+    pub(super) steps: Vec<f32>,
+    /// Regions with their probabilities, most probable first; empty where the model does not tell.
+    pub(super) regions: Vec<(String, f32)>,
+    /// Probability that the plate has two lines; 0 where the model does not tell.
+    pub(super) lines: f32,
+}
+
+impl Sight {
+    /// Probability that it shows no plate.
+    fn no_plate(&self) -> f32 {
+        self.regions.iter().find(|(name, _)| name == prior::NO_PLATE).map_or(0.0, |(_, p)| *p)
     }
 }
 
 /// A read this sure is not looked at again.
 const SURE: f32 = 0.97;
 
-/// How many other ways there are to cut a doubtful plate out.
-const OTHER_LOOKS: usize = 3;
-
-/// The ways in which one plate is cut out.
-#[derive(Debug, Clone, Copy)]
-struct Looks {
-    first: Quad,
-    /// Taken when the first leaves doubt.
-    others: [Quad; OTHER_LOOKS],
-}
-
-/// A found plate by its corners with the reader's margin; with more around it, by its box, and with hardly anything
-/// around it.
-///
-/// What the other looks bring stands in `docs/models.md`.
-fn looks_at_plate(outline: &Quad, boxed: &Quad, [x, y]: [f32; 2]) -> Looks {
-    let by = |share: f32| widened(outline, [x * share, y * share]);
-    Looks { first: by(1.0), others: [by(1.6), widened(boxed, [x, y]), by(0.3)] }
-}
-
-/// A picture that is a crop already: as it is; and, since who cut it left more or less around the plate, without its rim,
-/// without twice as much, and with a little of its border repeated.
-fn looks_at_crop(whole: &Quad, [x, y]: [f32; 2]) -> Looks {
-    let by = |share: f32| widened(whole, [x * share, y * share]);
-    Looks { first: *whole, others: [by(-0.5), by(-0.9), by(0.5)] }
-}
+/// Probability from which a plate is read as one of two lines.
+const TWO_LINES: f32 = 0.5;
 
 /// One read of several looks at the same plate.
 ///

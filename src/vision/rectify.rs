@@ -122,8 +122,7 @@ fn warped(cut: &Cut, size: (usize, usize)) -> Result<Vec<f32>, Error> {
 }
 
 /// The homography from the unit square to a quadrilateral (Heckbert 1989, section 2.2.3): nine numbers, the last 1.
-#[cfg(any(test, not(feature = "opencv")))]
-fn square_to_quad(quad: &Quad) -> [f32; 8] {
+pub(super) fn square_to_quad(quad: &Quad) -> [f32; 8] {
     let [p0, p1, p2, p3] = quad.points;
     let (sx, sy) = (p0.x - p1.x + p2.x - p3.x, p0.y - p1.y + p2.y - p3.y);
     let (dx1, dx2, dy1, dy2) = (p1.x - p2.x, p3.x - p2.x, p1.y - p2.y, p3.y - p2.y);

@@ -53,6 +53,8 @@ mod read;
 mod readers;
 #[cfg(feature = "onnx")]
 mod refusals;
+#[cfg(feature = "onnx")]
+mod regions;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod run;
 #[cfg(all(feature = "testkit", feature = "onnx"))]

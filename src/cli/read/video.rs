@@ -68,7 +68,7 @@ impl Reading<'_> {
             }
             return Ok(());
         }
-        let mut settings = analyser::Settings::default();
+        let mut settings = analyser::Settings { patterns: self.args.patterns(), ..analyser::Settings::default() };
         if self.args.draw.is_some() {
             // A vehicle is drawn where it is in the very frame.
             settings.vehicles_every = Duration::ZERO;

@@ -105,7 +105,7 @@ pub(super) struct Followed {
 }
 
 impl Followed {
-    pub(super) fn new(id: EventId, track: u32, at: TimeMs, detection: &Detection) -> Self {
+    pub(super) fn new(id: EventId, track: u32, at: TimeMs, detection: &Detection, settings: &Settings) -> Self {
         let centre = detection.rect.centre();
         Self {
             id,
@@ -119,7 +119,7 @@ impl Followed {
             last: at,
             told: None,
             pictures: None,
-            fusion: Fusion::new(),
+            fusion: Fusion::by(settings.patterns.clone()),
             read: None,
             rect: detection.rect,
             carrier: Carrier::default(),
@@ -290,7 +290,7 @@ impl Followed {
         if self.came_back || (self.is_certain(settings) && !grown) {
             return Taken::AnotherVehicle;
         }
-        self.fusion = Fusion::new();
+        self.fusion = Fusion::by(settings.patterns.clone());
         for (read, quality) in self.take_contradicting() {
             self.add(&read, quality);
         }
@@ -447,7 +447,7 @@ mod tests {
             (500.0, 800.0, Some(180)),
             (100.0, 400.0, Some(270)),
         ] {
-            let mut followed = Followed::new(EventId([0; 16]), 1, TimeMs(0), &at(500.0, 400.0));
+            let mut followed = Followed::new(EventId([0; 16]), 1, TimeMs(0), &at(500.0, 400.0), &Settings::default());
             followed.seen(TimeMs(100), &at(x, y), (1280.0, 720.0));
             assert_eq!(followed.direction(), want);
         }

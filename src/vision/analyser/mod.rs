@@ -109,7 +109,8 @@ impl Analyser {
     /// An analyser of `camera`, whose number alerts carry, with the box's models.
     #[must_use]
     pub fn new(models: &Models, settings: Settings, camera: CameraId, camera_number: u16) -> Self {
-        let (finder, reader) = (Box::new(Arc::clone(&models.detector)), Box::new(Arc::clone(&models.reader)));
+        let finder = Box::new(Arc::clone(&models.detector));
+        let reader = Box::new(models.reader.expecting(settings.patterns.clone()));
         let analyser = Self::with(finder, reader, settings, camera, camera_number);
         match VehicleSource::of(&models.vehicles) {
             Some(source) => analyser.with_vehicles(source),
@@ -280,7 +281,7 @@ impl Analyser {
             && !self.memory.resume_at(&detection.rect, update.track, &self.settings)
         {
             let id = self.new_id(at);
-            self.memory.push(Followed::new(id, update.track, at, detection));
+            self.memory.push(Followed::new(id, update.track, at, detection, &self.settings));
         }
         if let Some(followed) = self.memory.of_track(update.track) {
             followed.confirmed |= update.confirmed;
@@ -345,7 +346,7 @@ impl Analyser {
     ) {
         let id = self.new_id(at);
         let Some(old) = self.memory.of_track(track) else { return };
-        let mut new = Followed::new(id, track, at, detection);
+        let mut new = Followed::new(id, track, at, detection, &self.settings);
         new.confirmed = true;
         new.seen(at, detection, size);
         for (read, quality) in old.take_contradicting() {

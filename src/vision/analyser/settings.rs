@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::Polygon;
-use crate::vision::track;
+use crate::vision::{Patterns, track};
 
 /// Settings of one camera's analysis.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct Settings {
     pub roi: Vec<Polygon>,
     /// Whether it rests while nothing moves.
     pub motion_gate: bool,
+    /// Which shapes of plates are expected, when reading and when fusing.
+    pub patterns: Patterns,
     /// How tracks begin, go on and end.
     pub track: track::Settings,
     /// Narrowest plate that is read, pixels.
@@ -63,6 +65,7 @@ impl Default for Settings {
             privacy_mask: Vec::new(),
             roi: Vec::new(),
             motion_gate: false,
+            patterns: Patterns::default(),
             track: track::Settings::default(),
             min_plate_width: 24.0,
             min_characters: 4,

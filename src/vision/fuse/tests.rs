@@ -239,3 +239,54 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn series_weigh_in_once_and_the_lattice_stays_as_it_was_seen() {
+    // Every frame sees rather an O than a 0 where Brazil has digits.
+    let doubtful = |p: f32| {
+        let letter = |c| vec![(c, 0.95_f32)];
+        let positions = [
+            letter('A'),
+            letter('B'),
+            letter('C'),
+            letter('1'),
+            letter('2'),
+            vec![('O', p), ('0', 0.95 - p)],
+            letter('4'),
+        ];
+        let mut one = read(&positions.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        one.regions = vec![("br".to_owned(), 0.9), ("us".to_owned(), 0.1)];
+        one
+    };
+    let of = |patterns: Patterns, p: f32| {
+        let mut fusion = Fusion::by(patterns);
+        for _ in 0..6 {
+            fusion.add(&doubtful(p), 0.8);
+        }
+        fusion.fused().unwrap()
+    };
+    let seen = of(Patterns::off(), 0.6);
+    assert_eq!((seen.text.as_str(), seen.region.as_deref()), ("ABC12O4", None));
+    let weighed = of(Patterns::default(), 0.6);
+    assert_eq!((weighed.text.as_str(), weighed.region.as_deref()), ("ABC1204", Some("br")));
+    assert_eq!(weighed.lattice, seen.lattice);
+    assert_eq!(weighed.lattice.positions[5].options[0].0, 'O');
+    assert!((weighed.regions[0].1 - 0.9).abs() < 1e-4, "{:?}", weighed.regions);
+    assert!(weighed.candidates.iter().map(|c| c.confidence).sum::<f32>() <= 1.0 + 1e-4);
+    // What is seen clearly enough stays, series or not.
+    assert_eq!(of(Patterns::default(), 0.9499).text.as_str(), "ABC12O4");
+}
+
+#[test]
+fn one_frame_that_is_surely_wrong_about_the_region_does_not_outvote_the_others() {
+    let mut fusion = Fusion::new();
+    let most = [("eu", 0.7), ("br", 0.3)];
+    for regions in [most, [("eu", 0.6), ("br", 0.4)], most, most, [("br", 1.0), ("eu", 0.0)]] {
+        let mut one = sure("AB123CD", 0.9);
+        one.regions = regions.map(|(name, p)| (name.to_owned(), p)).to_vec();
+        fusion.add(&one, 1.0);
+    }
+    let regions = fusion.fused().unwrap().regions;
+    assert_eq!(regions[0].0, "eu");
+    assert!((regions[0].1 - 2.7 / 5.0).abs() < 1e-5, "{regions:?}");
+}

@@ -79,7 +79,7 @@ impl Family {
             Self::Yolox | Self::Yolov5 | Self::Yolov8 | Self::End2end | Self::Nanodet => &["grid"],
             Self::RtDetr => &["box", "scores", "labels", "grid"],
             Self::Db => &["map"],
-            Self::Ctc | Self::Lprnet | Self::Slots => &["probs"],
+            Self::Ctc | Self::Lprnet | Self::Slots => &["probs", "region", "lines"],
         }
     }
 

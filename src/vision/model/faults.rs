@@ -1,10 +1,13 @@
 //! What is wrong with a manifest, all at once.
 
 use super::{Family, Head, Manifest};
-use crate::domain::Class;
+use crate::domain::{Alert, Class};
 
 /// Most heads beside the first.
 const MAX_HEADS: usize = 4;
+
+/// Longest name of a region: it travels in alerts.
+const MAX_REGION_LEN: usize = Alert::MAX_REGION;
 
 impl Manifest {
     /// Every fault, by key.
@@ -25,8 +28,9 @@ impl Manifest {
         check(second, "input.size_tensor: only rt-detr with output.labels has a second input".into());
         self.output_faults(&mut check);
         self.decode.faults(self.family, &mut check);
+        let shares = &self.thresholds;
         for (key, value) in
-            [("score", self.thresholds.score), ("nms", self.thresholds.nms), ("read", self.thresholds.read)]
+            [("score", shares.score), ("nms", shares.nms), ("read", shares.read), ("plate", shares.plate)]
         {
             check((0.0..=1.0).contains(&value), format!("thresholds.{key} = {value}: must be within 0 and 1"));
         }
@@ -40,6 +44,7 @@ impl Manifest {
             check(one, format!("classes = {:?}: a model of family db finds one", self.classes));
         }
         self.head_faults(&mut check);
+        self.region_faults(&mut check);
         faults
     }
 
@@ -55,6 +60,8 @@ impl Manifest {
             ("labels", &names.labels),
             ("map", &names.map),
             ("probs", &names.probs),
+            ("region", &names.region),
+            ("lines", &names.lines),
         ];
         let has = self.family.outputs();
         for (key, name) in given {
@@ -63,6 +70,23 @@ impl Manifest {
         }
         let both = names.grid.is_none() || names.labels.is_none() && names.scores.is_none() && names.boxes.is_none();
         check(both, "output.grid: stands for box and scores, give the one or the others".into());
+    }
+
+    fn region_faults(&self, check: &mut impl FnMut(bool, String)) {
+        let (names, reads) = (&self.regions, self.family.reads());
+        let none = names.is_empty();
+        check(none || reads, format!("regions: a model of family {} tells of none", self.family.as_str()));
+        check(!none || self.output.region.is_none(), "output.region: name its classes by regions".into());
+        check(none || names.len() > 1, format!("regions = {names:?}: two or more must be told apart"));
+        let plain = |name: &String| {
+            let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            (1..=MAX_REGION_LEN).contains(&name.len()) && name.bytes().all(known)
+        };
+        for name in names.iter().filter(|name| !plain(name)) {
+            check(false, format!("regions: {name:?} is no name, wanted 1 to {MAX_REGION_LEN} of a-z, 0-9 and -"));
+        }
+        let once: std::collections::BTreeSet<&String> = names.iter().collect();
+        check(once.len() == names.len(), format!("regions = {names:?}: must name each region once"));
     }
 
     fn head_faults(&self, check: &mut impl FnMut(bool, String)) {

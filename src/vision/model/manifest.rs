@@ -39,6 +39,10 @@ pub struct Outputs {
     pub map: Option<String>,
     /// Readers: scores of each step or slot and class.
     pub probs: Option<String>,
+    /// Readers with `regions`: probability of each of them, `[n, regions]`.
+    pub region: Option<String>,
+    /// Readers, optional: probability that the plate has two lines, `[n, 1]`.
+    pub lines: Option<String>,
 }
 
 /// One more head of a pass (`centre`): classes of its own with their outputs, at a stride of its own.
@@ -79,11 +83,13 @@ pub struct Thresholds {
     pub read: f32,
     /// Reads with fewer characters are no reads.
     pub min_length: usize,
+    /// Readers with a region `none`: what is that by more is no plate; 0..1.
+    pub plate: f32,
 }
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { score: 0.3, nms: 0.45, read: 0.0, min_length: 3 }
+        Self { score: 0.3, nms: 0.45, read: 0.0, min_length: 3, plate: 0.5 }
     }
 }
 
@@ -119,6 +125,9 @@ pub struct Manifest {
     pub alphabet_file: Option<String>,
     /// SHA-256 of that file.
     pub alphabet_sha256: Option<String>,
+    /// Readers: names of the issuing regions that they tell, in the order of `output.region`; `none` is no plate at all.
+    #[serde(default)]
+    pub regions: Vec<String>,
     /// Readers: all characters in the order of the classes, without the blank.
     #[serde(skip)]
     pub characters: Vec<String>,
@@ -281,6 +290,32 @@ colour = "grey"
         assert!(Manifest::parse(&reader).unwrap_err()[0].starts_with("alphabet"));
         let twice = reader.replace("licence =", "alphabet = \"ABA\"\nlicence =");
         assert!(Manifest::parse(&twice).unwrap_err()[0].contains("each character once"));
+    }
+
+    #[test]
+    fn a_reader_may_tell_regions_and_lines_and_faults_in_them_are_named() {
+        let reader = GOOD.replace("\"centre\"", "\"ctc\"").replace("classes = [\"plate\"]", "alphabet = \"AB\"");
+        let outputs = "[output]\nregion = \"region\"\nlines = \"lines\"\n[thresholds]\nplate = 0.7\n";
+        let with = |regions: &str| reader.replace("licence", &format!("regions = {regions}\nlicence"));
+        let good = Manifest::parse(&format!("{}{outputs}", with("[\"none\", \"br\"]"))).unwrap();
+        assert_eq!((good.regions.len(), good.thresholds.plate), (2, 0.7));
+        assert!(Manifest::parse(&reader).unwrap().regions.is_empty());
+        let faults = |text: &str| Manifest::parse(text).unwrap_err().join("\n");
+        for (regions, part) in [
+            ("[\"br\"]", "two or more must be told apart"),
+            ("[\"br\", \"us\", \"br\"]", "must name each region once"),
+            ("[\"br\", \"Brazil\"]", "\"Brazil\" is no name"),
+            ("[\"br\", \"a-long-one\"]", "wanted 1 to 8 of"),
+        ] {
+            let told = faults(&with(regions));
+            assert!(told.contains(part), "{told}");
+        }
+        assert!(faults(&format!("{reader}{outputs}")).contains("output.region: name its classes by regions"));
+        let plate = with("[\"none\", \"br\"]") + "[thresholds]\nplate = 1.5\n";
+        assert!(faults(&plate).contains("thresholds.plate = 1.5"));
+        let detector = GOOD.replace("licence", "regions = [\"none\", \"br\"]\nlicence");
+        assert!(faults(&detector).contains("regions: a model of family centre tells of none"));
+        assert!(faults(&format!("{GOOD}[output]\nlines = \"lines\"\n")).contains("output.lines: family centre has"));
     }
 
     #[test]
