@@ -53,6 +53,23 @@ class ReaderNet(nn.Module):
         return self.head(found).squeeze(2).transpose(1, 2), about[:, :-1], about[:, -1:]
 
 
+class CornerNet(nn.Module):
+    """[N,1,48,96] grey 0..1, a found plate with its surroundings, to its corners [N,8]: x, y of top left, top right, bottom right,
+    bottom left, -1..1 across the crop."""
+
+    def __init__(self, width: int = 24):
+        super().__init__()
+        w = width
+        self.body = nn.Sequential(block(1, w, 5, 2), block(w, w * 2, 3, 2), Residual(w * 2), block(w * 2, w * 3, 3, 2), Residual(w * 3),  # 6x12
+                                  block(w * 3, w * 4, 3, 1), block(w * 4, w, 1))
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(w * 72, 96), nn.ReLU(inplace=True), nn.Linear(96, 8))
+
+    def forward(self, x):
+        x = x - x.mean((2, 3), keepdim=True)
+        x = x / ((x * x).mean((2, 3), keepdim=True).sqrt() + 0.02)
+        return self.head(self.body(x))
+
+
 class DetectorNet(nn.Module):
     """[N,1,H,W] luma 0..1 to heat [N,1,H/8,W/8], box [N,4,...] and corners [N,8,...] in pixels of the input.
 

@@ -162,10 +162,10 @@ def shrunk(grey: np.ndarray, corners: np.ndarray, target: np.ndarray, size: tupl
     return cv2.warpPerspective(grey, cv2.getPerspectiveTransform(corners.astype(np.float32), target.astype(np.float32)), size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def seen(rng, plate, backgrounds, d, char_height: float | None = None, turned: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+def seen(rng, plate, backgrounds, d, char_height: float | None = None, turned: float | None = None, around: float = 0.35) -> tuple[np.ndarray, np.ndarray]:
     """A camera's view of the plate: grey picture of the plate and a little around it, and its corners. Characters are `char_height` pixels
-    high before the plate is turned by `turned` radians; both random if None."""
-    canvas, corners = mounted(rng, plate, backgrounds, d)
+    high before the plate is turned by `turned` radians; both random if None. `around` is how much of the surroundings is drawn."""
+    canvas, corners = mounted(rng, plate, backgrounds, d, around)
     aspect = plate.rgb.shape[1] / plate.rgb.shape[0]
     if char_height is None:
         least = 26 - 17.5 * d  # small plates are the common ones
@@ -174,8 +174,9 @@ def seen(rng, plate, backgrounds, d, char_height: float | None = None, turned: f
     high = char_height / max(drawn, .3)
     wide = high * aspect * (rng.uniform(.85, 1.15) if rng.random() < .3 else 1)
     quad = tilt(rng, wide, high, d, turned)
-    low = quad.min(0) - (wide * .1 + 3, high * .3 + 3) - rng.uniform(0, 8, 2)
-    size = np.ceil(quad.max(0) + (wide * .1 + 3, high * .3 + 3) - low).astype(int)
+    edge = np.array([wide * around * .3 + 3, high * around * .9 + 3])
+    low = quad.min(0) - edge - rng.uniform(0, 8, 2)
+    size = np.ceil(quad.max(0) + edge - low).astype(int)
     quad = (quad - low).astype(np.float32)
     view = shrunk(canvas, corners, quad, (int(size[0]), int(size[1])))
     most = char_height / 8 if rng.random() < 0.15 else min(1.8, char_height / 11)  # at times a small picture that was enlarged
