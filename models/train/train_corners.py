@@ -70,6 +70,14 @@ class Make:
                 d = float(difficulty * rng.uniform(0.25, 1.0))
                 view, quad = scenes.seen(rng, pool[k], backgrounds, d, around=0.8)
                 seen = found(rng, quad)
+                if rng.random() < 0.15:  # a picture that someone cut out: hardly anything around the plate
+                    w, h = quad.max(0) - quad.min(0)
+                    x0, y0 = np.maximum(quad.min(0) - rng.uniform(0, .12, 2) * (w, h * 1.5), 0).astype(int)
+                    x1, y1 = np.ceil(quad.max(0) + rng.uniform(0, .12, 2) * (w, h * 1.5)).astype(int)
+                    view = np.ascontiguousarray(view[y0:y1, x0:x1])
+                    quad = quad - (x0, y0)
+                    high, wide = view.shape
+                    seen = np.array([(0, 0), (wide, 0), (wide, high), (0, high)], np.float32)
                 corners = target(quad, seen)
                 if np.abs(corners).max() < 1.3:
                     return {"grey": scenes.rectified(view, seen, SIZE, MARGIN), "corners": corners}
