@@ -145,11 +145,14 @@ def widened(corners: np.ndarray, margin=MARGIN) -> np.ndarray:
 
 
 def rectified(grey: np.ndarray, corners: np.ndarray, size=READER_SIZE, margin=MARGIN) -> np.ndarray:
-    """The crop between four corners, warped to the reader's input."""
+    """The crop between four corners, warped to the reader's input; sampled finer and averaged where it shrinks, as the box does."""
     w, h = size
-    target = np.array([(0, 0), (w, 0), (w, h), (0, h)], np.float32) - 0.5
-    matrix = cv2.getPerspectiveTransform(widened(corners, margin), target)
-    return cv2.warpPerspective(grey, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    wide = widened(corners, margin)
+    across, down = np.linalg.norm(wide[[1, 2]] - wide[[0, 3]], axis=1).mean(), np.linalg.norm(wide[[3, 2]] - wide[[0, 1]], axis=1).mean()
+    fx, fy = int(np.clip(round(across / w), 1, 6)), int(np.clip(round(down / h), 1, 6))
+    target = np.array([(0, 0), (w * fx, 0), (w * fx, h * fy), (0, h * fy)], np.float32) - 0.5
+    out = cv2.warpPerspective(grey, cv2.getPerspectiveTransform(wide, target), (w * fx, h * fy), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return out if fx * fy == 1 else cv2.resize(out, size, interpolation=cv2.INTER_AREA)
 
 
 def shrunk(grey: np.ndarray, corners: np.ndarray, target: np.ndarray, size: tuple[int, int]) -> np.ndarray:
