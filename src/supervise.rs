@@ -407,6 +407,7 @@ pub fn model_settings(vision: &config::Vision) -> Result<model::Settings, vision
         folder,
         detector: vision.detector.clone(),
         reader: vision.reader.clone(),
+        corners: vision.corners.clone(),
         vehicles: vision.vehicles.clone(),
         library: vision.onnxruntime.clone(),
         score: vision.detect_threshold.map(small),

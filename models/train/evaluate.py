@@ -17,6 +17,7 @@ import numpy as np
 import onnxruntime
 
 import scenes
+import train_corners
 from nets import ALPHABET
 
 MODELS = pathlib.Path(__file__).resolve().parent.parent
@@ -88,6 +89,18 @@ def crop(grey, box, quad) -> np.ndarray:
     return scenes.rectified(part, quad)
 
 
+def corrected(net: onnxruntime.InferenceSession, grey, box, quad) -> np.ndarray:
+    """The plate's corners where the net for corners sees them."""
+    if not usable(quad, box):
+        x0, y0, x1, y1 = box
+        quad = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float32)
+    quad = np.asarray(quad, np.float32)
+    shown = scenes.rectified(grey, quad, train_corners.SIZE, train_corners.MARGIN)
+    told = net.run(None, {"plate": shown[None, None].astype(np.float32) / 255})[0].reshape(1, 4, 2)
+    unit = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], np.float32)
+    return cv2.perspectiveTransform(told, cv2.getPerspectiveTransform(unit, scenes.widened(quad, train_corners.MARGIN)))[0]
+
+
 def beam(probs: np.ndarray, width: int = 8) -> list[tuple[str, float]]:
     """Prefix beam search over [T, 37]; texts with their probability, best first."""
     beams = {"": (1.0, 0.0)}  # text: ending in a blank, ending in its last character
@@ -115,8 +128,9 @@ def beam(probs: np.ndarray, width: int = 8) -> list[tuple[str, float]]:
 class Box:
     """Detector and reader together, with the CPU time that each took."""
 
-    def __init__(self, detector, reader):
+    def __init__(self, detector, reader, corners=None):
         self.detector, self.reader = session(detector), session(reader)
+        self.corners = session(corners) if corners else None
         self.cpu = {"detect": 0.0, "read": 0.0}
 
     def read_crops(self, crops: list[np.ndarray]) -> list[list[tuple[str, float]]]:
@@ -130,14 +144,16 @@ class Box:
         begun = time.process_time()
         plates = find(self.detector, grey, score)
         self.cpu["detect"] += time.process_time() - begun
+        if self.corners:
+            plates = [(seen, box, corrected(self.corners, grey, box, quad)) for seen, box, quad in plates]
         crops = [crop(grey, box, quad) for _, box, quad in plates]
         h, w = grey.shape
         rows, kept = [], []
-        for (seen, box, _), cut, texts in zip(plates, crops, self.read_crops(crops)):
+        for (seen, box, quad), cut, texts in zip(plates, crops, self.read_crops(crops)):
             if len(texts[0][0]) < 3 or texts[0][1] < least:
                 continue
             kept.append(cut)
-            rows.append({"plate": texts[0][0], "confidence": round(texts[0][1], 4), "score": round(seen, 3), "box": [round(float(v / s), 5) for v, s in zip(box, (w, h, w, h))],
+            rows.append({"plate": texts[0][0], "confidence": round(texts[0][1], 4), "score": round(seen, 3), "box": [round(float(v / s), 5) for v, s in zip(box, (w, h, w, h))], "corners": [round(float(v), 5) for v in (np.asarray(quad) / (w, h)).reshape(8)],
                          "candidates": [[t, round(p, 4)] for t, p in texts[:3] if t]})
         return rows, kept
 
@@ -154,6 +170,7 @@ def main():
     args.add_argument("out", type=pathlib.Path)
     args.add_argument("--detector", type=pathlib.Path, default=MODELS / "plates-1" / "model.onnx")
     args.add_argument("--reader", type=pathlib.Path, default=MODELS / "reader-1" / "model.onnx")
+    args.add_argument("--corners", type=pathlib.Path, default=MODELS / "corners-1" / "model.onnx")
     args.add_argument("--score", type=float, default=0.3)
     args.add_argument("--least", type=float, default=0.05, help="reads of a lower confidence are dropped")
     args.add_argument("--prefix", default="", help="only files that begin so")
@@ -161,7 +178,7 @@ def main():
     args.add_argument("--sheet", type=pathlib.Path)
     args = args.parse_args()
     cv2.setNumThreads(1)
-    box, count, tiles = Box(args.detector, args.reader), 0, {}
+    box, count, tiles = Box(args.detector, args.reader, args.corners), 0, {}
     with args.out.open("w") as out:
         for line in (args.pictures / "labels.jsonl").read_text().splitlines():
             row = json.loads(line)

@@ -1,6 +1,6 @@
 """Writes a checkpoint as `model.onnx` beside its manifest, checks it against torch, and fills in the manifest.
 
-`export.py reader --work FOLDER`, and `detector`, `objects-two` (a net of its own) or `objects-one` (plates and objects in one pass) likewise. The reader's temperature is fitted on drawn crops
+`export.py reader --work FOLDER`, and `corners`, `detector`, `objects-two` (a net of its own) or `objects-one` (plates and objects in one pass) likewise. The reader's temperature is fitted on drawn crops
 that were kept back from training, and baked into the graph: its confidence (the product of the characters' probabilities)
 then is about the share of right reads there.
 """
@@ -19,11 +19,12 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 import scenes
+import train_corners
 import train_reader
-from nets import DetectorNet, ObjectNet, OnePass, ReaderNet
+from nets import CornerNet, DetectorNet, ObjectNet, OnePass, ReaderNet
 
 MODELS = pathlib.Path(__file__).resolve().parent.parent
-FOLDERS = {"reader": "reader-1", "detector": "plates-1", "objects-two": "objects-1", "objects-one": "objects-1"}
+FOLDERS = {"reader": "reader-1", "corners": "corners-1", "detector": "plates-1", "objects-two": "objects-1", "objects-one": "objects-1"}
 
 
 class Read(torch.nn.Module):
@@ -113,7 +114,7 @@ def write(module: torch.nn.Module, example: torch.Tensor, path: pathlib.Path, na
 
 
 class Crops(CalibrationDataReader):
-    """Drawn crops, one at a time, from which the ranges of the activations are taken."""
+    """Crops, one at a time, from which the ranges of the activations are taken."""
 
     def __init__(self, crops: torch.Tensor):
         self.rest = iter(crops.numpy())
@@ -124,7 +125,7 @@ class Crops(CalibrationDataReader):
 
 
 def quantise(path: pathlib.Path, crops: torch.Tensor):
-    """Rewrites the reader with weights and activations of 8 bits (static, a scale per channel).
+    """Rewrites a model of crops with weights and activations of 8 bits (static, a scale per channel).
 
     Weights use 7 bits of them: processors without VNNI add products of 8 bits in 16 with saturation, and would read otherwise.
     """
@@ -151,7 +152,7 @@ def main():
     args.add_argument("model", choices=list(FOLDERS))
     args.add_argument("--work", type=pathlib.Path, required=True)
     args.add_argument("--data", type=pathlib.Path, default=pathlib.Path(os.environ.get("WATCHPOST_DATA", "../shared/data")))
-    args.add_argument("--int8", action="store_true", help="the reader with 8 bits instead of 32")
+    args.add_argument("--int8", action="store_true", help="reader or corners with 8 bits instead of 32")
     args.add_argument("--out", type=pathlib.Path, help="another folder than models/NAME, for a trial; has no manifest")
     args = args.parse_args()
     torch.set_num_threads(1)
@@ -168,6 +169,13 @@ def main():
         write(Read(net, temperature).eval(), torch.rand(3, 1, 48, 160), path, (["plate"], ["probs", "region", "lines"]), True)
         if args.int8:
             quantise(path, train_reader.held_back(args.data, 300, 999_979)[0])
+    elif args.model == "corners":
+        net = CornerNet()
+        net.load_state_dict(state["mean"])
+        write(net.eval(), torch.rand(3, 1, 48, 96), path, (["plate"], ["corners"]), True)
+        if args.int8:
+            example = train_corners.Make(args.data)(999_979)
+            quantise(path, torch.tensor(np.stack([example(1.0)["grey"] for _ in range(300)]))[:, None].float() / 255)
     elif args.model == "objects-two":
         net = ObjectNet()
         net.load_state_dict(state["mean"])

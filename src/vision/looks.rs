@@ -59,6 +59,13 @@ impl Looks {
         Self { first: by(1.0), others: [by(1.6), Look { outline: *boxed, margin: [x, y] }, by(0.3)] }
     }
 
+    /// A plate whose corners are known in a picture that is a crop already: by them; the whole picture as it is; by the corners
+    /// with more around, and with hardly anything around it.
+    pub(super) fn within(outline: &Quad, whole: &Quad, [x, y]: [f32; 2]) -> Self {
+        let by = |share: f32| Look { outline: *outline, margin: [x * share, y * share] };
+        Self { first: by(1.0), others: [Look { outline: *whole, margin: [0.0; 2] }, by(1.6), by(0.3)] }
+    }
+
     /// A picture that is a crop already: as it is; and, since who cut it left more or less around the plate, without its rim,
     /// without twice as much, and with a little of its border repeated. `tilted` is the outline of a plate that does not
     /// lie level in it.

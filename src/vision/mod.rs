@@ -30,6 +30,7 @@ pub mod area;
 mod assign;
 mod axis;
 pub mod colour;
+pub mod corners;
 mod crop;
 pub mod ctc;
 pub mod detect;

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use super::Error;
+use super::corners::Corners;
 use super::crop;
 use super::ctc::{self, Probs};
 use super::legend::Legend;
@@ -24,6 +25,7 @@ use crate::domain::{Candidate, Class, Detection, Frame, PlateRead, PlateText, Qu
 pub struct Reader {
     net: Arc<Net>,
     legend: Arc<Legend>,
+    corners: Option<Arc<Corners>>,
     patterns: Patterns,
 }
 
@@ -41,13 +43,25 @@ impl Reader {
         let legend = Legend::of(&manifest);
         let wanted = legend.wanted(&manifest);
         let net = Arc::new(Net::load(runtime, manifest, wanted, workers)?);
-        Ok(Self { net, legend: Arc::new(legend), patterns: Patterns::default() })
+        Ok(Self { net, legend: Arc::new(legend), corners: None, patterns: Patterns::default() })
     }
 
     /// A reader of the same model, sharing its sessions, that goes by `patterns`.
     #[must_use]
     pub fn expecting(&self, patterns: Patterns) -> Self {
-        Self { net: Arc::clone(&self.net), legend: Arc::clone(&self.legend), patterns }
+        Self { net: Arc::clone(&self.net), legend: Arc::clone(&self.legend), corners: self.corners.clone(), patterns }
+    }
+
+    /// The same reader, which has the corners of plates corrected before it cuts them out.
+    #[must_use]
+    pub fn with_corners(self, corners: Corners) -> Self {
+        Self { corners: Some(Arc::new(corners)), ..self }
+    }
+
+    /// Who corrects corners.
+    #[must_use]
+    pub fn corners(&self) -> Option<&Corners> {
+        self.corners.as_deref()
     }
 
     /// The model behind it.
@@ -61,7 +75,7 @@ impl Reader {
     /// # Errors
     /// [`Error::Rectify`], and what [`Net::run`] says.
     pub fn read(&self, frame: &Frame, found: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
-        self.read_looks(frame, &self.looks(found))
+        self.read_looks(frame, &self.looks(frame, found)?)
     }
 
     /// As [`Reader::read`] by the first look alone: what the other looks bring and cost is measured against it.
@@ -69,20 +83,29 @@ impl Reader {
     /// # Errors
     /// As [`Reader::read`].
     pub fn read_once(&self, frame: &Frame, found: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
-        let looks = self.looks(found).into_iter().map(|looks| looks.map(|l| l.first));
+        let looks = self.looks(frame, found)?.into_iter().map(|looks| looks.map(|l| l.first));
         let sights = self.sights(frame, &looks.collect::<Vec<_>>())?;
         let floor = self.net.manifest().thresholds.read;
         let read = |sight: Option<Sight>| self.decode(&sight?).filter(|read| read.confidence >= floor);
         Ok(sights.into_iter().map(read).collect())
     }
 
-    fn looks(&self, found: &[Detection]) -> Vec<Option<Looks>> {
+    fn looks(&self, frame: &Frame, found: &[Detection]) -> Result<Vec<Option<Looks>>, Error> {
         let margin = self.net.manifest().margin;
-        let looks = found.iter().map(|d| {
-            let outline = (d.class == Class::Plate).then(|| outline(d)).filter(is_large_enough)?;
-            Some(Looks::at_plate(&outline, &Quad::from_rect(&d.rect), margin))
-        });
-        looks.collect()
+        let plates = found.iter().map(|d| (d.class == Class::Plate).then(|| outline(d)).filter(is_large_enough));
+        let outlines = self.corrected(frame, plates.collect())?;
+        let looks = |(outline, d): (Option<Quad>, &Detection)| {
+            Some(Looks::at_plate(&outline?, &Quad::from_rect(&d.rect), margin))
+        };
+        Ok(outlines.into_iter().zip(found).map(looks).collect())
+    }
+
+    /// The outlines with their corners where they are.
+    fn corrected(&self, frame: &Frame, outlines: Vec<Option<Quad>>) -> Result<Vec<Option<Quad>>, Error> {
+        let Some(corners) = &self.corners else { return Ok(outlines) };
+        let found: Vec<Quad> = outlines.iter().flatten().copied().collect();
+        let mut corrected = corners.correct(frame, &found)?.into_iter();
+        Ok(outlines.into_iter().map(|outline| outline.and_then(|_| corrected.next())).collect())
     }
 
     /// What the model is shown of a plate at the first look, as it goes in: channel, row, column. For people who ask why it was
@@ -92,7 +115,8 @@ impl Reader {
     /// As [`Reader::read`].
     pub fn shown(&self, frame: &Frame, found: &Detection) -> Result<Option<Vec<f32>>, Error> {
         let manifest = self.net.manifest();
-        crop::of_plate(frame, &widened(&outline(found), manifest.margin), &manifest.input)
+        let Some(quad) = self.corrected(frame, vec![Some(outline(found))])?.pop().flatten() else { return Ok(None) };
+        crop::of_plate(frame, &widened(&quad, manifest.margin), &manifest.input)
     }
 
     /// Reads a picture that shows one plate and hardly anything else.
@@ -105,9 +129,12 @@ impl Reader {
         if !is_large_enough(&whole) {
             return Ok(None);
         }
-        let tilted = skew::outline(&frame.luma(), &whole)?;
-        let looks = Some(Looks::at_crop(&whole, tilted, self.net.manifest().margin));
-        Ok(self.read_looks(frame, &[looks])?.pop().flatten())
+        let margin = self.net.manifest().margin;
+        let looks = match self.corrected(frame, vec![Some(whole)])?.pop().flatten().filter(|_| self.corners.is_some()) {
+            Some(outline) => Looks::within(&outline, &whole, margin),
+            None => Looks::at_crop(&whole, skew::outline(&frame.luma(), &whole)?, margin),
+        };
+        Ok(self.read_looks(frame, &[Some(looks)])?.pop().flatten())
     }
 
     /// Reads plates by their first look, and those that stay doubtful by all.

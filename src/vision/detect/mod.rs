@@ -60,7 +60,7 @@ impl Detector {
             Family::RtDetr => rtdetr::wanted(&manifest),
             Family::Nanodet => nanodet::wanted(&manifest),
             Family::Db => db::wanted(&manifest),
-            Family::Ctc | Family::Lprnet | Family::Slots => {
+            Family::Ctc | Family::Lprnet | Family::Slots | Family::Corners => {
                 let family = manifest.family.as_str();
                 return Err(Error::WrongFamily { model: manifest.name, family, role: "detector" });
             }
@@ -126,7 +126,7 @@ impl Detector {
             Family::Nanodet => nanodet::decode(outputs, manifest, classes),
             Family::Db => db::decode(outputs, manifest, classes),
             // Refused when it was loaded.
-            Family::Ctc | Family::Lprnet | Family::Slots => Ok(Vec::new()),
+            Family::Ctc | Family::Lprnet | Family::Slots | Family::Corners => Ok(Vec::new()),
         }
     }
 }

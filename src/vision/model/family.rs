@@ -23,6 +23,8 @@ pub enum Family {
     Nanodet,
     /// A map of text (DB, arXiv:1911.08947; PP-OCR).
     Db,
+    /// The four corners of a plate that is shown with its surroundings: our own corrector.
+    Corners,
     /// Probabilities by time step, class 0 blank (CTC, Graves 2006): our reader, PaddleOCR's.
     Ctc,
     /// Logits by class, then by time step, the last class blank (LPRNet, arXiv:1806.10447).
@@ -44,13 +46,20 @@ impl Family {
             Self::RtDetr => "rt-detr",
             Self::Nanodet => "nanodet",
             Self::Db => "db",
+            Self::Corners => "corners",
             Self::Ctc => "ctc",
             Self::Lprnet => "lprnet",
             Self::Slots => "slots",
         }
     }
 
-    /// Whether it reads plates; the others find things.
+    /// Whether it finds things in a frame.
+    #[must_use]
+    pub fn finds(self) -> bool {
+        !self.reads() && self != Self::Corners
+    }
+
+    /// Whether it reads plates.
     #[must_use]
     pub fn reads(self) -> bool {
         match self {
@@ -62,7 +71,8 @@ impl Family {
             | Self::End2end
             | Self::RtDetr
             | Self::Nanodet
-            | Self::Db => false,
+            | Self::Db
+            | Self::Corners => false,
         }
     }
 
@@ -79,6 +89,7 @@ impl Family {
             Self::Yolox | Self::Yolov5 | Self::Yolov8 | Self::End2end | Self::Nanodet => &["grid"],
             Self::RtDetr => &["box", "scores", "labels", "grid"],
             Self::Db => &["map"],
+            Self::Corners => &["corners"],
             Self::Ctc | Self::Lprnet | Self::Slots => &["probs", "region", "lines"],
         }
     }

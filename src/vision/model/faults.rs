@@ -38,7 +38,7 @@ impl Manifest {
         check(margin, format!("margin = {:?}: both must be within 0 and 1", self.margin));
         if self.family.reads() {
             self.alphabet_faults(&mut check);
-        } else {
+        } else if self.family.finds() {
             class_faults("classes", &self.classes, &mut check);
             let one = self.family != Family::Db || self.classes.len() < 2;
             check(one, format!("classes = {:?}: a model of family db finds one", self.classes));

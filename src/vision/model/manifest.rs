@@ -27,7 +27,8 @@ pub struct Outputs {
     /// `rt-detr`: boxes. `centre`: distances left, top, right, bottom from the cell's middle, input pixels, `[1, 4, rows, columns]`.
     #[serde(rename = "box")]
     pub boxes: Option<String>,
-    /// `centre`, optional: x and y offsets to the four corners, input pixels, `[1, 8, rows, columns]`.
+    /// `centre`, optional: x and y offsets to the four corners, input pixels, `[1, 8, rows, columns]`. `corners`: x and y of top
+    /// left, top right, bottom right, bottom left, -1..1 across the input, `[n, 8]`.
     pub corners: Option<String>,
     /// Detectors with one output for all, and `rt-detr` in one form.
     pub grid: Option<String>,
@@ -137,7 +138,7 @@ pub struct Manifest {
     /// What counts.
     #[serde(default)]
     pub thresholds: Thresholds,
-    /// Readers: share of the plate's width and height that is added on each side of the crop.
+    /// Readers and `corners`: share of the plate's width and height that is added on each side of the crop.
     #[serde(default)]
     pub margin: [f32; 2],
     /// Licence of the weights, an SPDX expression.

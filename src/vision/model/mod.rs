@@ -34,6 +34,7 @@ pub use pool::{Pool, Taken};
 pub use runtime::Runtime;
 
 use super::Error;
+use super::corners::Corners;
 use super::detect::Detector;
 use super::plate::Reader;
 use crate::domain::Class;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub detector: String,
     /// Name of the model that reads them.
     pub reader: String,
+    /// Name of the model that corrects the corners that the detector gives; `None`: they are taken as they are.
+    pub corners: Option<String>,
     /// Name of the model that finds vehicles and persons; `None`: they are not looked for. Not loaded where the detector
     /// tells of them in its own pass.
     pub vehicles: Option<String>,
@@ -64,6 +67,7 @@ impl Default for Settings {
             folder: PathBuf::from("models"),
             detector: "plates-1".into(),
             reader: "reader-1".into(),
+            corners: Some("corners-1".into()),
             vehicles: None,
             library: None,
             score: None,
@@ -105,11 +109,16 @@ impl Models {
         let runtime = Runtime::open(settings.library.as_deref())?;
         let mut detector = Manifest::load(&settings.folder.join(&settings.detector))?;
         detector.thresholds.score = settings.score.unwrap_or(detector.thresholds.score);
-        // A reader is refused as such when it is loaded.
-        if !detector.family.reads() {
+        // What is no detector is refused as such when it is loaded.
+        if detector.family.finds() {
             finds(&detector, "plates", "detector", |c| c == Class::Plate)?;
         }
         let reader = Manifest::load(&settings.folder.join(&settings.reader))?;
+        let mut reader = Reader::load(&runtime, reader, settings.workers)?;
+        if let Some(name) = &settings.corners {
+            let manifest = Manifest::load(&settings.folder.join(name))?;
+            reader = reader.with_corners(Corners::load(&runtime, manifest, settings.workers)?);
+        }
         let vehicles = match &settings.vehicles {
             None => Vehicles::Off,
             Some(_) if detector.finds(Class::is_vehicle) => Vehicles::SamePass,
@@ -121,7 +130,7 @@ impl Models {
         };
         Ok(Self {
             detector: Arc::new(Detector::load(&runtime, detector, settings.workers)?),
-            reader: Arc::new(Reader::load(&runtime, reader, settings.workers)?),
+            reader: Arc::new(reader),
             vehicles,
             runtime,
         })
@@ -133,7 +142,8 @@ impl Models {
             Vehicles::Own(detector) => Some(detector.net().manifest()),
             Vehicles::Off | Vehicles::SamePass => None,
         };
-        [self.detector.net().manifest(), self.reader.net().manifest()].into_iter().chain(own)
+        let corners = self.reader.corners().map(|corners| corners.net().manifest());
+        [self.detector.net().manifest(), self.reader.net().manifest()].into_iter().chain(corners).chain(own)
     }
 }
 
