@@ -407,7 +407,11 @@ pub fn model_settings(vision: &config::Vision) -> Result<model::Settings, vision
         folder,
         detector: vision.detector.clone(),
         reader: vision.reader.clone(),
-        corners: vision.corners.clone(),
+        corners: match vision.corners.as_str() {
+            "" => model::Corrector::Off,
+            model::Corrector::USUAL => model::Corrector::Usual,
+            name => model::Corrector::Named(name.to_owned()),
+        },
         vehicles: vision.vehicles.clone(),
         library: vision.onnxruntime.clone(),
         score: vision.detect_threshold.map(small),

@@ -13,8 +13,8 @@ pub struct Vision {
     pub detector: String,
     /// The plate reader.
     pub reader: String,
-    /// The corrector of corners; `None`: they are taken as the detector gives them.
-    pub corners: Option<String>,
+    /// The corrector of corners; empty: they are taken as the detector gives them.
+    pub corners: String,
     /// ONNX Runtime's library.
     pub onnxruntime: Option<PathBuf>,
     /// Score from which a detection counts, instead of the manifest's.
@@ -36,12 +36,7 @@ pub(super) fn read(mut s: Section<'_>) -> Vision {
         models: s.path("models", "Folder with one folder a model; without it `models` beside the program."),
         detector: s.text_or("detector", "plates-1", "Folder name of the plate detector."),
         reader: s.text_or("reader", "reader-1", "Folder name of the plate reader."),
-        corners: Some(s.text_or(
-            "corners",
-            "corners-1",
-            "Folder name of the model that corrects plates' corners; empty: off.",
-        ))
-        .filter(|name| !name.is_empty()),
+        corners: s.text_or("corners", "corners-1", "Folder name of the model that corrects plates' corners; empty: off. `corners-1` is left out where there is none."),
         onnxruntime: s
             .path("onnxruntime", "The ONNX Runtime library; without it `ORT_DYLIB_PATH` and the usual places."),
         detect_threshold: s.real(

@@ -15,7 +15,7 @@ use std::ops::{Deref, Range};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Error;
-use crate::domain::{Frame, FrameFormat, Pixels, Plane, Polygon};
+use crate::domain::{Frame, FrameFormat, Pixels, Plane, Polygon, Rect};
 
 /// Luma and chroma of what is blanked: black.
 const BLACK: [u8; 3] = [16, 128, 128];
@@ -258,6 +258,15 @@ impl Spans {
     /// The spans of `count` rows from `y` on.
     fn below(&self, y: usize, count: usize) -> impl Iterator<Item = &Range<usize>> {
         self.rows.iter().skip(y).take(count).flatten()
+    }
+
+    /// Whether any pixel that `rect` covers in part is hidden.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "places in a frame; a cast saturates")]
+    pub fn meets_rect(&self, rect: &Rect) -> bool {
+        let (x, y) = (rect.x1.floor().max(0.0) as usize, rect.y1.floor().max(0.0) as usize);
+        let (x2, y2) = (rect.x2.ceil().max(0.0) as usize, rect.y2.ceil().max(0.0) as usize);
+        self.meets(x, y, x2.saturating_sub(x), y2.saturating_sub(y))
     }
 
     /// Whether a pixel of the rectangle from (`x`, `y`), `width` × `height`, is among them.

@@ -7,7 +7,7 @@ use super::Error;
 use super::area::Area;
 use super::gate::Gate;
 use super::mask::{Mask, Seen};
-use crate::domain::{Detection, Frame, Polygon};
+use crate::domain::{Class, Detection, Frame, Polygon};
 
 /// How one camera is looked through.
 #[derive(Debug, Default)]
@@ -62,8 +62,12 @@ impl Sight {
         Area::around(&all.grown(MARGIN * width), frame).unwrap_or_else(|| Area::whole(frame))
     }
 
-    /// Drops what was found outside the region of interest: what counts is its middle.
+    /// Drops what was found outside the region of interest: what counts is its middle. Drops plates that reach under a
+    /// privacy mask, too: of those a part would be read as a plate of its own.
     pub fn keep_inside(&self, found: &mut Vec<Detection>, frame: &Seen<'_>) {
+        if let Some(hidden) = frame.hidden() {
+            found.retain(|d| d.class != Class::Plate || !hidden.meets_rect(&d.rect));
+        }
         let (width, height) = frame.size();
         if !self.roi.is_empty() {
             found.retain(|d| self.roi.iter().any(|p| p.contains(d.rect.centre(), width, height)));
@@ -77,7 +81,7 @@ mod tests {
 
     use super::*;
     use crate::domain::frame::OwnedI420;
-    use crate::domain::{Class, Rect, TimeMs};
+    use crate::domain::{Rect, TimeMs};
 
     fn square(x1: f64, y1: f64, x2: f64, y2: f64) -> Polygon {
         Polygon::new(vec![[x1, y1], [x2, y1], [x2, y2], [x1, y2]])

@@ -301,13 +301,8 @@ fn cameras_share_two_sessions_and_all_get_their_answers() {
 
 #[test]
 fn models_are_loaded_by_name_from_one_folder() {
-    let settings = Settings {
-        folder: fixtures(),
-        detector: "spot".into(),
-        reader: "scribe".into(),
-        corners: None,
-        ..Settings::default()
-    };
+    let settings =
+        Settings { folder: fixtures(), detector: "spot".into(), reader: "scribe".into(), ..Settings::default() };
     let models = Models::load(&settings).unwrap();
     assert_eq!(models.reader.net().manifest().name, "scribe");
     let error = Models::load(&Settings { reader: "absent".into(), ..settings }).unwrap_err();
@@ -320,7 +315,6 @@ fn vehicles_have_a_model_of_their_own_or_come_with_the_plates() {
         folder: fixtures(),
         detector: detector.into(),
         reader: "scribe".into(),
-        corners: None,
         vehicles: vehicles.map(Into::into),
         ..Settings::default()
     };

@@ -33,7 +33,7 @@ fn clip(id: &str, number: u16, file: &str) -> String {
 fn with_vehicles(folder: &Path) -> String {
     std::fs::create_dir_all(folder).unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for model in ["models/plates-1", "models/reader-1", "tests/fixtures/models/tiles"] {
+    for model in ["models/plates-1", "models/reader-1", "models/corners-1", "tests/fixtures/models/tiles"] {
         std::os::unix::fs::symlink(root.join(model), folder.join(Path::new(model).file_name().unwrap())).unwrap();
     }
     format!("[vision]\nmodels = '{}'\nvehicles = \"tiles\"\n", folder.display())

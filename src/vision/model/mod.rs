@@ -48,8 +48,8 @@ pub struct Settings {
     pub detector: String,
     /// Name of the model that reads them.
     pub reader: String,
-    /// Name of the model that corrects the corners that the detector gives; `None`: they are taken as they are.
-    pub corners: Option<String>,
+    /// Who corrects the corners that the detector gives.
+    pub corners: Corrector,
     /// Name of the model that finds vehicles and persons; `None`: they are not looked for. Not loaded where the detector
     /// tells of them in its own pass.
     pub vehicles: Option<String>,
@@ -67,11 +67,37 @@ impl Default for Settings {
             folder: PathBuf::from("models"),
             detector: "plates-1".into(),
             reader: "reader-1".into(),
-            corners: Some("corners-1".into()),
+            corners: Corrector::Usual,
             vehicles: None,
             library: None,
             score: None,
             workers: 1,
+        }
+    }
+}
+
+/// Who corrects the corners that the detector gives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Corrector {
+    /// [`Corrector::USUAL`] where the folder has one: folders of people who bring their own models may lack it.
+    #[default]
+    Usual,
+    /// The model of this name.
+    Named(String),
+    /// Nobody.
+    Off,
+}
+
+impl Corrector {
+    /// Name of the model that comes with the program.
+    pub const USUAL: &str = "corners-1";
+
+    /// The folder of the model within the folder of all.
+    fn folder(&self, models: &Path) -> Option<PathBuf> {
+        match self {
+            Self::Usual => Some(models.join(Self::USUAL)).filter(|folder| folder.join(MANIFEST_FILE).is_file()),
+            Self::Named(name) => Some(models.join(name)),
+            Self::Off => None,
         }
     }
 }
@@ -115,8 +141,8 @@ impl Models {
         }
         let reader = Manifest::load(&settings.folder.join(&settings.reader))?;
         let mut reader = Reader::load(&runtime, reader, settings.workers)?;
-        if let Some(name) = &settings.corners {
-            let manifest = Manifest::load(&settings.folder.join(name))?;
+        if let Some(folder) = settings.corners.folder(&settings.folder) {
+            let manifest = Manifest::load(&folder)?;
             reader = reader.with_corners(Corners::load(&runtime, manifest, settings.workers)?);
         }
         let vehicles = match &settings.vehicles {
