@@ -47,7 +47,7 @@ mod tests {
         for good in ["br", "us-ca", "eu-sk"] {
             assert_eq!(good.parse::<Region>().map(|r| r.to_string()), Ok(good.to_owned()));
         }
-        for bad in ["", "BR", "brazil", "us-", "us-CA", "eu-sk-ba", "xx-us"] {
+        for bad in ["", "BR", "brazil", "us-", "us-CA", "eu-sk-bb", "xx-us"] {
             let why = bad.parse::<Region>().unwrap_err();
             assert!(why.contains(&format!("{bad:?}")) && why.contains("us, eu, gb"), "{why}");
         }
