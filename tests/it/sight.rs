@@ -52,12 +52,14 @@ fn square(x1: f64, y1: f64, x2: f64, y2: f64) -> Vec<Polygon> {
     vec![Polygon::new(vec![[x1, y1], [x2, y1], [x2, y2], [x1, y2]])]
 }
 
+/// A picture so large that the model for plates sees it a quarter as wide.
+const LARGE: (u32, u32) = (3840, 2160);
+
 #[test]
 fn a_plate_too_small_for_the_whole_picture_is_found_in_a_region_of_interest() {
     let models = models();
     // The red car of street-a with its plate 60 to 70 pixels wide, ever smaller in a grey picture so large that the model
     // for plates sees it a quarter as wide.
-    const LARGE: (u32, u32) = (3840, 2160);
     let street = still("street-a.mp4", 50);
     let seen = |percent: u32, settings| {
         let side = |n: u32| n * percent / 100;
