@@ -32,7 +32,7 @@ impl Corners {
     pub fn load(runtime: &Runtime, manifest: Manifest, workers: usize) -> Result<Self, Error> {
         if manifest.family != Family::Corners {
             let family = manifest.family.as_str();
-            return Err(Error::WrongFamily { model: manifest.name, family, role: "corrector of corners" });
+            return Err(Error::WrongFamily { model: manifest.name, family, role: "corners" });
         }
         let wanted = Spec::new(manifest.output.corners.as_deref(), "corners", &[Spec::PICTURES, 8]);
         Ok(Self { net: Net::load(runtime, manifest, vec![wanted], workers)? })

@@ -193,7 +193,7 @@ pub enum Error {
         model: String,
         /// Its family.
         family: &'static str,
-        /// `detector` or `reader`.
+        /// `detector`, `reader` or `corners`: the key by which it was named, too.
         role: &'static str,
     },
     /// A detector that finds nothing of what it was named for.

@@ -7,7 +7,7 @@ use watchpost::domain::frame::OwnedI420;
 use watchpost::domain::{Class, Detection, Frame, Point, Rect, TimeMs};
 use watchpost::vision::Error;
 use watchpost::vision::detect::Detector;
-use watchpost::vision::model::{Manifest, Models, Runtime, Settings, Vehicles};
+use watchpost::vision::model::{Corrector, Manifest, Models, Runtime, Settings, Vehicles};
 use watchpost::vision::plate::Reader;
 
 fn fixtures() -> PathBuf {
@@ -307,6 +307,37 @@ fn models_are_loaded_by_name_from_one_folder() {
     assert_eq!(models.reader.net().manifest().name, "scribe");
     let error = Models::load(&Settings { reader: "absent".into(), ..settings }).unwrap_err();
     assert!(error.to_string().contains("absent"), "{error}");
+}
+
+#[test]
+fn corners_are_corrected_where_the_folder_has_a_model_for_it_and_by_no_other_model() {
+    let with = |folder, corners| {
+        Models::load(&Settings {
+            folder,
+            detector: "spot".into(),
+            reader: "scribe".into(),
+            corners,
+            ..Settings::default()
+        })
+    };
+    assert!(with(fixtures(), Corrector::Usual).unwrap().reader.corners().is_none(), "folders of others lack it");
+    let absent = with(fixtures(), Corrector::Named("absent".into())).unwrap_err();
+    assert!(absent.to_string().contains("absent"), "{absent}");
+    let reader = with(fixtures(), Corrector::Named("scribe".into())).unwrap_err();
+    assert!(
+        reader.to_string().contains("family \"ctc\"") && reader.to_string().contains("[vision] corners"),
+        "{reader}"
+    );
+    let shipped = |corners| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+        Models::load(&Settings { folder, corners, ..Settings::default() }).unwrap()
+    };
+    assert!(shipped(Corrector::Usual).manifests().any(|m| m.name == Corrector::USUAL));
+    assert!(shipped(Corrector::Off).reader.corners().is_none());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let detector = Settings { folder, detector: Corrector::USUAL.into(), ..Settings::default() };
+    let error = Models::load(&detector).unwrap_err();
+    assert!(error.to_string().contains("[vision] detector"), "{error}");
 }
 
 #[test]
