@@ -1,1 +1,202 @@
-//! Commands of the centre: verify, authorise, execute, answer. Empty: this version takes acks (`centre`), no commands.
+//! What the centre may ask of a box, and by the same envelope whoever stands before it.
+//!
+//! ```text
+//! MQTT cmd/<op>/<id>, unix socket ─► envelope ─► authorise(keyring, envelope) -> Authorised | Refusal
+//!     ──(bounded 16; full: `busy`)──► executor, one at a time: audit, execute, audit ─► reply, attachments
+//! ```
+//! Only `authorise` makes an [`Authorised`]; nothing is executed before its id and its audit record are on disk; one
+//! operation is one file of [`ops`], which holds its arguments, its result and what it does. What an operation works with
+//! is [`Rooms`]; what only the wiring can do, it asks [`Controls`] for.
+
+pub mod ops;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+
+use crate::centre::keyring::Role;
+use crate::centre::keys::Kid;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::{CameraId, EventId, Op, Purpose, Reason, TimeMs};
+use crate::health::Health;
+use crate::hotlist::Hotlists;
+use crate::store::{RecorderHandle, Store};
+
+/// Random id of a command; the same over all its deliveries.
+pub type CommandId = [u8; 16];
+
+/// Who signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Their key.
+    pub kid: Kid,
+    /// Their name in the keyring.
+    pub name: String,
+    /// The organisation that they act for.
+    pub org: String,
+    /// In which capacity.
+    pub role: Role,
+    /// May co-sign what goes beyond one person's bounds.
+    pub supervisor: bool,
+}
+
+/// Whom a command comes from and what for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Whose role the operation asks for.
+    pub person: Person,
+    /// The second person, where there is one: another than the first.
+    pub second: Option<Person>,
+    /// What for, where it was said.
+    pub purpose: Option<Purpose>,
+    /// The case number, where it was said: 1 to 64 bytes.
+    pub case: Option<String>,
+}
+
+/// A command that may be executed. Only `authorise` makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authorised {
+    op: Op,
+    id: CommandId,
+    caller: Caller,
+    args: Vec<u8>,
+}
+
+impl Authorised {
+    /// What is to be done.
+    #[must_use]
+    pub fn op(&self) -> Op {
+        self.op
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &CommandId {
+        &self.id
+    }
+
+    /// Whom it comes from.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// CBOR of the operation's arguments.
+    #[must_use]
+    pub fn args(&self) -> &[u8] {
+        &self.args
+    }
+}
+
+/// Why a command was refused or failed; `text` says what, where and what to do, and names no plate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}: {text}")]
+pub struct Refusal {
+    /// For programs.
+    pub reason: Reason,
+    /// For people, at most 300 bytes on the wire.
+    pub text: String,
+}
+
+impl Refusal {
+    /// With both.
+    #[must_use]
+    pub fn new(reason: Reason, text: impl Into<String>) -> Self {
+        Self { reason, text: text.into() }
+    }
+}
+
+/// A large answer: sent in chunks under `evidence/<id>/<n>` before the reply, whose result names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// Names it in the topic.
+    pub id: EventId,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What a result says of an [`Attachment`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Attached {
+    /// Names it in the topic.
+    #[n(0)]
+    pub id: EventId,
+    /// Its length.
+    #[n(1)]
+    pub bytes: u64,
+    /// SHA-256 of it whole.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub sha256: [u8; 32],
+}
+
+/// What an operation came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Done {
+    /// CBOR of the operation's result.
+    pub result: Vec<u8>,
+    /// Large parts of the answer.
+    pub attachments: Vec<Attachment>,
+    /// The answer tells of plates: it is kept in memory alone until it has left, and what is replayed after a restart is
+    /// only that it was done.
+    pub tells_plates: bool,
+    /// For the audit record of how it ended, beside who and what.
+    pub facts: Vec<(&'static str, String)>,
+    /// What the daemon does once the reply has left.
+    pub then: Option<Afterwards>,
+}
+
+/// What follows a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Afterwards {
+    /// The daemon stops in good order and starts anew, with the configuration that is there then.
+    Restart,
+    /// The keys of the store are destroyed and the daemon stops.
+    Wipe,
+}
+
+/// What operations work with: the other rooms, and where things lie.
+#[derive(Clone)]
+pub struct Rooms {
+    /// Time.
+    pub clock: Clock,
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// The file that it came from.
+    pub config_path: PathBuf,
+    /// The store.
+    pub store: Store,
+    /// The only writer of the store.
+    pub recorder: RecorderHandle,
+    /// The lists in force.
+    pub hotlists: Arc<Hotlists>,
+    /// Counters.
+    pub health: Arc<Health>,
+    /// What only the wiring can do.
+    pub controls: Arc<dyn Controls>,
+}
+
+/// What only the wiring can do. Calls may block for seconds; they are made on the executor's thread.
+pub trait Controls: Send + Sync {
+    /// Stops or resumes looking at a camera; `until` ends a pause by itself.
+    ///
+    /// # Errors
+    /// [`Reason::NotFound`] when there is no such camera.
+    fn pause(&self, camera: &CameraId, until: Option<TimeMs>) -> Result<(), Refusal>;
+
+    /// Resumes a paused camera; one that is not paused stays as it is.
+    ///
+    /// # Errors
+    /// [`Reason::NotFound`] when there is no such camera.
+    fn resume(&self, camera: &CameraId) -> Result<(), Refusal>;
+
+    /// A JPEG of what the camera shows now, privacy masks applied.
+    ///
+    /// # Errors
+    /// [`Reason::NotFound`], [`Reason::Conflict`] when it gives no frames, [`Reason::Unsupported`] in a build without.
+    fn snapshot(&self, camera: &CameraId) -> Result<Vec<u8>, Refusal>;
+
+    /// The health message of now, CBOR.
+    fn health(&self) -> Vec<u8>;
+}

@@ -7,6 +7,7 @@
 pub mod alert;
 pub mod broker;
 pub mod colour;
+pub mod command;
 pub mod confusable;
 pub mod detection;
 pub mod frame;
@@ -27,6 +28,7 @@ pub mod wish;
 pub use alert::{Ack, Alert, Epoch, MatchMark, Shed, Stage};
 pub use broker::{AckMode, Broker, BrokerError};
 pub use colour::{Colour, VehicleColour};
+pub use command::{CommandStatus, Op, Purpose, Reason};
 pub use detection::{Class, Detection};
 pub use frame::{Frame, FrameFormat, PixelFormat, Pixels, Plane};
 pub use geometry::{Point, Quad, Rect};

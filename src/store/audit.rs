@@ -48,6 +48,38 @@ pub enum Event {
     Salvaged,
     /// The key of a day and class was destroyed: its content is deleted.
     KeyDestroyed,
+    /// The daemon started: its version and the digests of configuration and models.
+    DaemonStarted,
+    /// The daemon stopped in good order.
+    DaemonStopped,
+    /// A command is about to be executed.
+    CommandAccepted,
+    /// A command was refused: by whom, as far as known, and why.
+    CommandRefused,
+    /// A command was executed: how it ended.
+    CommandDone,
+    /// Reads or hits were asked for: person, organisation, purpose, case, digest of the question, rows.
+    Queried,
+    /// Pictures were handed out or looked at.
+    PictureViewed,
+    /// A hit was seen, judged or closed.
+    Judged,
+    /// A hotlist or ignore list changed.
+    ListChanged,
+    /// The configuration changed, was confirmed or was rolled back.
+    ConfigChanged,
+    /// Models changed, or fell back.
+    ModelChanged,
+    /// A hold was placed, re-wrapped or released.
+    Held,
+    /// How long things are kept changed.
+    RetentionChanged,
+    /// The keyring or a key changed.
+    KeysChanged,
+    /// A secret was set; its name.
+    SecretSet,
+    /// The wall clock was stepped, or its state changed.
+    ClockStepped,
 }
 
 impl Event {
@@ -63,6 +95,22 @@ impl Event {
             Self::IndexRebuilt => "index.rebuilt",
             Self::Salvaged => "store.salvaged",
             Self::KeyDestroyed => "key.destroyed",
+            Self::DaemonStarted => "daemon.started",
+            Self::DaemonStopped => "daemon.stopped",
+            Self::CommandAccepted => "command.accepted",
+            Self::CommandRefused => "command.refused",
+            Self::CommandDone => "command.done",
+            Self::Queried => "queried",
+            Self::PictureViewed => "picture.viewed",
+            Self::Judged => "hit.judged",
+            Self::ListChanged => "list.changed",
+            Self::ConfigChanged => "config.changed",
+            Self::ModelChanged => "model.changed",
+            Self::Held => "hold.changed",
+            Self::RetentionChanged => "retention.changed",
+            Self::KeysChanged => "keys.changed",
+            Self::SecretSet => "secret.set",
+            Self::ClockStepped => "clock.stepped",
         }
     }
 }
@@ -142,7 +190,7 @@ impl Audit {
     }
 
     /// Appends a record and returns when it is on the medium.
-    pub(super) fn append(&self, at: TimeMs, event: Event, details: &[(&str, String)]) -> Result<(), Error> {
+    pub(super) fn append(&self, at: TimeMs, event: Event, details: &[(&str, String)]) -> Result<u64, Error> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let record = AuditRecord {
             version: AUDIT_VERSION,
@@ -167,7 +215,7 @@ impl Audit {
         state.len += frame.len() as u64;
         state.number = record.number;
         state.head = sha256(&cbor);
-        Ok(())
+        Ok(state.number)
     }
 
     fn write(&self, state: &mut State, frame: &[u8]) -> Result<(), Error> {

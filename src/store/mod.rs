@@ -152,6 +152,14 @@ impl Store {
         self.0.epoch
     }
 
+    /// Appends a record to the audit log and returns its number when it is on the medium. Details name no plate.
+    ///
+    /// # Errors
+    /// I/O errors: the record is not there, and what it was to tell of must not be done.
+    pub fn audit(&self, event: audit::Event, details: &[(&str, String)]) -> Result<u64, Error> {
+        self.0.audit.append(self.0.clock.utc(), event, details)
+    }
+
     /// Number and SHA-256 of the newest audit record.
     #[must_use]
     pub fn audit_head(&self) -> (u64, [u8; 32]) {

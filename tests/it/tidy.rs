@@ -18,7 +18,24 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("hotlist", &["domain"]),
     ("store", &["domain", "clock", "health", "shutdown"]),
     ("centre", &["domain", "backoff", "clock", "health", "shutdown", "store::outbox"]),
-    ("command", &["domain", "clock", "health", "store", "hotlist", "config"]),
+    (
+        "command",
+        &[
+            "domain",
+            "causes",
+            "clock",
+            "health",
+            "shutdown",
+            "config",
+            "hotlist",
+            "store",
+            "centre::cose",
+            "centre::keyring",
+            "centre::keys",
+            "centre::topics",
+            "centre::wire",
+        ],
+    ),
     (
         "supervise",
         &[

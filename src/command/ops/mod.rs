@@ -1,0 +1,76 @@
+//! The operations, one file each: arguments, result, and what is done.
+//!
+//! A file has `Args` and, where there is something to say, `Answer`, both CBOR maps with integer keys as in
+//! `docs/wire.cddl`, and a `run` that [`execute`] calls on the executor's thread. `watchpostctl` makes and reads the same
+//! types.
+
+use minicbor::{Decode, Encode};
+
+use super::{Authorised, Done, Refusal, Rooms};
+use crate::domain::{Op, Reason};
+
+/// Executes a command. Blocks; called by the executor alone.
+///
+/// # Errors
+/// Why it could not be done. Nothing is changed then, unless the text says so.
+pub fn execute(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
+    let _ = rooms;
+    match command.op() {
+        // Of the box.
+        Op::BoxStatus | Op::BoxRestart | Op::BoxWipe | Op::LogTail => not_yet(command),
+
+        // Secrets and keys.
+        Op::SecretSet | Op::KeyringPut | Op::KeyRotate => not_yet(command),
+
+        // Cameras and configuration.
+        Op::CameraList | Op::CameraSet | Op::CameraRemove | Op::CameraPause | Op::CameraSnapshot => not_yet(command),
+        Op::ConfigGet | Op::ConfigSet => not_yet(command),
+
+        // Lists.
+        Op::HotlistList | Op::HotlistPut | Op::HotlistPatch | Op::HotlistRemove | Op::HotlistPreview => {
+            not_yet(command)
+        }
+
+        // Reads, hits and pictures.
+        Op::ReadsQuery | Op::HitsQuery | Op::EvidenceGet => not_yet(command),
+
+        // Verdicts, holds, retention.
+        Op::IgnorePut | Op::HitSeen | Op::HitVerdict => not_yet(command),
+        Op::HoldPlace | Op::HoldRelease | Op::RetentionSet => not_yet(command),
+        Op::ReportGet => not_yet(command),
+
+        // Models.
+        Op::ModelList | Op::ModelPut | Op::ModelActivate | Op::ModelRollback => not_yet(command),
+
+        // Audit.
+        Op::AuditProof | Op::AuditExport => not_yet(command),
+    }
+}
+
+fn not_yet(command: &Authorised) -> Result<Done, Refusal> {
+    Err(Refusal::new(Reason::Unsupported, format!("{} is not in this version", command.op())))
+}
+
+/// Takes arguments or an answer back.
+///
+/// # Errors
+/// [`Reason::Arguments`] when they are not exactly one encoding of a `T`.
+pub fn decode<'b, T: Decode<'b, ()> + Encode<()>>(bytes: &'b [u8]) -> Result<T, Refusal> {
+    let wrong = |what: String| Refusal::new(Reason::Arguments, what);
+    let value: T = minicbor::decode(bytes).map_err(|e| wrong(format!("arguments: {e}")))?;
+    if encode(&value) != bytes {
+        return Err(wrong("arguments are not in deterministic encoding, or have keys that are not known".to_owned()));
+    }
+    Ok(value)
+}
+
+/// The CBOR of arguments or of an answer.
+#[must_use]
+pub fn encode(value: &impl Encode<()>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match minicbor::encode(value, &mut bytes) {
+        Ok(()) => bytes,
+        // Writing into a vector cannot fail.
+        Err(_) => Vec::new(),
+    }
+}
