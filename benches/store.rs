@@ -53,6 +53,7 @@ fn entry(n: u64, pictures: Option<Pictures>) -> Option<Entry> {
         expiry_day: None,
         stale: false,
         severity: Severity::Minor,
+        owner: None,
     });
     let hits = vec![Hit { sighting: sighting.clone(), cause, stage: Stage::New, withdrawn: false }];
     Some(Entry { event: SightingEvent { stage: Stage::New, cause_at: sighting.end, sighting, pictures }, hits })

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::section::Section;
 use super::tree::{Fault, Node, Value};
-use crate::domain::{ListId, MatchPolicy, RegionPolicy, Severity};
+use crate::domain::hotlist::check_org;
+use crate::domain::{ListId, MatchPolicy, Ownership, RegionPolicy, Severity};
 
 /// `[[hotlist.list]]`
 #[derive(Debug, Clone, PartialEq)]
@@ -20,8 +21,8 @@ pub struct HotlistFile {
     pub severity: Severity,
     /// Severity by the entry's `Category`, over the list's.
     pub categories: BTreeMap<String, Severity>,
-    /// The organisation that keeps it.
-    pub owner: Option<String>,
+    /// The organisation that answers for it, and who else sees its hits.
+    pub owner: Option<Ownership>,
     /// How far a read may differ.
     pub policy: MatchPolicy,
     /// Whether regions must agree.
@@ -67,7 +68,7 @@ pub(super) fn read(mut s: Section<'_>) -> Option<HotlistFile> {
             Err(what) => s.fault("categories", format!("{category}: {what}")),
         }
     }
-    let owner = s.text("owner", "The organisation that keeps the list.");
+    let owner = owner(&mut s);
     let policy = s.parsed("policy", "`exact`, `confusable` (default: 0/O, 1/I, 8/B … are one) or `near` (one edit).");
     let region = s.parsed("region", "`lenient` (default) or `strict`: the read's region must be the entry's.");
     let freshness_hours = s.real("freshness_hours", 0.1, 87_600.0, "Hours after which the file counts as stale.");
@@ -83,6 +84,20 @@ pub(super) fn read(mut s: Section<'_>) -> Option<HotlistFile> {
         region: region.unwrap_or_default(),
         freshness_hours,
     })
+}
+
+/// `owner` and `share`.
+fn owner(s: &mut Section<'_>) -> Option<Ownership> {
+    let org = s.text("owner", "The organisation that answers for the list; without, its hits are everybody's.");
+    let share =
+        s.share("share", "Who else sees its hits: `\"none\"` (default), `\"all\"`, or a list of organisations.");
+    if let Some(why) = org.as_deref().and_then(|org| check_org(org).err()) {
+        s.fault("owner", why);
+    }
+    if org.is_none() && share.is_some() {
+        s.fault("share", "says with whom `owner` shares the hits, and there is no owner");
+    }
+    Some(Ownership { org: org?, share: share.unwrap_or_default() })
 }
 
 /// Ids and numbers must differ.

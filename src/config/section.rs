@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use super::polygon::{self, Polygon};
 use super::tree::{Fault, Node, Place, Value};
+use crate::domain::Share;
 
 /// A key as documented.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,6 +218,21 @@ impl<'a> Section<'a> {
             _ => None,
         };
         self.typed(key, node, "a table of texts", get).unwrap_or_default()
+    }
+
+    /// `"none"`, `"all"`, or a list of organisations.
+    pub fn share(&mut self, key: &str, doc: &'static str) -> Option<Share> {
+        let node = self.node(key, "none", doc)?;
+        let read = match &node.value {
+            Value::Text(text) => text.parse(),
+            Value::Array(items) => {
+                let name = |n: &Node| if let Value::Text(text) = &n.value { Some(text.clone()) } else { None };
+                let names: Option<Vec<String>> = items.iter().map(name).collect();
+                names.ok_or_else(|| "names organisations by texts".to_owned()).and_then(Share::with)
+            }
+            other => Err(format!("is {}, wanted \"none\", \"all\" or a list of organisations", other.kind())),
+        };
+        read.map_err(|what| self.fault(key, what)).ok()
     }
 
     /// Says that the contract knows `keys` and this version does not: using one is a fault of its own.

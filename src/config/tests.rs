@@ -65,6 +65,28 @@ fn five_mistakes_are_told_at_once_with_lines_and_suggestions() {
 }
 
 #[test]
+fn a_list_has_an_owner_who_says_with_whom_its_hits_are_shared() {
+    let owner = |lines: &str| {
+        let config = load_text(&format!("{GOOD}{lines}")).map_err(|faults| faults.to_string())?;
+        Ok::<_, String>(config.hotlists[0].owner.clone())
+    };
+    assert_eq!(owner(""), Ok(None));
+    let shared = owner("owner = \"north\"\nshare = [\"south\", \"east\"]\n").unwrap().unwrap();
+    assert!(shared.shows_to("south") && !shared.shows_to("west"));
+    assert!(!owner("owner = \"north\"\n").unwrap().unwrap().shows_to("south"));
+    assert!(owner("owner = \"north\"\nshare = \"all\"\n").unwrap().unwrap().shows_to("south"));
+    for (lines, why) in [
+        ("share = \"all\"\n", "hotlist.list[1].share: says with whom `owner` shares"),
+        ("owner = \"\"\n", "hotlist.list[1].owner: \"\" names no organisation"),
+        ("owner = \"north\"\nshare = 3\n", "hotlist.list[1].share: is a whole number, wanted \"none\""),
+        ("owner = \"north\"\nshare = []\n", "names 0 organisations"),
+    ] {
+        let error = owner(lines).unwrap_err();
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there_is_one_clear_fault() {
     let faults = load(Path::new("/nonexistent/watchpost.toml")).unwrap_err();
     assert!(faults.to_string().contains("cannot read /nonexistent/watchpost.toml"), "{faults}");

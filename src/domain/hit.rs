@@ -6,6 +6,7 @@ use std::str::FromStr;
 use minicbor::{Decode, Encode};
 
 use super::alert::Stage;
+use super::hotlist::Ownership;
 use super::id::{ListId, RuleId};
 use super::sighting::Sighting;
 
@@ -142,6 +143,8 @@ pub struct ListMatch {
     pub stale: bool,
     /// Severity of the hit (the entry's category or the list's own).
     pub severity: Severity,
+    /// Whose the list was, and who else sees its hits; `None`: everybody's.
+    pub owner: Option<Ownership>,
 }
 
 /// Why it is a hit.

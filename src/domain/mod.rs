@@ -33,7 +33,7 @@ pub use detection::{Class, Detection};
 pub use frame::{Frame, FrameFormat, PixelFormat, Pixels, Plane};
 pub use geometry::{Point, Quad, Rect};
 pub use hit::{Hit, HitCause, How, ListMatch, RetentionClass, Severity};
-pub use hotlist::{MatchPolicy, RegionPolicy};
+pub use hotlist::{MatchPolicy, Ownership, RegionPolicy, Share};
 pub use id::{BoxId, CameraId, EventId, IdError, ListId, RuleId, SiteId};
 pub use plate::{Candidate, Lattice, PlateRead, PlateText, Position};
 pub use polygon::Polygon;

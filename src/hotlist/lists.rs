@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::Error;
 use super::index::{Entry, Index};
 use super::normalise::normalise;
-use crate::domain::{ListId, MatchPolicy, RegionPolicy, Severity, TimeMs};
+use crate::domain::{ListId, MatchPolicy, Ownership, RegionPolicy, Severity, TimeMs};
 
 /// Most bytes of a list's file.
 pub const MAX_FILE_BYTES: u64 = 256 << 20;
@@ -35,8 +35,8 @@ pub struct ListSettings {
     pub severity: Severity,
     /// Severities of categories that differ from it; categories compare without case.
     pub category_severity: Vec<(String, Severity)>,
-    /// The organisation it belongs to.
-    pub owner: Option<String>,
+    /// Whose it is, and who else sees its hits.
+    pub owner: Option<Ownership>,
     /// How plates match.
     pub policy: MatchPolicy,
     /// What `PlateState` demands.

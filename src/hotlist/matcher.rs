@@ -120,6 +120,7 @@ fn best(list: &List, read: &PlateRead, now: TimeMs) -> Option<ListMatch> {
         expiry_day: (found.entry.until_day != u32::MAX).then_some(found.entry.until_day),
         stale: list.is_stale(now),
         severity: found.entry.severity,
+        owner: settings.owner.clone(),
     })
 }
 

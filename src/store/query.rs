@@ -8,7 +8,7 @@ use super::record::Record;
 use super::row::{self, HitRow};
 use super::seal::class_of;
 use super::{Store, evidence, record};
-use crate::domain::{Alert, EventId, ListId, Pictures, PlateText, RuleId, Sighting, TimeMs};
+use crate::domain::{Alert, EventId, ListId, Ownership, Pictures, PlateText, RuleId, Sighting, TimeMs};
 
 /// A hit as it is kept: its newest alert, and what an alert leaves out.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,8 @@ pub struct StoredHit {
     pub match_permille: Option<u16>,
     /// The list was past its freshness.
     pub stale: bool,
+    /// Whose the list was, and who else sees its hits; `None`: everybody's.
+    pub owner: Option<Ownership>,
     /// When it was stored first.
     pub first_at: TimeMs,
     /// When it was stored last.
@@ -136,6 +138,7 @@ fn hit(plain: &[u8]) -> Result<StoredHit, Error> {
         rule: row.rule,
         match_permille: row.match_permille,
         stale: row.stale.unwrap_or(false),
+        owner: row.owner,
         first_at: row.first_at,
         stored_at: row.stored_at,
     })

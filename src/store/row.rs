@@ -8,8 +8,8 @@ use minicbor::{Decode, Encode};
 use super::error::Error;
 use crate::domain::alert::CandidateMark;
 use crate::domain::{
-    Alert, CameraId, Candidate, Class, ClockState, Colour, EventId, Lattice, ListId, PlateRead, PlateText, RuleId,
-    Sighting, TimeMs, Vehicle, VehicleColour,
+    Alert, CameraId, Candidate, Class, ClockState, Colour, EventId, Lattice, ListId, Ownership, PlateRead, PlateText,
+    RuleId, Sighting, TimeMs, Vehicle, VehicleColour,
 };
 
 const ROW_VERSION: u8 = 1;
@@ -105,6 +105,9 @@ pub(super) struct HitRow {
     /// When it was stored last.
     #[n(7)]
     pub(super) stored_at: TimeMs,
+    /// Whose the list was; rows from before owners have none.
+    #[n(8)]
+    pub(super) owner: Option<Ownership>,
 }
 
 /// A share of 0..1 in ‰.

@@ -7,8 +7,8 @@ use super::disk::{Disk, RealDisk};
 use super::{Entry, Error, Settings, Store, StoreKey};
 use crate::clock::{Clock, SimClock};
 use crate::domain::{
-    CameraId, Candidate, Class, ClockState, EventId, Hit, HitCause, How, Lattice, ListId, ListMatch, Pictures,
-    PlateRead, PlateText, Severity, Sighting, SightingEvent, Stage, TimeMs,
+    CameraId, Candidate, Class, ClockState, EventId, Hit, HitCause, How, Lattice, ListId, ListMatch, Ownership,
+    Pictures, PlateRead, PlateText, Severity, Share, Sighting, SightingEvent, Stage, TimeMs,
 };
 
 /// 2026-01-01.
@@ -70,6 +70,7 @@ pub fn list_hit(event: &SightingEvent, entry: u32, severity: Severity) -> Hit {
         expiry_day: Some(20_999),
         stale: false,
         severity,
+        owner: Some(Ownership { org: "north".to_owned(), share: Share::None }),
     };
     Hit { sighting: event.sighting.clone(), cause: HitCause::List(cause), stage: event.stage, withdrawn: false }
 }

@@ -380,12 +380,14 @@ impl Draft<'_> {
             stale: None,
             first_at,
             stored_at: self.now,
+            owner: None,
         };
         match &hit.cause {
             HitCause::List(m) => {
                 row.list = Some(m.list.clone());
                 row.match_permille = Some(row::permille(m.confidence));
                 row.stale = Some(m.stale);
+                row.owner.clone_from(&m.owner);
             }
             HitCause::Rule { rule, .. } => row.rule = Some(rule.clone()),
         }

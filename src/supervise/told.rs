@@ -101,6 +101,7 @@ mod tests {
             expiry_day: None,
             stale: false,
             severity: Severity::Info,
+            owner: None,
         }
     }
 

@@ -71,6 +71,7 @@ fn entry(n: u64) -> Entry {
         expiry_day: None,
         stale: false,
         severity: Severity::Minor,
+        owner: None,
     });
     let hits = vec![Hit { sighting: sighting.clone(), cause, stage: Stage::New, withdrawn: false }];
     let pictures = n.is_multiple_of(16).then(|| Pictures { crop: vec![1; 600], scene: vec![2; 2_000] });

@@ -38,6 +38,7 @@ fn a_committed_hit_is_found_again_after_reopening() {
     assert_eq!(hits.len(), 1);
     assert_eq!((hits[0].alert.seq, hits[0].alert.epoch), (1, store.epoch()));
     assert_eq!(hits[0].list.as_ref().unwrap().as_str(), "wanted");
+    assert!(hits[0].owner.as_ref().is_some_and(|owner| owner.shows_to("north") && !owner.shows_to("south")));
     assert!(store.pictures(id(5)).unwrap() == entry.event.pictures);
     assert_eq!(store.outbox().depth().entries, 1);
     assert_eq!((store.counts().hits, store.counts().sightings), (1, 1));

@@ -101,5 +101,6 @@ fn matched(entry: u32, severity: Severity) -> ListMatch {
         expiry_day: None,
         stale: false,
         severity,
+        owner: None,
     }
 }
