@@ -7,7 +7,7 @@ use clap::Parser as _;
 use watchpost::cli::ctl::Ctl;
 
 fn main() -> ExitCode {
-    watchpost::log::init("warn,rumqttc=off");
+    let _ = watchpost::log::init("warn,rumqttc=off");
     match Ctl::parse().run() {
         Ok(code) => code,
         Err(error) => {

@@ -49,7 +49,7 @@ enum Verb {
 #[must_use]
 pub fn run(args: Args) -> ExitCode {
     // ONNX Runtime tells of devices and versions at INFO; what matters of it comes as an error.
-    crate::log::init(if matches!(args.verb, Verb::Run(_)) { "info,ort=warn" } else { "warn" });
+    let log = crate::log::init(if matches!(args.verb, Verb::Run(_)) { "info,ort=warn" } else { "warn" });
     let clock = Clock::system();
     let mut out = std::io::stdout();
     let done = match args.verb {
@@ -59,7 +59,7 @@ pub fn run(args: Args) -> ExitCode {
         Verb::Decode(args) => decode::run(&args, &clock, &mut std::io::stdin(), &mut out).map(ExitCode::from),
         Verb::Read(args) => read::run(&args),
         Verb::Bench(args) => bench::run(&args, &mut out).map(ExitCode::from),
-        Verb::Run(args) => run::run(&args, &mut out).map(ExitCode::from),
+        Verb::Run(args) => run::run(&args, &log, &mut out).map(ExitCode::from),
     };
     done.unwrap_or_else(|error| {
         use std::io::Write;

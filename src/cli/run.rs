@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use crate::clock::Clock;
 use crate::config;
+use crate::log::LogRing;
 use crate::shutdown::Shutdown;
 use crate::supervise::{self, Options, Summary};
 
@@ -25,7 +26,8 @@ pub struct Args {
 ///
 /// # Errors
 /// A faulty configuration, or what could not be started.
-pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
+pub fn run(args: &Args, log: &LogRing, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let _ = log;
     let config = config::load(&args.config)?;
     let shutdown = Shutdown::new();
     listen_for_signals(shutdown.clone())?;

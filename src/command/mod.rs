@@ -8,6 +8,7 @@
 //! operation is one file of [`ops`], which holds its arguments, its result and what it does. What an operation works with
 //! is [`Rooms`]; what only the wiring can do, it asks [`Controls`] for.
 
+pub mod blobs;
 pub mod ops;
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use crate::config::Config;
 use crate::domain::{CameraId, EventId, Op, Purpose, Reason, TimeMs};
 use crate::health::Health;
 use crate::hotlist::Hotlists;
+use crate::log::LogRing;
 use crate::store::{RecorderHandle, Store};
 
 /// Random id of a command; the same over all its deliveries.
@@ -98,13 +100,21 @@ pub struct Refusal {
     pub reason: Reason,
     /// For people, at most 300 bytes on the wire.
     pub text: String,
+    /// CBOR for programs that can do something about it, as [`blobs::Missing`].
+    pub result: Option<Vec<u8>>,
 }
 
 impl Refusal {
     /// With both.
     #[must_use]
     pub fn new(reason: Reason, text: impl Into<String>) -> Self {
-        Self { reason, text: text.into() }
+        Self { reason, text: text.into(), result: None }
+    }
+
+    /// With what programs can do something about.
+    #[must_use]
+    pub fn with(self, result: Vec<u8>) -> Self {
+        Self { result: Some(result), ..self }
     }
 }
 
@@ -173,6 +183,10 @@ pub struct Rooms {
     pub hotlists: Arc<Hotlists>,
     /// Counters.
     pub health: Arc<Health>,
+    /// Large contents of commands.
+    pub blobs: blobs::Blobs,
+    /// The daemon's own newest log lines.
+    pub log: LogRing,
     /// What only the wiring can do.
     pub controls: Arc<dyn Controls>,
 }

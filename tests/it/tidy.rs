@@ -10,7 +10,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("causes", &[]),
     ("clock", &["domain"]),
     ("health", &["domain"]),
-    ("log", &[]),
+    ("log", &["domain", "clock"]),
     ("shutdown", &[]),
     ("config", &["domain"]),
     ("camera", &["domain", "backoff", "clock", "health", "shutdown"]),
@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "clock",
             "health",
             "shutdown",
+            "log",
             "config",
             "hotlist",
             "store",
@@ -39,7 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "supervise",
         &[
-            "domain", "causes", "clock", "health", "shutdown", "config", "camera", "vision", "hotlist", "store",
+            "domain", "causes", "clock", "health", "shutdown", "log", "config", "camera", "vision", "hotlist", "store",
             "centre", "command",
         ],
     ),

@@ -13,6 +13,7 @@ use crate::domain::{Op, Reason};
 ///
 /// # Errors
 /// Why it could not be done. Nothing is changed then, unless the text says so.
+#[allow(clippy::match_same_arms, reason = "a line a room")]
 pub fn execute(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
     let _ = rooms;
     match command.op() {
