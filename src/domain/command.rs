@@ -48,6 +48,8 @@ macro_rules! words {
     };
 }
 
+pub(super) use words;
+
 words! {
     /// What the centre can ask of a box. An ack is no operation: it has a topic of its own.
     Op {

@@ -82,6 +82,9 @@ pub enum RetentionClass {
     /// A hit of severity `critical`.
     #[n(4)]
     Critical,
+    /// Under a hold: what was due and is kept until the hold is released. Its "day" is the number of the hold.
+    #[n(5)]
+    Held,
 }
 
 impl From<Severity> for RetentionClass {

@@ -23,6 +23,7 @@ pub mod sighting;
 pub mod source;
 pub mod time;
 pub mod transport;
+pub mod verdict;
 pub mod wish;
 
 pub use alert::{Ack, Alert, Epoch, MatchMark, Shed, Stage};
@@ -42,3 +43,4 @@ pub use sighting::{Pictures, Sighting, SightingEvent, Vehicle};
 pub use source::{AddressError, SourceUri};
 pub use time::{ClockState, TimeMs};
 pub use transport::Transport;
+pub use verdict::{Handling, HitState, Judgement, Mark, Verdict};

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  0  4  "WPK1"                     the last byte is the version
-//!  4  4  day, big-endian            days since 1970-01-01
-//!  8  1  class                      0 read, 1 info, 2 minor, 3 serious, 4 critical
+//!  4  4  day, big-endian            days since 1970-01-01; of class 5 the number of the hold
+//!  8  1  class                      0 read, 1 info, 2 minor, 3 serious, 4 critical, 5 held
 //!  9 12  nonce
 //! 21 32  data key, AES-256-GCM under the store key's "wrap" subkey, AAD = bytes 0..9
 //! 53 16  tag
@@ -33,6 +33,8 @@ const FILE_LEN: usize = HEAD + 32 + OVERHEAD;
 pub(super) struct DayKeys {
     dir: PathBuf,
     wrapping: Cipher,
+    /// For what says nothing of plates that pass, and outlives the days.
+    pub(super) standing: Cipher,
     pub(super) random: Random,
     disk: Arc<dyn Disk>,
     cache: Mutex<HashMap<(u32, RetentionClass), Arc<DataKey>>>,
@@ -41,7 +43,8 @@ pub(super) struct DayKeys {
 impl DayKeys {
     pub(super) fn open(dir: &Path, key: &StoreKey, random: Random, disk: Arc<dyn Disk>) -> Result<Self, Error> {
         disk.make_dir(dir).map_err(Error::io("make", dir))?;
-        Ok(Self { dir: dir.to_owned(), wrapping: key.wrapping()?, random, disk, cache: Mutex::new(HashMap::new()) })
+        let (wrapping, standing) = (key.wrapping()?, key.standing()?);
+        Ok(Self { dir: dir.to_owned(), wrapping, standing, random, disk, cache: Mutex::new(HashMap::new()) })
     }
 
     pub(super) fn dir(&self) -> &Path {

@@ -7,6 +7,9 @@
 //! m                                     meta: version 1 · epoch 8 · batch 8 · last seq 8 · rows 8 · sum 8 · sightings 8 · hits 8
 //! s ‖ id 16                             sighting: kind ‖ day ‖ class ‖ sealed body
 //! h ‖ id 16 ‖ cause 7                   hit: the same
+//! j ‖ id 16 ‖ cause 7                   handling of a hit: the same
+//! l ‖ number 4                          hold: the same
+//! t ‖ month 4                           tally of verdicts: the same
 //! o ‖ rank 1 ‖ seq 8 ‖ stored at 8      outbox entry: the same
 //! p ‖ day 4 ‖ class 1 ‖ mac 16 ‖ id 16  plate index: empty
 //! ```
@@ -191,7 +194,9 @@ impl Index {
 
     /// What `record` changes; later ones of a batch win.
     fn change(&self, record: &Record, changes: &mut Changes) -> Result<(), Error> {
-        if record.kind != Kind::Gone && self.keys.for_reading(record.day, record.class).is_ok_and(|key| key.is_none()) {
+        if !matches!(record.kind, Kind::Gone | Kind::Tally)
+            && self.keys.for_reading(record.day, record.class).is_ok_and(|key| key.is_none())
+        {
             // Its day was deleted.
             return Ok(());
         }
@@ -210,7 +215,7 @@ impl Index {
                 }
                 changes.insert(key, Some(row_value(record)));
             }
-            Kind::Hit | Kind::Alert | Kind::Shed => {
+            Kind::Hit | Kind::Alert | Kind::Shed | Kind::Handling | Kind::Hold | Kind::Tally => {
                 changes.insert(row_key(record.kind, &record.name), Some(row_value(record)));
             }
             Kind::Gone => {
@@ -328,7 +333,7 @@ impl Index {
         guard(&self.broken, || {
             for row in self.db()?.iter() {
                 let (key, value) = row.map_err(|e| failed(&e))?;
-                if matches!(key.first(), Some(b's' | b'h' | b'o')) {
+                if matches!(key.first(), Some(b's' | b'h' | b'o' | b'j' | b'l' | b't')) {
                     visit(row_record(&key, &value).ok_or_else(|| bad_row(Kind::Sighting))?)?;
                 }
             }
@@ -342,7 +347,7 @@ impl Index {
             let mut changes = Changes::new();
             for row in self.db()?.iter() {
                 let (key, value) = row.map_err(|e| failed(&e))?;
-                let sealed = matches!(key.first(), Some(b's' | b'h' | b'o'))
+                let sealed = matches!(key.first(), Some(b's' | b'h' | b'o' | b'j' | b'l'))
                     && row_record(&key, &value).is_some_and(|r| (r.day, r.class) == (day, class));
                 if sealed || key.starts_with(&plate_prefix(day, class)) {
                     changes.insert(key.to_vec(), None);
@@ -453,6 +458,9 @@ fn letter(kind: Kind) -> u8 {
         Kind::Sighting => b's',
         Kind::Hit => b'h',
         Kind::Alert | Kind::Shed | Kind::Gone => b'o',
+        Kind::Handling => b'j',
+        Kind::Hold => b'l',
+        Kind::Tally => b't',
     }
 }
 

@@ -23,6 +23,7 @@ pub mod disk;
 mod error;
 pub mod evidence;
 mod folder;
+mod handling;
 mod index;
 mod inspect;
 mod ledger;
@@ -166,12 +167,13 @@ impl Store {
         self.0.audit.head()
     }
 
-    /// Days (counted from 1970-01-01) and classes that something is kept of, the oldest first.
+    /// Days (counted from 1970-01-01) and classes that something is kept of, the oldest first, without what holds keep.
     ///
     /// # Errors
     /// When the folder of keys cannot be listed.
     pub fn days(&self) -> Result<Vec<(u32, RetentionClass)>, Error> {
-        self.0.keys.existing(0, u32::MAX)
+        let all = self.0.keys.existing(0, u32::MAX)?;
+        Ok(all.into_iter().filter(|(_, class)| *class != RetentionClass::Held).collect())
     }
 
     /// Pictures, since it was opened, that could not be read back when their sighting became a hit.

@@ -222,7 +222,7 @@ impl Order {
                         self.remove_range(from, to);
                     }
                 }
-                Kind::Sighting | Kind::Hit => {}
+                Kind::Sighting | Kind::Hit | Kind::Handling | Kind::Hold | Kind::Tally => {}
             }
         }
         self.last_seq = self.last_seq.max(batch.last_seq);
@@ -239,7 +239,7 @@ impl Order {
         !self.condemned.is_empty()
     }
 
-    fn contains(&self, seq: u64) -> bool {
+    pub(super) fn contains(&self, seq: u64) -> bool {
         self.entries.contains_key(&seq)
     }
 

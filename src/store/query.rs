@@ -5,10 +5,13 @@
 
 use super::error::Error;
 use super::record::Record;
-use super::row::{self, HitRow};
+use super::row;
 use super::seal::class_of;
 use super::{Store, evidence, record};
-use crate::domain::{Alert, EventId, ListId, Ownership, Pictures, PlateText, RuleId, Sighting, TimeMs};
+use crate::domain::{
+    Alert, EventId, Handling, HitState, ListId, Ownership, Pictures, PlateText, RetentionClass, RuleId, Sighting,
+    TimeMs,
+};
 
 /// A hit as it is kept: its newest alert, and what an alert leaves out.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +32,10 @@ pub struct StoredHit {
     pub first_at: TimeMs,
     /// When it was stored last.
     pub stored_at: TimeMs,
+    /// What people made of it.
+    pub handling: Handling,
+    /// How far it has come.
+    pub state: HitState,
 }
 
 /// How much the store holds.
@@ -77,7 +84,9 @@ impl Store {
 
     fn hits_with(&self, prefix: &[u8], limit: usize) -> Result<Vec<StoredHit>, Error> {
         let rows = self.0.index().newest(record::Kind::Hit, prefix, limit);
-        self.opened_all(rows)?.iter().map(|plain| hit(plain)).collect()
+        let rows = rows.inspect_err(|error| self.0.judge_index(error))?;
+        let opened = rows.into_iter().filter_map(|row| self.opened(Ok(Some(row))).transpose());
+        opened.map(|row| row.and_then(|(record, plain)| self.stored_hit(&record, &plain))).collect()
     }
 
     /// Sightings with exactly this plate whose day lies within `from..=to`, newest first, at most `limit`.
@@ -116,7 +125,7 @@ impl Store {
         Counts { hits: meta.hits, sightings: meta.sightings }
     }
 
-    fn opened(&self, found: Result<Option<Record>, Error>) -> Result<Option<(Record, Vec<u8>)>, Error> {
+    pub(super) fn opened(&self, found: Result<Option<Record>, Error>) -> Result<Option<(Record, Vec<u8>)>, Error> {
         let opened = found.and_then(|record| {
             let Some(record) = record else { return Ok(None) };
             Ok(record.open(&self.0.keys)?.map(|plain| (record, plain)))
@@ -130,30 +139,17 @@ impl Store {
     }
 }
 
-fn hit(plain: &[u8]) -> Result<StoredHit, Error> {
-    let row: HitRow = row::decode("hit row", plain)?;
-    Ok(StoredHit {
-        alert: row.alert,
-        list: row.list,
-        rule: row.rule,
-        match_permille: row.match_permille,
-        stale: row.stale.unwrap_or(false),
-        owner: row.owner,
-        first_at: row.first_at,
-        stored_at: row.stored_at,
-    })
-}
-
 impl super::daykeys::DayKeys {
-    /// Days and classes within `from..=to` that have a key.
-    pub(super) fn existing(&self, from: u32, to: u32) -> Result<Vec<(u32, crate::domain::RetentionClass)>, Error> {
+    /// Days and classes within `from..=to` that have a key, and every hold that has one, of whatever days it holds things.
+    pub(super) fn existing(&self, from: u32, to: u32) -> Result<Vec<(u32, RetentionClass)>, Error> {
         let dir = self.dir();
         let mut found = Vec::new();
         for entry in std::fs::read_dir(dir).map_err(Error::io("list", dir))? {
             let name = entry.map_err(Error::io("list", dir))?.file_name();
             let parts = name.to_str().and_then(|n| n.strip_suffix(".key")).and_then(|n| n.split_once('-'));
             let pair = parts.and_then(|(day, class)| Some((day.parse().ok()?, class_of(class.parse().ok()?)?)));
-            found.extend(pair.filter(|(day, _)| (from..=to).contains(day)));
+            let held = |class: &RetentionClass| *class == RetentionClass::Held;
+            found.extend(pair.filter(|(day, class)| held(class) || (from..=to).contains(day)));
         }
         found.sort_unstable();
         Ok(found)

@@ -1,7 +1,7 @@
 //! A record: what one row of the ledger and of the index is, sealed or not.
 //!
 //! ```text
-//! kind  1   1 sighting · 2 hit · 3 alert copy · 4 shed notice · 5 gone
+//! kind  1   1 sighting · 2 hit · 3 alert copy · 4 shed notice · 5 gone · 6 handling of a hit · 7 hold · 8 tally of verdicts
 //! day   4   of the key that seals it
 //! class 1   of the key that seals it
 //! n     1   length of the name
@@ -13,7 +13,9 @@
 //! list number (2), entry (4) or 1, rule number (2), 0 (4); an outbox entry's (kinds 3 and 4) is rank (1: 0 critical …
 //! 3 info), seq (8), stored at (8, ms UTC). A *gone* record says which seqs left the outbox; it knows nothing of plates
 //! and is not sealed (the batch's MAC covers it), day and class are 0: `reason (1: 1 acked, 2 shed)`, then `from (8),
-//! to (8)` a closed range.
+//! to (8)` a closed range. A handling has its hit's name, and lies under the key of its hit. A hold's name is its number (4),
+//! and it lies under its own key. A tally's name is the month (4: year · 12 + month); it knows nothing of plates,
+//! outlives every day, and is sealed under the store key's "standing" subkey, day and class are 0.
 //!
 //! The same bytes lie in ledger and index: the index is made from the ledger by copying, and a record opens only under
 //! its own kind, day, class and name.
@@ -32,6 +34,9 @@ pub(super) enum Kind {
     Alert,
     Shed,
     Gone,
+    Handling,
+    Hold,
+    Tally,
 }
 
 impl Kind {
@@ -42,6 +47,9 @@ impl Kind {
             Self::Alert => 3,
             Self::Shed => 4,
             Self::Gone => 5,
+            Self::Handling => 6,
+            Self::Hold => 7,
+            Self::Tally => 8,
         }
     }
 
@@ -52,6 +60,9 @@ impl Kind {
             3 => Self::Alert,
             4 => Self::Shed,
             5 => Self::Gone,
+            6 => Self::Handling,
+            7 => Self::Hold,
+            8 => Self::Tally,
             _ => return None,
         })
     }
@@ -91,17 +102,25 @@ impl Record {
         name: Vec<u8>,
         plain: &[u8],
     ) -> Result<Self, Error> {
-        let key = keys.for_writing(day, class)?;
         let aad = aad(kind, day, class, &name);
-        let body = cipher(&key, kind).seal(&keys.random, &aad, plain)?;
+        let body = if kind == Kind::Tally {
+            keys.standing.seal(&keys.random, &aad, plain)?
+        } else {
+            cipher(&*keys.for_writing(day, class)?, kind).seal(&keys.random, &aad, plain)?
+        };
         Ok(Self { kind, day, class, name, body })
     }
 
     /// What was sealed; `None` when its key was destroyed.
     pub(super) fn open(&self, keys: &DayKeys) -> Result<Option<Vec<u8>>, Error> {
-        let Some(key) = keys.for_reading(self.day, self.class)? else { return Ok(None) };
         let aad = aad(self.kind, self.day, self.class, &self.name);
-        cipher(&key, self.kind).open(&aad, &self.body).map(Some).ok_or_else(|| Error::Unsealed {
+        let opened = if self.kind == Kind::Tally {
+            keys.standing.open(&aad, &self.body)
+        } else {
+            let Some(key) = keys.for_reading(self.day, self.class)? else { return Ok(None) };
+            cipher(&key, self.kind).open(&aad, &self.body)
+        };
+        opened.map(Some).ok_or_else(|| Error::Unsealed {
             what: format!("{:?} record of day {} class {:?}", self.kind, self.day, self.class),
         })
     }
@@ -130,7 +149,7 @@ impl Record {
         out.push(self.kind.byte());
         out.extend(self.day.to_be_bytes());
         out.push(class_byte(self.class));
-        // Names are 0, 16, 17 or 23 bytes: made in this file only.
+        // Names are 0, 4, 16, 17 or 23 bytes: made in this file only.
         out.push(u8::try_from(self.name.len()).unwrap_or(u8::MAX));
         out.extend(&self.name);
         out.extend(u32::try_from(self.body.len()).unwrap_or(u32::MAX).to_be_bytes());
@@ -152,7 +171,7 @@ impl Record {
 
 fn cipher(key: &DataKey, kind: Kind) -> &super::seal::Cipher {
     match kind {
-        Kind::Sighting | Kind::Hit => &key.value,
+        Kind::Sighting | Kind::Hit | Kind::Handling | Kind::Hold | Kind::Tally => &key.value,
         Kind::Alert | Kind::Shed | Kind::Gone => &key.outbox,
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! store key (32 bytes, outside the store)
 //!   ├─ HKDF "wrap"    ─► AES-256-GCM: wraps the data keys                      (files keys/<day>-<class>.key)
+//!   ├─ HKDF "standing" ─► AES-256-GCM: tallies of verdicts, retention in force, ignore list   (no plate that passed)
 //!   ├─ HKDF "ledger"  ─► HMAC-SHA256: chains the ledger's batches              (says nothing about plates)
 //!   └─ HKDF "check"   ─► 8 bytes that tell a wrong key                         (file format)
 //! data key: random, one a (day, class), wrapped; destroying its file is the deletion
@@ -156,6 +157,11 @@ impl StoreKey {
         Cipher::derive(&self.0, b"wrap", 0, 0)
     }
 
+    /// The cipher of what tells of no plate that passed and outlives the days.
+    pub(super) fn standing(&self) -> Result<Cipher, Error> {
+        Cipher::derive(&self.0, b"standing", 0, 0)
+    }
+
     /// The key that chains ledger batches.
     pub(super) fn ledger_mac(&self) -> Result<hmac::Key, Error> {
         mac_key(&self.0, b"ledger", 0, 0)
@@ -264,6 +270,7 @@ pub(super) fn class_byte(class: RetentionClass) -> u8 {
         RetentionClass::Minor => 2,
         RetentionClass::Serious => 3,
         RetentionClass::Critical => 4,
+        RetentionClass::Held => 5,
     }
 }
 
@@ -275,6 +282,7 @@ pub(super) fn class_of(byte: u8) -> Option<RetentionClass> {
         2 => RetentionClass::Minor,
         3 => RetentionClass::Serious,
         4 => RetentionClass::Critical,
+        5 => RetentionClass::Held,
         _ => return None,
     })
 }

@@ -96,6 +96,8 @@ fn is_over(day: u32, class: RetentionClass, keep: &Retention, now: TimeMs) -> bo
         RetentionClass::Minor => keep.minor_days.saturating_mul(DAY_MS),
         RetentionClass::Serious => keep.serious_days.saturating_mul(DAY_MS),
         RetentionClass::Critical => keep.critical_days.saturating_mul(DAY_MS),
+        // Goes when its hold is released.
+        RetentionClass::Held => return false,
     };
     now.0 >= (u64::from(day) + 1).saturating_mul(DAY_MS).saturating_add(kept_ms)
 }
