@@ -2,7 +2,10 @@
 //!
 //! Rooms get a [`Clock`] and pass times on as arguments; tests get [`SimClock`] and move it by hand.
 
+mod challenge;
 mod kernel;
+
+pub use challenge::Challenges;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

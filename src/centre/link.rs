@@ -11,10 +11,11 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Filter, LastWill, Packet, PubAckReason, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::{Filter, LastWill, Packet, PubAckReason, PublishProperties, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use rumqttc::{Outgoing, TlsConfiguration, Transport};
 
+use super::carry::Letter;
 use super::fault::{Cause, Fault};
 use super::tls::{self, TlsFiles};
 use crate::clock::Clock;
@@ -72,10 +73,21 @@ pub struct Will {
 pub enum Token {
     /// The outbox entry with this seq.
     Entry(u64),
+    /// The letter with this number.
+    Letter(u64),
     /// The last message before the end.
     Farewell,
     /// Something that is not waited for.
     Other,
+}
+
+/// Where an answer is wanted, as MQTT 5 says it. Nobody signed this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// Its topic.
+    pub topic: String,
+    /// To be given back with it.
+    pub correlation: Option<Vec<u8>>,
 }
 
 /// What happened on the connection.
@@ -101,6 +113,8 @@ pub enum LinkEvent {
         payload: Vec<u8>,
         /// The broker kept it from before we subscribed.
         retained: bool,
+        /// Where an answer is wanted.
+        response: Option<Response>,
     },
     /// The broker confirmed subscriptions; how many it refused.
     Subscribed {
@@ -192,6 +206,33 @@ impl Sender {
         self.room() > 0 && self.hand_over(topic, payload, false, QoS::AtMostOnce, Token::Other)
     }
 
+    /// Hands over a letter at QoS 1; false when there is no room.
+    pub fn publish_letter(&mut self, letter: &Letter, token: Token) -> bool {
+        let Some(correlation) = &letter.correlation else {
+            return self.publish(&letter.topic, letter.payload.clone(), false, token);
+        };
+        let properties =
+            PublishProperties { correlation_data: Some(correlation.clone().into()), ..PublishProperties::default() };
+        self.publish_with(letter, properties, token)
+    }
+
+    /// Hands over a letter at QoS 1 whose answer is wanted under `response`; false when there is no room.
+    pub fn publish_question(&mut self, letter: &Letter, response: &str, token: Token) -> bool {
+        let correlation_data = letter.correlation.clone().map(Into::into);
+        let response_topic = Some(response.to_owned());
+        self.publish_with(letter, PublishProperties { response_topic, correlation_data, ..Default::default() }, token)
+    }
+
+    fn publish_with(&mut self, letter: &Letter, properties: PublishProperties, token: Token) -> bool {
+        let (topic, payload) = (letter.topic.clone(), letter.payload.clone());
+        let taken = self.room() > 0
+            && self.client.try_publish_with_properties(topic, QoS::AtLeastOnce, false, payload, properties).is_ok();
+        if taken {
+            self.handed.push_back(token);
+        }
+        taken
+    }
+
     fn hand_over(&mut self, topic: &str, payload: Vec<u8>, retain: bool, qos: QoS, token: Token) -> bool {
         let taken = self.client.try_publish(topic, qos, retain, payload).is_ok();
         if taken {
@@ -255,6 +296,10 @@ impl Sender {
                 topic: String::from_utf8_lossy(&publish.topic).into_owned(),
                 payload: publish.payload.to_vec(),
                 retained: publish.retain,
+                response: publish.properties.and_then(|p| {
+                    let correlation = p.correlation_data.map(|data| data.to_vec());
+                    p.response_topic.map(|topic| Response { topic, correlation })
+                }),
             },
             Packet::SubAck(suback) => {
                 let refused = |code: &&SubscribeReasonCode| !matches!(code, SubscribeReasonCode::Success(_));

@@ -94,7 +94,7 @@ pub async fn listen(parts: Parts<'_>, on: &mut (dyn FnMut(Heard) -> bool + Send)
                 return Err(Fault::new(Cause::NotAuthorised, format!("{refused} subscriptions refused")));
             }
             LinkEvent::Subscribed { .. } => on(Heard::Subscribed),
-            LinkEvent::Message { topic, payload, retained } => {
+            LinkEvent::Message { topic, payload, retained, .. } => {
                 let keys = |from: &Address| parts.boxes.keys_of(&from.site, &from.box_id);
                 on(match wire::open(&payload, parts.topic_root, &topic, keys) {
                     Ok((from, message, _)) => Heard::Told { from, message, retained, at: parts.clock.utc() },

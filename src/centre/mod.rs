@@ -4,10 +4,11 @@
 //! [`keyring`] and [`boxes`] say whose signature counts for what; [`tls`] secures the way to the broker.
 //!
 //! [`session`] keeps a [`link`] to the broker, waits by [`crate::backoff`] after a [`fault`], and carries [`publish`], which
-//! drains the outbox through a sending [`window`], and [`status`]. [`client`] is the other end, the centre's: it keeps
+//! drains the outbox through a sending [`window`], [`carry`], which takes up replies and their like, and [`status`]. [`client`] is the other end, the centre's: it keeps
 //! [`receipts`] of what arrived and acknowledges; [`listen`] only looks around. [`x509`] tells how long certificates last.
 
 pub mod boxes;
+pub mod carry;
 pub mod client;
 pub mod cose;
 pub mod fault;
@@ -17,6 +18,7 @@ pub mod link;
 pub mod listen;
 pub mod publish;
 pub mod receipts;
+pub mod report;
 pub mod session;
 pub mod status;
 pub mod tls;

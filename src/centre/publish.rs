@@ -192,13 +192,6 @@ impl Publisher {
         self.window.is_away()
     }
 
-    /// The outbox's epoch, the newest number in it, and what waits: what health says of it.
-    #[must_use]
-    pub fn numbers(&self) -> (Epoch, u64, Depth) {
-        let outbox = &self.parts.outbox;
-        (outbox.epoch(), outbox.newest(), outbox.depth())
-    }
-
     /// The time that [`Publisher::wake_at`] counts in.
     #[must_use]
     pub fn now(&self) -> Duration {

@@ -10,18 +10,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use ring::rand::{SecureRandom as _, SystemRandom};
-
 use super::keys::SigningKey;
 use super::link::{Sender, Token, Will};
-use super::publish::Depth;
+use super::report::Reporter;
 use super::session::Identity;
-use super::wire::{
-    self, BootId, BoxState, CameraStatus, Gauges, HealthFacts, HealthReport, OutboxGauge, Place, StateDigests, Status,
-    Wire,
-};
+use super::wire::{self, BoxState, CameraStatus, Place, Status, Wire};
 use crate::clock::Clock;
-use crate::domain::{CameraId, Epoch, TimeMs};
+use crate::domain::CameraId;
 use crate::health::Health;
 
 /// The numbers in a camera's status are brought up to date so often although nothing changed.
@@ -42,16 +37,6 @@ pub struct CameraFacts {
     pub number: u16,
     /// Where it is and looks.
     pub place: Place,
-}
-
-/// What does not change while the daemon runs, and where the rest is asked.
-pub struct Facts {
-    /// The cameras.
-    pub cameras: Vec<CameraFacts>,
-    /// What the `state` of alerts stands for.
-    pub digests: StateDigests,
-    /// Asks the machine and the other rooms; called every 30 s, must not block for long.
-    pub gauges: Box<dyn Fn(TimeMs) -> Gauges + Send>,
 }
 
 struct Camera {
@@ -96,35 +81,25 @@ impl Camera {
 
 /// See the module.
 pub struct StatusBoard {
-    boot: BootId,
     session: u32,
     told_online: bool,
     cameras: Vec<Camera>,
     /// No camera's numbers are refreshed before.
     next_refresh: Duration,
-    digests: StateDigests,
-    gauges: Box<dyn Fn(TimeMs) -> Gauges + Send>,
+    reporter: Reporter,
     clock: Clock,
-    started: Duration,
 }
 
 impl StatusBoard {
-    /// Nothing told yet; draws this start's boot id.
+    /// Nothing told yet.
     #[must_use]
-    pub fn new(facts: Facts, clock: Clock) -> Self {
+    pub fn new(cameras: Vec<CameraFacts>, reporter: Reporter, clock: Clock) -> Self {
         Self {
-            boot: BootId(random_8()),
             session: 0,
             told_online: false,
-            cameras: facts
-                .cameras
-                .into_iter()
-                .map(|facts| Camera { facts, told: None, changes: VecDeque::new() })
-                .collect(),
+            cameras: cameras.into_iter().map(|facts| Camera { facts, told: None, changes: VecDeque::new() }).collect(),
             next_refresh: Duration::ZERO,
-            digests: facts.digests,
-            gauges: facts.gauges,
-            started: clock.monotonic(),
+            reporter,
             clock,
         }
     }
@@ -175,31 +150,9 @@ impl StatusBoard {
     }
 
     /// Says how the box is; lost, and counted, when the link has no room.
-    pub fn say_health(
-        &self,
-        identity: &Identity,
-        health: &Health,
-        (epoch, newest, depth): (Epoch, u64, Depth),
-        link: &mut Sender,
-    ) {
-        let utc = self.clock.utc();
-        let outbox = OutboxGauge {
-            entries: depth.entries,
-            bytes: depth.bytes,
-            oldest_ms: depth.oldest.map_or(0, |oldest| utc.since(oldest)),
-        };
-        let facts = HealthFacts {
-            time: (utc, self.clock.state()),
-            challenge: random_8(),
-            boot: self.boot,
-            uptime_s: self.clock.monotonic().saturating_sub(self.started).as_secs(),
-            numbers: (epoch, newest),
-            outbox,
-            gauges: (self.gauges)(utc),
-            digests: self.digests.clone(),
-        };
+    pub fn say_health(&self, identity: &Identity, health: &Health, link: &mut Sender) {
         let topic = identity.topics.health();
-        if let Some(message) = signed(&HealthReport::of(health, facts), &topic, &identity.key)
+        if let Some(message) = signed(&self.reporter.report(), &topic, &identity.key)
             && !link.publish_unacknowledged(&topic, message)
         {
             health.centre.unsaid.inc();
@@ -213,7 +166,7 @@ impl StatusBoard {
     }
 
     fn status(&self, state: BoxState) -> Status {
-        Status::new(state, self.boot, self.session, self.clock.utc(), self.clock.state())
+        Status::new(state, self.reporter.boot(), self.session, self.clock.utc(), self.clock.state())
     }
 }
 
@@ -226,13 +179,6 @@ fn signed<M: Wire>(message: &M, topic: &str, key: &SigningKey) -> Option<Vec<u8>
             None
         }
     }
-}
-
-fn random_8() -> [u8; 8] {
-    let mut bytes = [0; 8];
-    // Without randomness the boot id is all zero: it tells starts apart and guards nothing.
-    let _ = SystemRandom::new().fill(&mut bytes);
-    bytes
 }
 
 #[cfg(test)]

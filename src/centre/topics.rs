@@ -175,6 +175,16 @@ impl Topics {
         self.of(&Kind::Health)
     }
 
+    /// Whether an answer may go to `topic`, which an MQTT 5 response topic names: one to four plain levels below this
+    /// box's `reply/`. Nobody signs a response topic; anywhere else, an answer could be read or mistaken.
+    #[must_use]
+    pub fn takes_response(&self, topic: &str) -> bool {
+        let below = topic.strip_prefix(self.base.as_str()).and_then(|rest| rest.strip_prefix("/reply/"));
+        let plain = |level: &str| segment(level).is_some();
+        topic.len() <= MAX_TOPIC
+            && below.is_some_and(|below| below.split('/').count() <= 4 && below.split('/').all(plain))
+    }
+
     /// What the box subscribes to: acks, commands, blobs.
     #[must_use]
     pub fn box_filters(&self) -> [String; 3] {
@@ -183,14 +193,26 @@ impl Topics {
     }
 }
 
-/// What the centre subscribes to: everything that boxes under `root` send up and that is signed.
+/// What a receiver of alerts subscribes to: what boxes under `root` send up unasked.
 ///
 /// # Errors
 /// [`Error::Root`] when `root` is no plain topic.
 pub fn centre_filters(root: &str) -> Result<Vec<String>, Error> {
     check_root(root)?;
-    let kinds = ["status", "camera/+/status", "alert/#", "health", "audit", "reply/+/+", "evidence/+/+"];
+    let kinds = ["status", "camera/+/status", "alert/#", "health", "audit"];
     Ok(kinds.iter().map(|kind| format!("{root}/+/+/{kind}")).collect())
+}
+
+/// What somebody who asks subscribes to: the replies to the command `id` and chunks of evidence; of all boxes under
+/// `root`, or of one.
+///
+/// # Errors
+/// [`Error::Root`] when `root` is no plain topic.
+pub fn answer_filters(root: &str, one: Option<(&SiteId, &BoxId)>, op: &str, id: &str) -> Result<[String; 2], Error> {
+    check_root(root)?;
+    let (site, box_id) = one.map_or(("+", "+"), |(site, box_id)| (site.as_str(), box_id.as_str()));
+    let base = format!("{root}/{site}/{box_id}");
+    Ok([format!("{base}/reply/{op}/{id}"), format!("{base}/evidence/+/+")])
 }
 
 /// What boxes say of themselves: their status, that of their cameras, their health; of all under `root`, or of one site
@@ -217,7 +239,8 @@ pub fn mosquitto_acl(root: &str, centre: &str) -> Result<String, Error> {
         "status",
         "camera/+/status",
         "alert/+",
-        "reply/+/+",
+        // A response topic may have other levels below it.
+        "reply/#",
         "evidence/+/+",
         "audit",
         "health",
@@ -350,6 +373,17 @@ mod tests {
         let north = SiteId::new("north").unwrap();
         assert_eq!(board_filters(DEFAULT_ROOT, Some(&north), None).unwrap()[2], "watchpost/v1/north/+/health");
         assert!(centre_filters(DEFAULT_ROOT).unwrap().contains(&"watchpost/v1/+/+/alert/#".to_owned()));
+    }
+
+    #[test]
+    fn answers_go_below_the_own_replies_alone() {
+        let good = ["reply/box.status/01", "reply/console-7", "reply/a/b/c/d"];
+        let bad =
+            ["reply", "reply/", "reply/a//b", "reply/a/b/c/d/e", "reply/+", "reply/#", "replyx/a", "status", "reply/A"];
+        let takes = |rest: &&str| topics().takes_response(&format!("watchpost/v1/north/box-1/{rest}"));
+        assert!(good.iter().all(takes) && !bad.iter().any(takes));
+        assert!(!topics().takes_response("watchpost/v1/north/box-2/reply/a"));
+        assert!(!topics().takes_response("elsewhere/reply/a"));
     }
 
     #[test]

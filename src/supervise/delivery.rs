@@ -7,25 +7,23 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use crate::centre::carry::Carrier;
 use crate::centre::keyring::Keyring;
 use crate::centre::keys::{PublicKey, SigningKey};
 use crate::centre::link::LinkSettings;
 use crate::centre::publish::News;
-use crate::centre::session::{self, Identity, SessionHandle, Settings};
-use crate::centre::status::{CameraFacts, Facts, StatusBoard};
+use crate::centre::report::Reporter;
+use crate::centre::session::{self, Downward, Identity, SessionHandle, Settings};
+use crate::centre::status::{CameraFacts, StatusBoard};
 use crate::centre::tls::TlsFiles;
 use crate::centre::topics::Topics;
-use crate::centre::wire::{Gauges, Place, StateDigests};
+use crate::centre::wire::Place;
 use crate::clock::Clock;
 use crate::config::{self, Centre, Config};
-use crate::domain::TimeMs;
 use crate::health::Health;
 use crate::shutdown::Shutdown;
 use crate::store::StoreKey;
 use crate::store::outbox::Outbox;
-
-/// Asks what only the machine and other rooms know.
-pub(super) type Ask = Box<dyn Fn(TimeMs) -> Gauges + Send>;
 
 /// What delivery is made of.
 pub(super) struct Parts<'a> {
@@ -33,8 +31,9 @@ pub(super) struct Parts<'a> {
     pub centre: &'a Centre,
     pub outbox: Outbox,
     pub news: News,
-    pub digests: StateDigests,
-    pub gauges: Ask,
+    pub carrier: Carrier,
+    pub downward: Option<Arc<dyn Downward>>,
+    pub reporter: Reporter,
     pub health: Arc<Health>,
     pub clock: Clock,
     pub shutdown: Shutdown,
@@ -75,7 +74,9 @@ impl Delivery {
             identity,
             outbox: Arc::new(parts.outbox),
             news: parts.news,
-            board: StatusBoard::new(facts(config, parts.digests, parts.gauges), parts.clock.clone()),
+            carrier: parts.carrier,
+            downward: parts.downward,
+            board: StatusBoard::new(cameras(config), parts.reporter, parts.clock.clone()),
             health: parts.health,
             clock: parts.clock,
             shutdown: parts.shutdown,
@@ -186,23 +187,19 @@ fn tls_files(centre: &Centre) -> Option<TlsFiles> {
     })
 }
 
-fn facts(config: &Config, digests: StateDigests, gauges: Ask) -> Facts {
+fn cameras(config: &Config) -> Vec<CameraFacts> {
     let place = |camera: &config::Camera| Place {
         location: camera.location.or(config.site.location).map(|(lat, lon)| [lat, lon]),
         heading: camera.heading,
         road: camera.road.clone(),
     };
-    let cameras = config.cameras.iter();
-    Facts {
-        cameras: cameras.map(|c| CameraFacts { id: c.id.clone(), number: c.number, place: place(c) }).collect(),
-        digests,
-        gauges,
-    }
+    config.cameras.iter().map(|c| CameraFacts { id: c.id.clone(), number: c.number, place: place(c) }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::TimeMs;
 
     #[test]
     fn a_keyring_older_than_the_newest_seen_is_refused() {

@@ -8,16 +8,18 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use watchpost::centre::boxes::{Boxes, KnownBox};
+use watchpost::centre::carry::Carrier;
 use watchpost::centre::keyring::{Entry, Keyring, Role};
 use watchpost::centre::keys::SigningKey;
 use watchpost::centre::link::LinkSettings;
 use watchpost::centre::publish::{News, OutboxSource};
+use watchpost::centre::report::{self, Reporter};
 use watchpost::centre::session::{self, Identity, SessionHandle, Settings};
-use watchpost::centre::status::{CameraFacts, Facts, StatusBoard};
+use watchpost::centre::status::{CameraFacts, StatusBoard};
 use watchpost::centre::tls::TlsFiles;
 use watchpost::centre::topics::{self, Topics};
 use watchpost::centre::wire::{Gauges, Place, StateDigests};
-use watchpost::clock::Clock;
+use watchpost::clock::{Challenges, Clock};
 use watchpost::domain::{AckMode, BoxId, Broker, CameraId, SiteId, TimeMs};
 use watchpost::health::Health;
 use watchpost::shutdown::Shutdown;
@@ -207,11 +209,15 @@ impl TestBox {
     pub fn start(&self, outbox: Arc<dyn OutboxSource>) -> Running {
         let health = Health::new();
         let shutdown = Shutdown::new();
-        let facts = Facts {
-            cameras: vec![CameraFacts { id: CameraId::new("gate").unwrap(), number: 1, place: Place::default() }],
+        let cameras = vec![CameraFacts { id: CameraId::new("gate").unwrap(), number: 1, place: Place::default() }];
+        let reporter = Reporter::new(report::Parts {
             digests: StateDigests::new([0; 32], []),
             gauges: Box::new(|_| Gauges::default()),
-        };
+            outbox: Arc::clone(&outbox),
+            health: Arc::clone(&health),
+            challenges: Challenges::new(self.clock.clone()),
+            clock: self.clock.clone(),
+        });
         let session = session::start(session::Parts {
             settings: Settings {
                 link: self.link.clone(),
@@ -222,7 +228,9 @@ impl TestBox {
             identity: self.identity.clone(),
             outbox,
             news: self.news.clone(),
-            board: StatusBoard::new(facts, self.clock.clone()),
+            carrier: Carrier::new(self.clock.clone()),
+            downward: None,
+            board: StatusBoard::new(cameras, reporter, self.clock.clone()),
             health: Arc::clone(&health),
             clock: self.clock.clone(),
             shutdown: shutdown.clone(),

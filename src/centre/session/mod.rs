@@ -1,24 +1,29 @@
-//! The box's session with the broker: connects, polls, reconnects; carries the publisher and the status messages.
+//! The box's session with the broker: connects, polls, reconnects; carries the publisher, the status messages, and what
+//! [`super::carry`] holds; hands on commands and chunks of blobs.
 //!
 //! One tokio task. It waits for events alone and for nothing else: what does not fit is sent later, and the outbox and the
 //! retained topics hold what matters meanwhile. After a fault it waits 0.5 s, doubled up to 30 s, with jitter. The fault is
 //! said once a change (WARN, with what to do) and stands in health as long as it lasts. Each connection has a last will
 //! (`offline`) that was signed for it; a stop in good order says `stopped` and DISCONNECTs, so that the will is dropped.
 //!
-//! Started by `supervise`. Commands are not taken here yet: their topics are subscribed to by the command room's issue.
+//! Started by `supervise`. What comes down is not judged here: acks go to the publisher, commands and chunks to a
+//! [`Downward`], which answers through the carrier.
+
+mod handle;
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
+pub use handle::{SessionHandle, SessionState};
+
+use super::carry::Carrier;
 use super::fault::{Cause, Fault};
 use super::keyring::Keyring;
 use super::keys::SigningKey;
-use super::link::{self, LinkEvent, LinkSettings, Sender, Token};
+use super::link::{self, LinkEvent, LinkSettings, Response, Sender, Token};
 use super::publish;
 use super::publish::{News, OutboxSource, Publisher};
 use super::status::StatusBoard;
@@ -28,6 +33,7 @@ use crate::clock::Clock;
 use crate::domain::AckMode;
 use crate::health::Health;
 use crate::shutdown::Shutdown;
+use handle::Shared;
 
 /// First waiting time after a fault.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -69,100 +75,13 @@ pub struct Settings {
     pub health_every: Duration,
 }
 
-/// Whether there is a session with the broker.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum SessionState {
-    /// Not yet tried, or trying for the first time.
-    #[default]
-    Connecting,
-    /// It stands.
-    Connected,
-    /// There is none.
-    Failed(Fault),
-    /// Ended in good order.
-    Stopped,
-}
+/// Takes what comes down beside acks.
+pub trait Downward: Send + Sync + 'static {
+    /// A command, as it came: nothing of it is verified. Must not wait.
+    fn command(&self, topic: &str, payload: Vec<u8>, response: Option<Response>);
 
-/// What the task and its handle share.
-#[derive(Default)]
-struct Shared {
-    state: Mutex<SessionState>,
-    changed: Notify,
-}
-
-impl Shared {
-    fn set(&self, state: SessionState) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
-        self.changed.notify_waiters();
-    }
-
-    fn get(&self) -> SessionState {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// The running session.
-pub struct SessionHandle {
-    shared: Arc<Shared>,
-    outbox: Arc<dyn OutboxSource>,
-    task: JoinHandle<()>,
-}
-
-impl SessionHandle {
-    /// Whether there is a session now, and if not, why.
-    #[must_use]
-    pub fn state(&self) -> SessionState {
-        self.shared.get()
-    }
-
-    /// Whether the task still runs; it ends by itself only with a panic.
-    #[must_use]
-    pub fn is_running(&self) -> bool {
-        !self.task.is_finished()
-    }
-
-    /// Waits until everything in the outbox is delivered; false when `within` was too short.
-    pub async fn drained(&self, within: Duration) -> bool {
-        self.until(within, || self.outbox.depth().entries == 0).await
-    }
-
-    /// Waits until a session stands; false when `within` was too short.
-    pub async fn connected(&self, within: Duration) -> bool {
-        self.until(within, || self.state() == SessionState::Connected).await
-    }
-
-    /// Waits until there is no session, for a reason; false when `within` was too short.
-    pub async fn failed(&self, within: Duration) -> bool {
-        self.until(within, || matches!(self.state(), SessionState::Failed(_))).await
-    }
-
-    /// Waits until `reached` holds, asked whenever the session changed, delivered or refused something.
-    pub async fn until(&self, within: Duration, reached: impl Fn() -> bool) -> bool {
-        let waiting = async {
-            loop {
-                let mut changed = pin!(self.shared.changed.notified());
-                // Registered before the question, so that a change in between is not missed.
-                changed.as_mut().enable();
-                if reached() {
-                    return;
-                }
-                changed.await;
-            }
-        };
-        timeout(within, waiting).await.is_ok()
-    }
-
-    /// Ends the task where it stands, as a crash would: the broker publishes the last will.
-    pub fn abort(self) {
-        self.task.abort();
-    }
-
-    /// Waits for the end of the task; to be called after the shutdown was triggered. Bounded by the farewell.
-    pub async fn ended(self) {
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the session's task did not end in good order");
-        }
-    }
+    /// Chunk `n` of the blob `sha256`, unsigned. May write to the disk; called off the runtime's threads.
+    fn chunk(&self, sha256: &[u8; 32], n: u32, bytes: &[u8]);
 }
 
 /// What the session needs.
@@ -175,6 +94,10 @@ pub struct Parts {
     pub outbox: Arc<dyn OutboxSource>,
     /// Told by the recorder after each commit.
     pub news: News,
+    /// What goes up and leaves on PUBACK.
+    pub carrier: Carrier,
+    /// Who takes commands and blobs; without, neither is subscribed to.
+    pub downward: Option<Arc<dyn Downward>>,
     /// What the status messages say of the box.
     pub board: StatusBoard,
     /// Counters.
@@ -203,6 +126,8 @@ pub fn start(parts: Parts) -> SessionHandle {
         health_every: parts.settings.health_every,
         identity: parts.identity,
         news: parts.news,
+        carrier: parts.carrier,
+        downward: parts.downward,
         board: parts.board,
         health: parts.health,
         clock: parts.clock,
@@ -219,6 +144,8 @@ struct Session {
     health_every: Duration,
     identity: Identity,
     news: News,
+    carrier: Carrier,
+    downward: Option<Arc<dyn Downward>>,
     board: StatusBoard,
     health: Arc<Health>,
     clock: Clock,
@@ -298,6 +225,7 @@ impl Session {
                     tokio::select! {
                         event = &mut next => break event?,
                         () = self.news.wait(), if connected => self.publisher.has_news(),
+                        () = self.carrier.wait(), if connected => {}
                         () = sleep_until(wake) => {}
                         () = self.shutdown.wait_async(), if life.farewell.is_none() => {
                             life.farewell = Some(Instant::now() + FAREWELL);
@@ -339,8 +267,10 @@ impl Session {
         }
         if Instant::now() >= life.next_health {
             life.next_health = Instant::now() + self.health_every;
-            self.board.say_health(&self.identity, &self.health, self.publisher.numbers(), sender);
+            self.board.say_health(&self.identity, &self.health, sender);
         }
+        // First, and few at a time: an answer waits for no backlog, and holds none up.
+        self.carrier.pump(sender);
         self.publisher.pump(sender).await;
         Ok(())
     }
@@ -368,39 +298,66 @@ impl Session {
                 self.health.centre.set_fault(None);
                 let waiting = self.publisher.depth().entries;
                 tracing::info!(broker = %self.link.broker, resumed, waiting, "session with the broker");
-                if !sender.subscribe(&[self.identity.topics.ack()]) {
+                let [ack, commands, blobs] = self.identity.topics.box_filters();
+                let filters = if self.downward.is_some() { vec![ack, commands, blobs] } else { vec![ack] };
+                if !sender.subscribe(&filters) {
                     return Err(Fault::new(Cause::Protocol, "the subscription could not be handed over"));
                 }
                 self.board.connected();
                 self.publisher.connected();
+                self.carrier.connected();
                 (life.next_tick, life.next_health) = (Instant::now(), Instant::now());
                 self.shared.set(SessionState::Connected);
             }
             LinkEvent::Subscribed { refused } if refused > 0 => {
-                return Err(Fault::new(Cause::NotAuthorised, "the subscription to our ack topic was refused"));
+                return Err(Fault::new(Cause::NotAuthorised, "the subscription to our acks and commands was refused"));
             }
             LinkEvent::Published { token: Token::Entry(seq), taken } => {
                 self.publisher.published(seq, taken).await;
+                self.shared.changed.notify_waiters();
+            }
+            LinkEvent::Published { token: Token::Letter(number), taken } => {
+                self.carrier.published(number, taken);
                 self.shared.changed.notify_waiters();
             }
             LinkEvent::Published { token: Token::Farewell, .. } => {
                 life.disconnecting = sender.disconnect();
                 return Ok(!life.disconnecting);
             }
-            LinkEvent::Message { topic, payload, .. } => self.message(&topic, &payload).await,
+            LinkEvent::Message { topic, retained: true, .. } => {
+                self.health.centre.refused.inc();
+                tracing::warn!(topic, "a retained message came down: nothing that is kept by a broker is taken");
+            }
+            LinkEvent::Message { topic, payload, response, .. } => self.message(&topic, payload, response).await,
             LinkEvent::Disconnected => return Ok(life.disconnecting),
             LinkEvent::Published { token: Token::Other, .. } | LinkEvent::Subscribed { .. } | LinkEvent::Other => {}
         }
         Ok(false)
     }
 
-    async fn message(&mut self, topic: &str, payload: &[u8]) {
+    async fn message(&mut self, topic: &str, payload: Vec<u8>, response: Option<Response>) {
+        let own = |kind: &Kind| self.identity.topics.of(kind) == topic;
         match topics::parse(&self.topic_root, topic) {
             Ok(address) if address.kind == Kind::Ack => {
-                self.publisher.ack(topic, payload).await;
+                self.publisher.ack(topic, &payload).await;
                 self.shared.changed.notify_waiters();
             }
-            Ok(_) => tracing::debug!(topic, "a message that nothing here takes"),
+            Ok(address) if own(&address.kind) => match (address.kind, &self.downward) {
+                (Kind::Command { .. }, Some(downward)) => downward.command(topic, payload, response),
+                (Kind::Blob { sha256, chunk }, Some(downward)) => {
+                    let downward = Arc::clone(downward);
+                    // Awaited, so that chunks are taken no faster than the disk writes them.
+                    let written = tokio::task::spawn_blocking(move || downward.chunk(&sha256, chunk, &payload));
+                    if let Err(error) = written.await {
+                        tracing::error!(%error, "a chunk of a blob could not be taken");
+                    }
+                }
+                _ => tracing::debug!(topic, "a message that nothing here takes"),
+            },
+            Ok(_) => {
+                self.health.centre.refused.inc();
+                tracing::warn!(topic, "a message for another box came down to us: check the broker's ACL");
+            }
             Err(error) => {
                 self.health.centre.refused.inc();
                 tracing::warn!(%error, "a message under a topic that is none of ours");

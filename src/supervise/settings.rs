@@ -1,0 +1,114 @@
+//! What the other rooms want to know of the configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::camera::{self, Credential, SourceUri};
+use crate::centre::keys::refuse_exposed;
+use crate::config::{self, Config};
+use crate::domain::Polygon;
+use crate::vision::{self, Patterns, model};
+
+/// What the model room wants to know.
+///
+/// # Errors
+/// When no folder is configured and none is where they usually lie.
+pub fn model_settings(vision: &config::Vision) -> Result<model::Settings, vision::Error> {
+    let workers = match usize::try_from(vision.workers) {
+        Ok(n) if n > 0 => n,
+        _ => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    };
+    let folder = match &vision.models {
+        Some(folder) => folder.clone(),
+        None => model::usual_folder()?,
+    };
+    Ok(model::Settings {
+        folder,
+        detector: vision.detector.clone(),
+        reader: vision.reader.clone(),
+        corners: match vision.corners.as_str() {
+            "" => model::Corrector::Off,
+            model::Corrector::USUAL => model::Corrector::Usual,
+            name => model::Corrector::Named(name.to_owned()),
+        },
+        vehicles: vision.vehicles.clone(),
+        library: vision.onnxruntime.clone(),
+        score: vision.detect_threshold.map(small),
+        workers,
+    })
+}
+
+/// What the vision room wants to know of a camera.
+pub(super) fn vision_settings(vision: &config::Vision, camera: Option<&config::Camera>) -> vision::Settings {
+    let mut settings = vision::Settings { motion_gate: vision.motion_gate, ..vision::Settings::default() };
+    if let Some(camera) = camera {
+        settings.motion_gate = camera.motion_gate.unwrap_or(vision.motion_gate);
+        let polygons = |of: &[config::Polygon]| of.iter().cloned().map(Polygon::new).collect();
+        settings.privacy_mask = polygons(&camera.privacy_mask);
+        settings.roi = polygons(&camera.roi);
+    }
+    settings.patterns = match camera.and_then(|c| c.region.as_ref()) {
+        _ if !vision.patterns => Patterns::off(),
+        Some(region) => Patterns::default().expecting(region.as_str()),
+        None => Patterns::default(),
+    };
+    if let Some(confidence) = vision.read_threshold {
+        settings.tell_confidence = small(confidence);
+    }
+    settings
+}
+
+/// A configured number, bounded when it was read, as the rooms take it.
+#[expect(clippy::cast_possible_truncation, reason = "at most 120")]
+fn small(number: f64) -> f32 {
+    number as f32
+}
+
+/// What the camera room wants to know, with the credential read.
+///
+/// # Errors
+/// An address that is none, a credential that is not there. Whoever shows it names the camera.
+pub fn camera_settings(camera: &config::Camera, config: &Config) -> anyhow::Result<camera::Settings> {
+    let uri: SourceUri = camera.uri.parse()?;
+    let mut settings = camera::Settings::new(camera.id.clone(), camera.number, uri);
+    settings.pipeline.clone_from(&camera.pipeline);
+    if let Some(text) = &camera.substream {
+        let substream: SourceUri = text.parse()?;
+        // The configuration has it for network cameras alone.
+        settings.main = Some(std::mem::replace(&mut settings.uri, substream));
+    }
+    settings.fps = camera.fps.map(small);
+    settings.rotate = camera.rotate.and_then(camera::Rotation::of_degrees);
+    settings.realtime = camera.realtime;
+    settings.stall_after = Duration::from_secs(camera.stall_s);
+    settings.transport = camera.transport;
+    settings.ca.clone_from(&camera.ca);
+    if let Some(name) = &camera.credential {
+        settings.credential = Some(credential(name, config)?);
+    }
+    Ok(settings)
+}
+
+/// Reads `user:password` from systemd's credentials directory or from `data_dir/credentials`.
+fn credential(name: &str, config: &Config) -> anyhow::Result<Credential> {
+    anyhow::ensure!(!name.contains('/') && !name.starts_with('.'), "credential {name:?} is no plain name");
+    let own = config.site.data_dir.join("credentials").join(name);
+    let systemd = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| PathBuf::from(dir).join(name));
+    let path = systemd.filter(|p| p.exists()).unwrap_or(own);
+    let is_missing = matches!(path.try_exists(), Ok(false));
+    anyhow::ensure!(!is_missing, "credential {name:?}: no file {}; put user:password there, mode 0600", path.display());
+    if path.starts_with(&config.site.data_dir) {
+        refuse_exposed(&path).with_context(|| format!("credential {name:?}"))?;
+    }
+    let text = zeroize::Zeroizing::new(
+        std::fs::read_to_string(&path)
+            .with_context(|| format!("credential {name:?}: cannot read {}", path.display()))?,
+    );
+    let line = text.lines().next().unwrap_or_default();
+    let (user, password) = line
+        .split_once(':')
+        .with_context(|| format!("credential {name:?}: {} holds no user:password", path.display()))?;
+    Ok(Credential::new(user, password))
+}
