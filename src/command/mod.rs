@@ -9,6 +9,7 @@
 //! is [`Rooms`]; what only the wiring can do, it asks [`Controls`] for.
 
 pub mod blobs;
+pub mod models;
 pub mod ops;
 
 use std::path::PathBuf;
@@ -213,4 +214,19 @@ pub trait Controls: Send + Sync {
 
     /// The health message of now, CBOR.
     fn health(&self) -> Vec<u8>;
+
+    /// Runs models on pictures, beside those in force and without touching them; takes some tenths of a second a picture.
+    ///
+    /// # Errors
+    /// [`Reason::Verification`] when they can't be loaded or end the process that tries them, [`Reason::Unsupported`] in
+    /// a build without inference.
+    fn try_models(&self, plan: &models::Plan) -> Result<Vec<models::Seen>, Refusal> {
+        let _ = plan;
+        Err(Refusal::new(Reason::Unsupported, "this daemon runs no models"))
+    }
+
+    /// The models that are loaded and those that came with the program.
+    fn models(&self) -> models::Here {
+        models::Here::default()
+    }
 }

@@ -142,7 +142,7 @@ impl Canary {
             right += usize::from(plates.iter().position(fits).map(|at| plates.swap_remove(at)).is_some());
         }
         for wanted in &self.objects {
-            let fits = |object: &&Object| wanted.class == object.class && same_place(&wanted.place, &object.place);
+            let fits = |object: &&Object| wanted.class == object.class && same_place(wanted.place, object.place);
             right += usize::from(objects.iter().position(fits).map(|at| objects.swap_remove(at)).is_some());
         }
         let nothing_wanted = self.plates.is_empty() && self.objects.is_empty();
@@ -163,7 +163,7 @@ impl Canary {
 
 impl Plate {
     fn fits(&self, seen: &Self) -> bool {
-        let place = match (&self.place, &seen.place) {
+        let place = match (self.place, seen.place) {
             (None, _) => true,
             (Some(wanted), Some(got)) => same_place(wanted, got),
             (Some(_), None) => false,
@@ -267,9 +267,9 @@ fn is_plate(byte: u8) -> bool {
     byte.is_ascii_uppercase() || byte.is_ascii_digit()
 }
 
-fn same_place(a: &Place, b: &Place) -> bool {
+fn same_place(a: Place, b: Place) -> bool {
     let rect = |[left, top, right, bottom]: [u16; 4]| Rect::new(left.into(), top.into(), right.into(), bottom.into());
-    rect(*a).iou(&rect(*b)) >= SAME_PLACE
+    rect(a).iou(&rect(b)) >= SAME_PLACE
 }
 
 /// A box with edges from 0 to 1 as a [`Place`].
@@ -335,7 +335,8 @@ mod tests {
     fn objects_are_told_by_class_and_place() {
         let mut wanted = scene(Vec::new());
         wanted.objects = vec![Object { class: Class::Bus, place: HERE }];
-        let judge = |class, place| wanted.judge(&Seen { objects: vec![Object { class, place }], ..Seen::default() }).right;
+        let judge =
+            |class, place| wanted.judge(&Seen { objects: vec![Object { class, place }], ..Seen::default() }).right;
         assert_eq!((judge(Class::Bus, NEAR), judge(Class::Car, NEAR), judge(Class::Bus, AWAY)), (1, 0, 0));
     }
 

@@ -27,6 +27,7 @@ pub const STEADY: Duration = Duration::from_mins(5);
 
 const VERSION: u8 = 1;
 const FILE: &str = "force.cbor";
+const LOCK: &str = "force.lock";
 /// Sets before that a rollback can go back to.
 const MAX_BEFORE: usize = 4;
 /// Fallbacks that are remembered.
@@ -233,13 +234,24 @@ pub fn read(folder: &Path) -> Result<Force, Error> {
     Ok(force)
 }
 
-/// Writes what is in force; it is on the medium when this returns.
+/// Changes what is in force, one caller at a time: operations and the watching thread both do. What is changed is on the
+/// medium when this returns; what is not changed is not written.
 ///
 /// # Errors
-/// [`Error::Io`].
-pub fn write(folder: &Path, force: &Force) -> Result<(), Error> {
+/// As [`read`], and what `change` returns: nothing is written then.
+pub fn change<T, E: From<Error>>(folder: &Path, change: impl FnOnce(&mut Force) -> Result<T, E>) -> Result<T, E> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    super::shelf::replace(&folder.join(FILE), &encode(force))
+    let lock = folder.join(LOCK);
+    let file = std::fs::File::create(&lock).map_err(Error::io(&lock))?;
+    // Held until the file is closed.
+    file.lock().map_err(Error::io(&lock))?;
+    let before = read(folder)?;
+    let mut force = before.clone();
+    let done = change(&mut force)?;
+    if force != before {
+        super::shelf::replace(&folder.join(FILE), &encode(&force))?;
+    }
+    Ok(done)
 }
 
 /// Sets a damaged file aside; gives its new name.
@@ -305,7 +317,8 @@ mod tests {
         force.activate(set("3"), TimeMs(3_000), "fleet");
         assert_eq!(force.fall_back(TimeMs(4_000), "it failed").to, set("1"));
         assert_eq!(force.back(), Some(set("1")));
-        assert_eq!((&force.now, force.back()), (&Set::default(), None));
+        assert_eq!(force.now, Set::default());
+        assert_eq!(force.back(), None);
     }
 
     #[test]
@@ -340,7 +353,11 @@ mod tests {
         let mut force = activated("2");
         force.fall_back(TimeMs(3_000), "it crashed");
         force.activate(set("3"), TimeMs(4_000), "fleet");
-        write(dir.path(), &force).unwrap();
+        change(dir.path(), |there| {
+            *there = force.clone();
+            Ok::<_, Error>(())
+        })
+        .unwrap();
         assert_eq!(read(dir.path()).unwrap(), force);
         let path = dir.path().join(FILE);
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/store/model-force.cbor");
@@ -348,6 +365,11 @@ mod tests {
             std::fs::copy(&path, &golden).unwrap();
         }
         assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(golden).unwrap());
+        let refused = change(dir.path(), |there| {
+            there.confirm();
+            Err::<(), _>(Error::Form("no".to_owned()))
+        });
+        assert!(refused.is_err() && read(dir.path()).unwrap() == force, "what failed changed nothing");
         std::fs::write(&path, &encode(&force)[..20]).unwrap();
         assert!(matches!(read(dir.path()), Err(Error::Damaged { .. })));
         let aside = set_aside(dir.path(), TimeMs(9)).unwrap();

@@ -86,6 +86,53 @@ impl FromStr for Task {
     }
 }
 
+/// What is to be run on which pictures.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The models that take the place of those that `[vision]` names: a folder a task.
+    pub models: Vec<(Task, PathBuf)>,
+    /// The pictures.
+    pub pictures: Vec<Picture>,
+}
+
+/// A picture of a [`Plan`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Its file.
+    pub path: PathBuf,
+    /// It is one plate, edge to edge.
+    pub crop: bool,
+}
+
+/// The models of a box, without those that lie on the shelf.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Here {
+    /// Those that are loaded.
+    pub loaded: Vec<Told>,
+    /// Those that `[vision]` names, or would if they were asked for, in the folder of models that came with the program.
+    pub shipped: Vec<Told>,
+}
+
+/// One model, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Told {
+    /// What it does here; of one that is not loaded, what it can do: nothing where that is not told by its family.
+    #[n(0)]
+    pub task: Option<Task>,
+    /// Its name.
+    #[n(1)]
+    pub name: String,
+    /// Its version.
+    #[n(2)]
+    pub version: String,
+    /// SHA-256 of the model's file: what `health` and the `state` of alerts name it by.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub sha256: [u8; 32],
+    /// It came from the centre.
+    #[n(4)]
+    pub from_centre: bool,
+}
+
 /// Why a package or a model cannot be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -144,11 +191,10 @@ impl Error {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let reason = match &error {
-            Error::Form(_) => Reason::Malformed,
             Error::Version { .. } => Reason::Version,
             Error::Signature(cose::Error::UnknownKey { .. }) => Reason::UnknownKey,
             Error::Signature(cose::Error::Signature { .. }) => Reason::Signature,
-            Error::Signature(_) => Reason::Malformed,
+            Error::Form(_) | Error::Signature(_) => Reason::Malformed,
             Error::Digest { .. } => Reason::Digest,
             Error::Bound(_) => Reason::Bound,
             Error::Conflict(_) => Reason::Conflict,
@@ -179,7 +225,9 @@ pub fn check_name(name: &str, version: &str) -> Result<(), String> {
         return Err(format!("name {name:?}: wanted 1 to {MAX_NAME} of a-z, 0-9 and -, not with - at the start"));
     }
     if !plain(version, MAX_VERSION, b'.') {
-        return Err(format!("version {version:?}: wanted 1 to {MAX_VERSION} of a-z, 0-9 and ., not with . at the start"));
+        return Err(format!(
+            "version {version:?}: wanted 1 to {MAX_VERSION} of a-z, 0-9 and ., not with . at the start"
+        ));
     }
     Ok(())
 }

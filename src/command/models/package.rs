@@ -185,7 +185,7 @@ impl<'a> Package<'a> {
     }
 
     /// Its files with their contents.
-    pub fn files(&self) -> impl Iterator<Item = (&Entry, &'a [u8])> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&Entry, &'a [u8])> {
         self.table.files.iter().zip(self.contents.iter().copied())
     }
 }
@@ -205,7 +205,9 @@ pub fn seal(mut table: Table, files: &[(String, Vec<u8>)], key: &SigningKey) -> 
     let envelope = cose::sign(&crate::command::ops::encode(&table), AAD, key)?;
     let length = u32::try_from(envelope.len()).unwrap_or(u32::MAX);
     let mut bytes = [&MAGIC[..], &[VERSION], &length.to_be_bytes(), &envelope].concat();
-    files.iter().for_each(|(_, content)| bytes.extend(content));
+    for (_, content) in files {
+        bytes.extend(content);
+    }
     if bytes.len() > MAX_PACKAGE {
         return Err(Error::Bound(format!("a package of {} bytes, at most {MAX_PACKAGE}", bytes.len())));
     }
@@ -266,18 +268,18 @@ fn check_path(path: &str) -> Result<(), String> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    pub fn key(seed: u8) -> SigningKey {
+    pub(crate) fn key(seed: u8) -> SigningKey {
         SigningKey::from_seed(&[seed; 32]).unwrap()
     }
 
-    pub fn keys() -> Keys {
+    pub(crate) fn keys() -> Keys {
         Keys::from(key(7).public().clone())
     }
 
-    pub fn table() -> Table {
+    pub(crate) fn table() -> Table {
         Table {
             version: VERSION,
             name: "reader-9".to_owned(),
@@ -290,7 +292,7 @@ pub mod tests {
         }
     }
 
-    pub fn files() -> Vec<(String, Vec<u8>)> {
+    pub(crate) fn files() -> Vec<(String, Vec<u8>)> {
         let file = |name: &str, content: &[u8]| (name.to_owned(), content.to_vec());
         vec![
             file(MANIFEST, b"name = \"reader-9\"\n"),
@@ -300,7 +302,7 @@ pub mod tests {
         ]
     }
 
-    pub fn package() -> Vec<u8> {
+    pub(crate) fn package() -> Vec<u8> {
         seal(table(), &files(), &key(7)).unwrap()
     }
 
@@ -362,20 +364,23 @@ pub mod tests {
 
     #[test]
     fn what_leads_elsewhere_or_lacks_a_part_is_not_sealed() {
-        let with = |change: &dyn Fn(&mut Table, &mut Vec<(String, Vec<u8>)>)| {
+        type Files = Vec<(String, Vec<u8>)>;
+        let with = |change: fn(&mut Table, &mut Files)| {
             let (mut table, mut files) = (table(), files());
             change(&mut table, &mut files);
             seal(table, &files, &key(7)).unwrap_err().to_string()
         };
         for path in ["../x", "/etc/x", "a/b", "canary/../x", "canary/", ".hidden", "canary/a b"] {
-            let told = with(&|_, files| files[2].0 = path.to_owned());
+            let mut files = files();
+            path.clone_into(&mut files[2].0);
+            let told = seal(table(), &files, &key(7)).unwrap_err().to_string();
             assert!(told.contains("wanted a plain name"), "{path}: {told}");
         }
-        assert!(with(&|_, files| files[2].0 = "model.onnx".to_owned()).contains("twice"));
-        assert!(with(&|_, files| drop(files.remove(0))).contains("no manifest.toml"));
-        assert!(with(&|_, files| drop(files.pop())).contains("a.png"));
-        assert!(with(&|table, _| table.canaries.clear()).contains("canary"));
-        assert!(with(&|table, _| table.model_version = "1-2".to_owned()).contains("version"));
-        assert!(with(&|table, _| table.least = 1001).contains("1001"));
+        assert!(with(|_, files| files[2].0 = "model.onnx".to_owned()).contains("twice"));
+        assert!(with(|_, files| drop(files.remove(0))).contains("no manifest.toml"));
+        assert!(with(|_, files| drop(files.pop())).contains("a.png"));
+        assert!(with(|table, _| table.canaries.clear()).contains("canary"));
+        assert!(with(|table, _| table.model_version = "1-2".to_owned()).contains("version"));
+        assert!(with(|table, _| table.least = 1001).contains("1001"));
     }
 }

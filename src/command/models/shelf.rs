@@ -190,7 +190,13 @@ impl Shelf {
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Bound`] when there is no room for it beside those that are `needed`.
-    pub fn keep(&self, unpacked: &Path, table: &Table, trial: &Trial, needed: &[InForce]) -> Result<Vec<String>, Error> {
+    pub fn keep(
+        &self,
+        unpacked: &Path,
+        table: &Table,
+        trial: &Trial,
+        needed: &[InForce],
+    ) -> Result<Vec<String>, Error> {
         let gone = self.make_room(table, needed)?;
         store(&unpacked.join(TRIAL), &encode(trial))?;
         for folder in [&unpacked.join(package::PICTURES), unpacked] {
@@ -209,8 +215,8 @@ impl Shelf {
     /// [`Error::Io`].
     pub fn sweep(&self) -> Result<(), Error> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().filter_map(Result::ok);
-        let new = entries.filter(|e| e.file_name().to_string_lossy().starts_with(NEW));
-        new.map(|entry| remove(&entry.path())).collect()
+        let mut new = entries.filter(|e| e.file_name().to_string_lossy().starts_with(NEW));
+        new.try_for_each(|entry| remove(&entry.path()))
     }
 
     /// Lets the oldest go until `table` fits, but none that is needed.

@@ -4,6 +4,8 @@
 //! `docs/wire.cddl`, and a `run` that [`execute`] calls on the executor's thread. `watchpostctl` makes and reads the same
 //! types.
 
+pub mod model;
+
 use minicbor::{Decode, Encode};
 
 use super::{Authorised, Done, Refusal, Rooms};
@@ -41,7 +43,10 @@ pub fn execute(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
         Op::ReportGet => not_yet(command),
 
         // Models.
-        Op::ModelList | Op::ModelPut | Op::ModelActivate | Op::ModelRollback => not_yet(command),
+        Op::ModelList => model::list::run(rooms, command),
+        Op::ModelPut => model::put::run(rooms, command),
+        Op::ModelActivate => model::activate::run(rooms, command),
+        Op::ModelRollback => model::rollback::run(rooms, command),
 
         // Audit.
         Op::AuditProof | Op::AuditExport => not_yet(command),
