@@ -110,6 +110,8 @@ pub enum CameraState {
     Ended,
     /// Switched off by the configuration.
     Disabled,
+    /// Not looked at for a time; until when.
+    Paused(String),
 }
 
 impl CameraCounters {

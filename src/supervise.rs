@@ -16,6 +16,8 @@
 mod analysis;
 mod crew;
 mod delivery;
+#[allow(dead_code, reason = "asked by the controls of the command room")]
+mod desk;
 mod lists;
 pub mod machine;
 mod retention;
@@ -45,6 +47,7 @@ use crate::vision::{Models, model};
 use crew::{Crew, Maker};
 use delivery::Delivery;
 pub use delivery::{box_key_path, newest_keyring_seen, read_store_key, store_key_path};
+use desk::Desk;
 pub use lists::settings_of as list_settings;
 pub use settings::{camera_settings, model_settings};
 
@@ -130,11 +133,12 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
         store: store.clone(),
         health: Arc::clone(&health),
         clock: clock.clone(),
+        desk: Desk::open(config, &health, clock),
     };
     let cameras = Shutdown::new();
     let mut crew = Crew::new(maker, cameras);
     crew.start_all();
-    tracing::info!(cameras = crew.threads.len(), version = env!("CARGO_PKG_VERSION"), "watchpost runs");
+    tracing::info!(cameras = crew.count(), version = env!("CARGO_PKG_VERSION"), "watchpost runs");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let mut fault = None;
     let alive = || recorder.is_running() && delivery.as_ref().is_none_or(Delivery::is_running);

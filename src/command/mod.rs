@@ -229,4 +229,28 @@ pub trait Controls: Send + Sync {
     fn models(&self) -> models::Here {
         models::Here::default()
     }
+
+    /// Has a camera opened anew, so that it takes its credential as it is now; one that is paused stays so.
+    ///
+    /// # Errors
+    /// [`Reason::NotFound`] when there is no such camera.
+    fn reopen(&self, camera: &CameraId) -> Result<(), Refusal> {
+        Err(Refusal::new(Reason::Unsupported, format!("camera {camera} cannot be opened anew")))
+    }
+
+    /// Looks whether this box could run with `config`: models, lists, credentials, certificates and keys that it names.
+    /// Cameras are tried as well where they differ from those in force; one that does not answer is a warning.
+    fn verify(&self, config: &Config) -> Verified {
+        let _ = config;
+        Verified::default()
+    }
+}
+
+/// What a look at another configuration gave; each names the thing and says what to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// It can't run with it.
+    pub faults: Vec<String>,
+    /// It can, and something should be looked at.
+    pub warnings: Vec<String>,
 }

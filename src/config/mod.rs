@@ -6,6 +6,7 @@
 mod camera;
 mod centre;
 mod hotlist;
+pub mod managed;
 mod polygon;
 mod section;
 mod site;

@@ -14,6 +14,7 @@ use crate::shutdown::Shutdown;
 use crate::store::{Entry, RecorderHandle};
 use crate::vision::{self, Analyser, Models};
 
+use super::desk::Tap;
 use super::told::Told;
 
 /// Frames that are so much older than the newest one tell that the clock was set back.
@@ -29,6 +30,7 @@ pub(super) struct Analysis {
     pub counters: Arc<CameraCounters>,
     pub clock: Clock,
     pub shutdown: Shutdown,
+    pub tap: Arc<Tap>,
 }
 
 /// How a camera's thread ended.
@@ -58,6 +60,7 @@ impl Analysis {
                 if let Some(main) = &mut main {
                     main.attach(&mut frame, &self.counters);
                 }
+                self.tap.serve(&frame, &self.vision.privacy_mask);
                 self.analyse(&mut work, &frame);
             }
             // Times begin anew: what was under way is over, and the next tracks start from nothing.

@@ -1,8 +1,10 @@
-//! The cameras' analysis threads: started, watched, restarted after a panic, stopped.
+//! The analysis threads, one a camera: starts them, watches them, stops and starts single ones when asked to.
 //!
-//! Runs on the daemon's main thread, which also looks at the hotlist files and has deleted what was kept long enough.
+//! A thread that panicked is started again after a rest; a camera that can't be started is said and costs the others
+//! nothing. What is asked of single cameras from outside (a pause, opening anew) comes by the [`Desk`], which is looked
+//! at on every round of the watching thread. Called by `supervise` alone, on that thread.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::analysis::{Analysis, Ending};
+use super::desk::Desk;
 use super::settings::{camera_settings, vision_settings};
 use super::{LOOK_EVERY, Options, STOP_WITHIN, lists, retention, verdict};
 use crate::camera;
@@ -32,10 +35,12 @@ pub(super) struct Maker<'a> {
     pub(super) store: Store,
     pub(super) health: Arc<Health>,
     pub(super) clock: Clock,
+    pub(super) desk: Arc<Desk>,
 }
 
 impl Maker<'_> {
     fn start(&self, camera: camera::Settings, stop: &Shutdown) -> anyhow::Result<CameraThread> {
+        let stop = stop.child();
         let analysis = Analysis {
             vision: vision_settings(&self.config.vision, self.config.cameras.iter().find(|c| c.id == camera.id)),
             models: self.models.clone(),
@@ -45,25 +50,34 @@ impl Maker<'_> {
             clock: self.clock.clone(),
             shutdown: stop.clone(),
             camera: camera.clone(),
+            tap: self.desk.begun(&camera.id),
         };
         let name = format!("cam-{}", camera.id);
-        let handle =
-            std::thread::Builder::new().name(name).spawn(move || analysis.run()).context("cannot start a thread")?;
-        Ok(CameraThread { camera, handle })
+        let handle = std::thread::Builder::new().name(name).spawn(move || analysis.run());
+        match handle.context("cannot start a thread") {
+            Ok(handle) => Ok(CameraThread { camera, handle, stop }),
+            Err(error) => {
+                self.desk.ended(&camera.id);
+                Err(error)
+            }
+        }
     }
 }
 
-pub(super) struct CameraThread {
+struct CameraThread {
     camera: camera::Settings,
     handle: JoinHandle<Ending>,
+    stop: Shutdown,
 }
 
 /// The analysis threads that run.
 pub(super) struct Crew<'a> {
-    pub(super) threads: Vec<CameraThread>,
+    threads: Vec<CameraThread>,
     failed: Vec<(CameraId, String)>,
     /// Cameras whose thread panicked, and when it is started again.
     resting: Vec<(Duration, camera::Settings)>,
+    /// Cameras that do not run since they are paused.
+    paused: BTreeSet<CameraId>,
     /// How often each camera's thread has panicked.
     panics: HashMap<CameraId, u32>,
     maker: Maker<'a>,
@@ -72,31 +86,30 @@ pub(super) struct Crew<'a> {
 
 impl<'a> Crew<'a> {
     pub(super) fn new(maker: Maker<'a>, stop: Shutdown) -> Self {
-        Self { threads: Vec::new(), failed: Vec::new(), resting: Vec::new(), panics: HashMap::new(), maker, stop }
+        Self {
+            threads: Vec::new(),
+            failed: Vec::new(),
+            resting: Vec::new(),
+            paused: BTreeSet::new(),
+            panics: HashMap::new(),
+            maker,
+            stop,
+        }
     }
 
-    /// Starts every configured camera; one that can't be is said, and costs the others nothing.
+    /// How many threads run.
+    pub(super) fn count(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Starts every configured camera that is not paused; one that can't be is said, and costs the others nothing.
     pub(super) fn start_all(&mut self) {
         for configured in self.maker.config.cameras.iter().filter(|c| c.enabled) {
-            match camera_settings(configured, self.maker.config) {
-                Ok(settings) => self.start(settings),
-                Err(error) => self.fail(configured.id.clone(), causes::line(&error)),
+            match self.maker.desk.pause_of(&configured.id) {
+                Some(reason) => self.rest_paused(&configured.id, reason),
+                None => self.open(&configured.id),
             }
         }
-    }
-
-    fn start(&mut self, camera: camera::Settings) {
-        let id = camera.id.clone();
-        match self.maker.start(camera, &self.stop) {
-            Ok(thread) => self.threads.push(thread),
-            Err(error) => self.fail(id, causes::line(&error)),
-        }
-    }
-
-    fn fail(&mut self, camera: CameraId, why: String) {
-        tracing::error!(%camera, why, "camera given up");
-        self.maker.health.camera(&camera).set_state(CameraState::Offline(why.clone()));
-        self.failed.push((camera, why));
     }
 
     /// Looks after the threads until the stop, or until no file is left to play. False: the daemon can't go on, since
@@ -117,6 +130,7 @@ impl<'a> Crew<'a> {
             }
             self.collect(true);
             self.wake();
+            self.serve();
             sweeper.step(&self.maker.store, &self.maker.recorder, &self.maker.clock);
             verdicts.look(&self.maker.health, self.maker.clock.monotonic());
             if options.until_eos && self.threads.iter().all(|t| t.camera.uri.is_live()) {
@@ -130,16 +144,93 @@ impl<'a> Crew<'a> {
         true
     }
 
-    /// Takes the threads that ended; one that panicked is started again when `restart` says so.
+    /// Opens a configured camera with its credential as it is now.
+    fn open(&mut self, id: &CameraId) {
+        let Some(configured) = self.maker.config.cameras.iter().find(|c| c.id == *id) else { return };
+        match camera_settings(configured, self.maker.config) {
+            Ok(settings) => self.start(settings),
+            Err(error) => self.fail(id.clone(), causes::line(&error)),
+        }
+    }
+
+    fn start(&mut self, camera: camera::Settings) {
+        let id = camera.id.clone();
+        match self.maker.start(camera, &self.stop) {
+            Ok(thread) => self.threads.push(thread),
+            Err(error) => self.fail(id, causes::line(&error)),
+        }
+    }
+
+    fn fail(&mut self, camera: CameraId, why: String) {
+        tracing::error!(%camera, why, "camera given up");
+        self.maker.health.camera(&camera).set_state(CameraState::Offline(why.clone()));
+        self.failed.push((camera, why));
+    }
+
+    fn rest_paused(&mut self, camera: &CameraId, reason: String) {
+        tracing::info!(%camera, reason, "camera paused");
+        self.maker.health.camera(camera).set_state(CameraState::Paused(reason));
+        self.paused.insert(camera.clone());
+    }
+
+    /// Pauses, resumes and reopens what was asked for.
+    fn serve(&mut self) {
+        let desk = Arc::clone(&self.maker.desk);
+        desk.end_pauses();
+        for thread in &self.threads {
+            if desk.pause_of(&thread.camera.id).is_some() || desk.wants_reopening(&thread.camera.id) {
+                thread.stop.trigger();
+            }
+        }
+        let (paused, resting): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.resting).into_iter().partition(|(_, c)| desk.pause_of(&c.id).is_some());
+        self.resting = resting;
+        let failed: Vec<CameraId> = self.failed.iter().map(|(id, _)| id.clone()).collect();
+        for id in paused.into_iter().map(|(_, camera)| camera.id).chain(failed) {
+            if let Some(reason) = desk.pause_of(&id) {
+                self.failed.retain(|(f, _)| *f != id);
+                self.rest_paused(&id, reason);
+            } else if desk.wants_reopening(&id) {
+                self.failed.retain(|(f, _)| *f != id);
+                desk.reopened(&id);
+                self.open(&id);
+            }
+        }
+        for id in self.paused.clone() {
+            if let Some(reason) = desk.pause_of(&id) {
+                // It may have another end than before.
+                self.maker.health.camera(&id).set_state(CameraState::Paused(reason));
+            } else {
+                tracing::info!(camera = %id, "camera resumed");
+                self.paused.remove(&id);
+                self.maker.health.camera(&id).set_state(CameraState::Starting);
+                self.open(&id);
+            }
+        }
+    }
+
+    /// Takes the threads that ended; one that panicked is started again when `restart` says so, one that was stopped for
+    /// itself as the desk says.
     fn collect(&mut self, restart: bool) {
-        let threads = std::mem::take(&mut self.threads);
-        for thread in threads {
+        let desk = Arc::clone(&self.maker.desk);
+        for thread in std::mem::take(&mut self.threads) {
             if !thread.handle.is_finished() {
                 self.threads.push(thread);
                 continue;
             }
             let camera = thread.camera;
-            match thread.handle.join() {
+            desk.ended(&camera.id);
+            let ending = thread.handle.join();
+            if restart && ending.is_ok() && thread.stop.is_set() {
+                if let Some(reason) = desk.pause_of(&camera.id) {
+                    self.rest_paused(&camera.id, reason);
+                } else {
+                    desk.reopened(&camera.id);
+                    self.open(&camera.id);
+                }
+                continue;
+            }
+            match ending {
                 Ok(Ending::Done) => {}
                 Ok(Ending::Failed(why)) => self.failed.push((camera.id, why)),
                 Err(_) if restart && camera.uri.is_live() => self.rest(camera),

@@ -17,6 +17,9 @@ const CROP_WIDTH: u32 = 400;
 /// JPEG quality of both.
 const QUALITY: u8 = 75;
 
+/// Widest picture of a whole frame that somebody asked for, pixels.
+const WHOLE_WIDTH: u32 = 1920;
+
 /// What is shown around the plate: shares of its width and height.
 const MARGIN: (f32, f32) = (0.12, 0.35);
 
@@ -31,10 +34,17 @@ pub fn take(frame: &Seen<'_>, plate: &Rect) -> Option<Pictures> {
     Some(Pictures { crop, scene })
 }
 
+/// The whole frame as it may be seen, at most 1920 pixels wide; `None` when it has no size.
+#[must_use]
+pub fn whole(frame: &Seen<'_>) -> Option<Vec<u8>> {
+    let (width, height) = frame.size();
+    jpeg(frame, &Rect::new(0.0, 0.0, width, height), WHOLE_WIDTH)
+}
+
 /// A part of the frame as JPEG, at most `max_width` wide.
 fn jpeg(frame: &Frame, part: &Rect, max_width: u32) -> Option<Vec<u8>> {
-    let (x, y) = (whole(part.x1), whole(part.y1));
-    let (w, h) = (whole(part.x2.ceil()).checked_sub(x)?, whole(part.y2.ceil()).checked_sub(y)?);
+    let (x, y) = (floor(part.x1), floor(part.y1));
+    let (w, h) = (floor(part.x2.ceil()).checked_sub(x)?, floor(part.y2.ceil()).checked_sub(y)?);
     if w < 2 || h < 2 {
         return None;
     }
@@ -66,7 +76,7 @@ fn span(start: u32, length: u32, n: u32, count: u32) -> (usize, usize) {
     clippy::cast_sign_loss,
     reason = "clamped to the frame before; a cast saturates"
 )]
-fn whole(v: f32) -> u32 {
+fn floor(v: f32) -> u32 {
     v.max(0.0) as u32
 }
 

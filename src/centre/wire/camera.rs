@@ -35,7 +35,7 @@ pub enum Link {
     /// No frames.
     #[n(1)]
     Offline,
-    /// Switched off by the config.
+    /// Switched off by the config, or paused.
     #[n(2)]
     Disabled,
     /// Frames arrive, but something is wrong.
@@ -65,6 +65,7 @@ impl Link {
             CameraState::Degraded(reason) => (Self::Degraded, Some(cut(reason, MAX_REASON))),
             CameraState::Ended => (Self::Offline, Some("file has ended".to_owned())),
             CameraState::Disabled => (Self::Disabled, None),
+            CameraState::Paused(reason) => (Self::Disabled, Some(cut(reason, MAX_REASON))),
         }
     }
 }
