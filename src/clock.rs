@@ -7,8 +7,8 @@ mod kernel;
 
 pub use challenge::Challenges;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::domain::{ClockState, TimeMs};
@@ -102,13 +102,18 @@ impl TimeSource for SystemClock {
 pub struct SimClock {
     utc_ms: AtomicU64,
     monotonic_ms: AtomicU64,
+    state: Mutex<ClockState>,
 }
 
 impl SimClock {
     /// Starts at `utc`.
     #[must_use]
     pub fn at(utc: TimeMs) -> Arc<Self> {
-        Arc::new(Self { utc_ms: AtomicU64::new(utc.0), monotonic_ms: AtomicU64::new(0) })
+        Arc::new(Self {
+            utc_ms: AtomicU64::new(utc.0),
+            monotonic_ms: AtomicU64::new(0),
+            state: Mutex::new(ClockState::Synced),
+        })
     }
 
     /// Moves both times on.
@@ -116,6 +121,11 @@ impl SimClock {
         let ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.utc_ms.fetch_add(ms, Ordering::SeqCst);
         self.monotonic_ms.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// Says how far it can be trusted; synced at first.
+    pub fn set_state(&self, state: ClockState) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     /// Sets the wall clock, as a time service or a person would; the monotonic time stays.
@@ -134,6 +144,6 @@ impl TimeSource for SimClock {
     }
 
     fn state(&self) -> ClockState {
-        ClockState::Synced
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,9 @@
 //! (or, for a file, a fixed text that says what it is), so a message proves nothing under any other.
 //!
 //! [`verify`] bounds the size before it parses, looks at the form before the key, and at the key before the
-//! signature. Called by [`super::wire`] and [`super::keyring`].
+//! signature. Called by [`super::wire`] and [`super::keyring`]. [`two`] is the form for what two people sign.
+
+pub mod two;
 
 use coset::iana::{Algorithm, EnumI64 as _};
 use coset::{CborSerializable as _, CoseSign1, CoseSign1Builder, Header, HeaderBuilder, RegisteredLabelWithPrivate};
@@ -32,6 +34,18 @@ pub enum Error {
     NotSign1 {
         /// What the parser said.
         reason: String,
+    },
+    /// No COSE_Sign with the right types, or bytes after it.
+    #[error("not a COSE_Sign message: {reason}")]
+    NotSign {
+        /// What the parser said.
+        reason: String,
+    },
+    /// A COSE_Sign that is not signed by two.
+    #[error("signed by {count}: one signs a COSE_Sign1, two a COSE_Sign, never more")]
+    Signers {
+        /// How many signatures it has.
+        count: usize,
     },
     /// A CBOR tag before the array.
     #[error("a tagged COSE message: messages are sent without a tag")]
@@ -148,8 +162,24 @@ fn parse(bytes: &[u8], max: usize) -> Result<(CoseSign1, Opened), Error> {
         return Err(Error::Tagged);
     }
     let sign1 = CoseSign1::from_slice(bytes).map_err(|e| Error::NotSign1 { reason: e.to_string() })?;
-    let header = &sign1.protected.header;
-    for crit in [&header.crit, &sign1.unprotected.crit] {
+    let kid = kid_of(&sign1.protected.header, &sign1.unprotected)?;
+    let payload = sign1.payload.clone().ok_or(Error::NoPayload)?;
+    let again = CoseSign1Builder::new()
+        .protected(protected(kid))
+        .payload(payload.clone())
+        .signature(sign1.signature.clone())
+        .build()
+        .to_vec()
+        .map_err(|e| Error::Encode { reason: e.to_string() })?;
+    if again != bytes {
+        return Err(Error::NotDeterministic);
+    }
+    Ok((sign1, Opened { kid, payload }))
+}
+
+/// The key id of a signer whose headers are exactly those that every signer has.
+fn kid_of(header: &Header, unprotected: &Header) -> Result<Kid, Error> {
+    for crit in [&header.crit, &unprotected.crit] {
         if !crit.is_empty() {
             return Err(Error::Critical { labels: format!("{crit:?}").chars().take(80).collect() });
         }
@@ -165,21 +195,10 @@ fn parse(bytes: &[u8], max: usize) -> Result<(CoseSign1, Opened), Error> {
     }
     let kid =
         Kid(<[u8; 8]>::try_from(header.key_id.as_slice()).map_err(|_| Error::KeyId { bytes: header.key_id.len() })?);
-    if *header != protected(kid) || !sign1.unprotected.is_empty() {
+    if *header != protected(kid) || !unprotected.is_empty() {
         return Err(Error::Headers);
     }
-    let payload = sign1.payload.clone().ok_or(Error::NoPayload)?;
-    let again = CoseSign1Builder::new()
-        .protected(protected(kid))
-        .payload(payload.clone())
-        .signature(sign1.signature.clone())
-        .build()
-        .to_vec()
-        .map_err(|e| Error::Encode { reason: e.to_string() })?;
-    if again != bytes {
-        return Err(Error::NotDeterministic);
-    }
-    Ok((sign1, Opened { kid, payload }))
+    Ok(kid)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! and none with a serial below one it has seen (the caller keeps that number). An entry gives one key one role: who
 //! has two roles has two keys, so that a signature says in which capacity it was made.
 
+pub mod book;
+
 use std::path::{Path, PathBuf};
 
 use minicbor::{Decode, Encode};
@@ -13,9 +15,12 @@ use super::cose;
 use super::keys::{self, Keys, Kid, PublicKey, SigningKey, hex};
 use crate::domain::TimeMs;
 
+pub use book::KeyBook;
+
 /// `external_aad` of a keyring: a signature on it counts for nothing else.
 const AAD: &str = "watchpost keyring 1";
-const VERSION: u8 = 1;
+/// What is written; version 1 knew no supervisors and is still read.
+const VERSION: u8 = 2;
 /// Largest keyring file, in bytes.
 const MAX_FILE: usize = 32 * 1024;
 /// Most entries of a keyring.
@@ -45,6 +50,28 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A serial below one that was seen.
+    #[error(
+        "{} has serial {serial}, this box has seen {seen}: get the newest keyring from the centre",
+        path.display()
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its serial.
+        serial: u64,
+        /// The greatest that was seen.
+        seen: u64,
+    },
+    /// The file that remembers the greatest serial is damaged.
+    #[error("{} holds no number: write the serial of the newest keyring into it", path.display())]
+    NoNumber {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A keyring that lies in no file.
+    #[error("this keyring lies in no file and cannot be changed")]
+    Fixed,
 }
 
 /// What a key may do; the operations of each are in the contract.
@@ -111,6 +138,8 @@ pub struct Entry {
     pub not_after: Option<TimeMs>,
     /// Refused from this time on.
     pub revoked: Option<TimeMs>,
+    /// Its signature beside another's lifts the bounds that one person has.
+    pub supervisor: bool,
 }
 
 impl Entry {
@@ -179,11 +208,15 @@ impl Keyring {
             .map_err(|source| Error::Envelope { path: path.to_owned(), source })?;
         let content = |reason: String| Error::Content { path: path.to_owned(), reason };
         let form: Form = minicbor::decode(&opened.payload).map_err(|e| content(e.to_string()))?;
-        if minicbor::to_vec(&form).map_err(|e| content(e.to_string()))? != opened.payload {
-            return Err(content("not in deterministic encoding, or with keys that version 1 does not have".to_owned()));
-        }
-        if form.version != VERSION {
+        if !(1..=VERSION).contains(&form.version) {
             return Err(content(format!("format version {}, this program knows {VERSION}: update it", form.version)));
+        }
+        let newer = form.version == 1 && form.entries.iter().any(|e| e.supervisor.is_some());
+        let twice = form.entries.iter().any(|e| e.supervisor == Some(false));
+        if newer || twice || minicbor::to_vec(&form).map_err(|e| content(e.to_string()))? != opened.payload {
+            return Err(content(
+                "not in deterministic encoding, or with keys that its version does not have".to_owned(),
+            ));
         }
         if form.entries.len() > MAX_ENTRIES {
             return Err(content(format!("{} entries, at most {MAX_ENTRIES}", form.entries.len())));
@@ -207,6 +240,7 @@ impl Keyring {
                 "kid": e.key.kid().to_string(), "public_key": hex(e.key.as_bytes()), "name": e.name,
                 "role": e.role.as_str(), "org": e.org, "not_before": e.not_before.to_string(),
                 "not_after": e.not_after.map(|t| t.to_string()), "revoked": e.revoked.map(|t| t.to_string()),
+                "supervisor": e.supervisor,
             })
         };
         json!({
@@ -250,6 +284,9 @@ struct EntryForm {
     not_after: Option<TimeMs>,
     #[n(6)]
     revoked: Option<TimeMs>,
+    /// Of version 2: true, or absent.
+    #[n(7)]
+    supervisor: Option<bool>,
 }
 
 impl Form {
@@ -262,6 +299,7 @@ impl Form {
             not_before: e.not_before,
             not_after: e.not_after,
             revoked: e.revoked,
+            supervisor: e.supervisor.then_some(true),
         };
         Self {
             version: VERSION,
@@ -275,8 +313,11 @@ impl Form {
 impl EntryForm {
     fn checked(self, content: &impl Fn(String) -> Error) -> Result<Entry, Error> {
         for (what, text) in [("name", &self.name), ("org", &self.org)] {
-            if text.len() > MAX_NAME || text.chars().any(char::is_control) {
-                return Err(content(format!("{what} of {} bytes: at most {MAX_NAME} without controls", text.len())));
+            if text.is_empty() || text.len() > MAX_NAME || text.chars().any(char::is_control) {
+                return Err(content(format!(
+                    "{what} of {} bytes: 1 to {MAX_NAME} are wanted, without controls",
+                    text.len()
+                )));
             }
         }
         Ok(Entry {
@@ -287,6 +328,7 @@ impl EntryForm {
             not_before: self.not_before,
             not_after: self.not_after,
             revoked: self.revoked,
+            supervisor: self.supervisor == Some(true),
         })
     }
 }
@@ -308,6 +350,7 @@ mod tests {
             not_before: TimeMs(1_000),
             not_after: Some(TimeMs(9_000)),
             revoked: None,
+            supervisor: role == Role::Investigator,
         }
     }
 

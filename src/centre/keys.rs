@@ -8,6 +8,10 @@
 //! `ring` takes them. Who is trusted for what is said by the keyring ([`super::keyring`]) and the registry of boxes
 //! ([`super::boxes`]), not here.
 
+mod box_key;
+mod pem;
+mod weak;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
@@ -15,11 +19,12 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use data_encoding::BASE64;
 use ring::rand::SecureRandom as _;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
-use rustls::pki_types::pem::{self, PemObject as _, SectionKind};
+use rustls::pki_types::pem::SectionKind;
 use zeroize::Zeroizing;
+
+pub use box_key::BoxKey;
 
 /// Largest key file that is read, in bytes.
 const MAX_KEY_FILE: u64 = 4096;
@@ -73,6 +78,15 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A key to change to that was not made before.
+    #[error("no key {kid} was prepared here: ask for a new one first")]
+    NotPrepared {
+        /// The key's id.
+        kid: Kid,
+    },
+    /// A key that lies in no file cannot be changed for another.
+    #[error("this key lies in no file and cannot be changed")]
+    NoFile,
     /// The system gave no random bytes.
     #[error("the system gave no random bytes for a new key")]
     Random,
@@ -104,12 +118,12 @@ impl PublicKey {
     /// # Errors
     /// [`Error::Weak`] for a key of small order and for y ≥ 2^255 − 19.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, Error> {
-        let weak = |reason| Err(Error::Weak { key: hex(&bytes), reason });
-        if is_small_order(&bytes) {
-            return weak("a point of small order, under which anyone can sign");
+        let refused = |reason| Err(Error::Weak { key: hex(&bytes), reason });
+        if weak::is_small_order(&bytes) {
+            return refused("a point of small order, under which anyone can sign");
         }
-        if !is_canonical(&bytes) {
-            return weak("not the canonical encoding of a point");
+        if !weak::is_canonical(&bytes) {
+            return refused("not the canonical encoding of a point");
         }
         Ok(Self(bytes))
     }
@@ -153,7 +167,7 @@ impl PublicKey {
     /// As an SPKI file in PEM.
     #[must_use]
     pub fn to_pem(&self) -> String {
-        pem_text("PUBLIC KEY", &self.to_spki())
+        pem::text("PUBLIC KEY", &self.to_spki())
     }
 
     /// Reads an SPKI file in PEM.
@@ -163,7 +177,7 @@ impl PublicKey {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let bytes = read_bounded(path)?;
         let bad = |reason: String| Error::Format { path: path.to_owned(), reason };
-        let (kind, der) = pem_section(&bytes).map_err(bad)?;
+        let (kind, der) = pem::section(&bytes).map_err(bad)?;
         match kind {
             SectionKind::PublicKey => Self::from_spki(&der).map_err(|e| bad(e.to_string())),
             SectionKind::PrivateKey => Err(bad("a private key, where a public key is wanted".to_owned())),
@@ -213,7 +227,7 @@ impl SigningKey {
     pub fn generate() -> Result<(Self, Zeroizing<String>), Error> {
         let seed = random_32()?;
         let der = Zeroizing::new([&PKCS8_PREFIX[..], &seed[..]].concat());
-        Ok((Self::from_seed(&seed)?, Zeroizing::new(pem_text("PRIVATE KEY", &der))))
+        Ok((Self::from_seed(&seed)?, Zeroizing::new(pem::text("PRIVATE KEY", &der))))
     }
 
     /// Makes a key and writes it to `path`, which must not be there, with mode 0600.
@@ -234,7 +248,7 @@ impl SigningKey {
         refuse_exposed(path)?;
         let bytes = Zeroizing::new(read_bounded(path)?);
         let bad = |reason: String| Error::Format { path: path.to_owned(), reason };
-        let (kind, der) = pem_section(&bytes).map_err(bad)?;
+        let (kind, der) = pem::section(&bytes).map_err(bad)?;
         let der = Zeroizing::new(der);
         if kind != SectionKind::PrivateKey {
             return Err(bad("no private key (PKCS #8 in PEM)".to_owned()));
@@ -358,77 +372,10 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// The first section of a PEM text, whose end must be there.
-fn pem_section(bytes: &[u8]) -> Result<(SectionKind, Vec<u8>), String> {
-    <(SectionKind, Vec<u8>)>::from_pem_slice(bytes).map_err(|error| match error {
-        pem::Error::NoItemsFound => "not a PEM file (no -----BEGIN line)".to_owned(),
-        other => format!("broken PEM: {other}"),
-    })
-}
-
-/// PEM (RFC 7468) with lines of 64 characters.
-fn pem_text(label: &str, der: &[u8]) -> String {
-    let body = Zeroizing::new(BASE64.encode(der));
-    let mut text = format!("-----BEGIN {label}-----\n");
-    let mut rest = body.as_str();
-    while !rest.is_empty() {
-        // Base64 is ASCII: every index is a character boundary.
-        let (line, after) = rest.split_at(rest.len().min(64));
-        text.push_str(line);
-        text.push('\n');
-        rest = after;
-    }
-    text + &format!("-----END {label}-----\n")
-}
-
 /// Lower-case hex.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
-}
-
-/// y coordinates of the points whose order divides 8, non-canonical spellings included, little-endian and without the
-/// sign of x. The two of order 8 are roots of d·y⁴ + 2·y² − 1 on the curve of RFC 8032.
-const SMALL_ORDER_Y: [[u8; 32]; 7] = [
-    [0; 32],
-    y_small(1, 0x00),
-    [
-        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
-        0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
-    ],
-    [
-        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20,
-        0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
-    ],
-    y_small(0xec, 0xff),
-    y_small(0xed, 0xff),
-    y_small(0xee, 0xff),
-];
-
-/// A y whose first byte is `first` and whose others are `rest`, the top bit clear.
-const fn y_small(first: u8, rest: u8) -> [u8; 32] {
-    let mut y = [rest; 32];
-    y[0] = first;
-    y[31] = rest & 0x7f;
-    y
-}
-
-fn without_sign(bytes: &[u8; 32]) -> [u8; 32] {
-    let mut y = *bytes;
-    if let Some(last) = y.last_mut() {
-        *last &= 0x7f;
-    }
-    y
-}
-
-fn is_small_order(bytes: &[u8; 32]) -> bool {
-    SMALL_ORDER_Y.contains(&without_sign(bytes))
-}
-
-/// y < 2^255 − 19.
-fn is_canonical(bytes: &[u8; 32]) -> bool {
-    let prime = y_small(0xed, 0xff);
-    without_sign(bytes).iter().rev().lt(prime.iter().rev())
 }
 
 #[cfg(test)]
@@ -499,39 +446,5 @@ mod tests {
         assert!(!key().public().verifies(b"message", &signature[..63]));
         let other = SigningKey::from_seed(&[8; 32]).unwrap();
         assert!(!other.public().verifies(b"message", &signature));
-    }
-
-    /// Each refused point really lets anyone sign: with S = 0 and R among the points of small order, ring takes a
-    /// forged signature for one message in at most eight.
-    #[test]
-    fn public_keys_of_small_order_are_refused_and_ring_takes_forgeries_under_them() {
-        let spellings = |y: &[u8; 32]| {
-            let mut signed = *y;
-            signed[31] |= 0x80;
-            [*y, signed]
-        };
-        let points: Vec<[u8; 32]> = SMALL_ORDER_Y.iter().flat_map(spellings).collect();
-        let mut forged = 0;
-        for point in &points {
-            assert!(matches!(PublicKey::from_bytes(*point), Err(Error::Weak { .. })));
-            let ring_key = UnparsedPublicKey::new(&ED25519, point);
-            let taken =
-                (0..200_u8).any(|n| points.iter().any(|r| ring_key.verify(&[n], &[&r[..], &[0; 32]].concat()).is_ok()));
-            forged += usize::from(taken);
-        }
-        // Eight points have order 1, 2, 4, 4, 8, 8, 8, 8; other spellings are not taken by ring.
-        assert!(forged >= 8, "{forged}");
-    }
-
-    #[test]
-    fn non_canonical_public_keys_are_refused() {
-        // y = p + 2 and up to 2^255 - 1 are below the small-order ones' spellings in no list.
-        for first in 0xef..=0xff {
-            assert!(matches!(PublicKey::from_bytes(y_small(first, 0xff)), Err(Error::Weak { .. })));
-        }
-        let mut below = y_small(0xeb, 0xff);
-        assert!(PublicKey::from_bytes(below).is_ok());
-        below[31] |= 0x80;
-        assert!(PublicKey::from_bytes(below).is_ok());
     }
 }

@@ -218,7 +218,7 @@ impl Publisher {
             let Some(entry) = self.window.next(now) else { return };
             let seq = entry.seq;
             let topic = entry.kind.topic(&self.parts.identity.topics);
-            let message = match cose::sign(&entry.payload, &topic, &self.parts.identity.key) {
+            let message = match cose::sign(&entry.payload, &topic, &self.parts.identity.key.current()) {
                 Ok(message) => message,
                 Err(error) => {
                     tracing::error!(%error, seq, "an entry of the outbox cannot be signed: it is tried again later");
@@ -317,7 +317,7 @@ impl Publisher {
 
     /// The keys that may acknowledge now. A clock that was never set is at least as late as the keyring was signed.
     fn ack_keys(&self) -> Keys {
-        let keyring = &self.parts.identity.keyring;
+        let keyring = self.parts.identity.keyring.current();
         keyring.keys_of(Role::Delivery, self.parts.clock.utc().max(keyring.issued))
     }
 

@@ -109,7 +109,7 @@ impl StatusBoard {
     pub fn will(&mut self, identity: &Identity) -> Option<Will> {
         self.session = self.session.saturating_add(1);
         let topic = identity.topics.status();
-        let payload = signed(&self.status(BoxState::Offline), &topic, &identity.key)?;
+        let payload = signed(&self.status(BoxState::Offline), &topic, &identity.key.current())?;
         Some(Will { topic, payload })
     }
 
@@ -133,7 +133,7 @@ impl StatusBoard {
                 status = status.since(told);
             }
             let topic = identity.topics.camera_status(&facts.id);
-            let Some(message) = signed(&status, &topic, &identity.key) else { continue };
+            let Some(message) = signed(&status, &topic, &identity.key.current()) else { continue };
             if !link.publish(&topic, message, true, Token::Other) {
                 return;
             }
@@ -152,7 +152,7 @@ impl StatusBoard {
     /// Says how the box is; lost, and counted, when the link has no room.
     pub fn say_health(&self, identity: &Identity, health: &Health, link: &mut Sender) {
         let topic = identity.topics.health();
-        if let Some(message) = signed(&self.reporter.report(), &topic, &identity.key)
+        if let Some(message) = signed(&self.reporter.report(), &topic, &identity.key.current())
             && !link.publish_unacknowledged(&topic, message)
         {
             health.centre.unsaid.inc();
@@ -161,7 +161,7 @@ impl StatusBoard {
 
     fn say_state(&self, state: BoxState, token: Token, identity: &Identity, link: &mut Sender) -> bool {
         let topic = identity.topics.status();
-        signed(&self.status(state), &topic, &identity.key)
+        signed(&self.status(state), &topic, &identity.key.current())
             .is_some_and(|message| link.publish(&topic, message, true, token))
     }
 

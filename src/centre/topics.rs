@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use crate::domain::{BoxId, CameraId, EventId, IdError, Severity, SiteId};
+use crate::domain::{BoxId, CameraId, EventId, IdError, Op, Severity, SiteId};
 
 /// The root that a fleet uses unless its config says otherwise.
 pub const DEFAULT_ROOT: &str = "watchpost/v1";
@@ -183,6 +183,18 @@ impl Topics {
         let plain = |level: &str| segment(level).is_some();
         topic.len() <= MAX_TOPIC
             && below.is_some_and(|below| below.split('/').count() <= 4 && below.split('/').all(plain))
+    }
+
+    /// The command `op` of this id.
+    #[must_use]
+    pub fn command(&self, op: Op, id: &[u8; 16]) -> String {
+        self.of(&Kind::Command { op: op.to_string(), id: data_encoding::HEXLOWER.encode(id) })
+    }
+
+    /// The answer to it.
+    #[must_use]
+    pub fn reply(&self, op: Op, id: &[u8; 16]) -> String {
+        self.of(&Kind::Reply { op: op.to_string(), id: data_encoding::HEXLOWER.encode(id) })
     }
 
     /// What the box subscribes to: acks, commands, blobs.

@@ -4,28 +4,37 @@
 //! MQTT cmd/<op>/<id>, unix socket ─► envelope ─► authorise(keyring, envelope) -> Authorised | Refusal
 //!     ──(bounded 16; full: `busy`)──► executor, one at a time: audit, execute, audit ─► reply, attachments
 //! ```
-//! Only `authorise` makes an [`Authorised`]; nothing is executed before its id and its audit record are on disk; one
+//! Only [`authorise`] makes an [`Authorised`]; nothing is executed before its id and its audit record are on disk; one
 //! operation is one file of [`ops`], which holds its arguments, its result and what it does. What an operation works with
 //! is [`Rooms`]; what only the wiring can do, it asks [`Controls`] for.
 
+pub mod authorise;
 pub mod blobs;
+pub mod executor;
+pub mod line;
 pub mod models;
 pub mod ops;
+#[cfg(test)]
+pub mod testkit;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
 
-use crate::centre::keyring::Role;
-use crate::centre::keys::Kid;
+use crate::centre::keyring::{KeyBook, Role};
+use crate::centre::keys::{BoxKey, Kid};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::{CameraId, EventId, Op, Purpose, Reason, TimeMs};
+use crate::domain::{CameraId, EventId, Purpose, Reason, TimeMs};
 use crate::health::Health;
 use crate::hotlist::Hotlists;
 use crate::log::LogRing;
 use crate::store::{RecorderHandle, Store};
+
+pub use authorise::Authorised;
+pub use executor::{Executor, Inbox};
+pub use line::{Incoming, Line, ReplyTo, Response, Via};
 
 /// Random id of a command; the same over all its deliveries.
 pub type CommandId = [u8; 16];
@@ -58,38 +67,11 @@ pub struct Caller {
     pub case: Option<String>,
 }
 
-/// A command that may be executed. Only `authorise` makes one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Authorised {
-    op: Op,
-    id: CommandId,
-    caller: Caller,
-    args: Vec<u8>,
-}
-
-impl Authorised {
-    /// What is to be done.
+impl Caller {
+    /// Whether a supervisor of the same organisation has signed as well: it lifts the bounds of one person.
     #[must_use]
-    pub fn op(&self) -> Op {
-        self.op
-    }
-
-    /// Its id.
-    #[must_use]
-    pub fn id(&self) -> &CommandId {
-        &self.id
-    }
-
-    /// Whom it comes from.
-    #[must_use]
-    pub fn caller(&self) -> &Caller {
-        &self.caller
-    }
-
-    /// CBOR of the operation's arguments.
-    #[must_use]
-    pub fn args(&self) -> &[u8] {
-        &self.args
+    pub fn is_supervised(&self) -> bool {
+        self.second.as_ref().is_some_and(|second| second.supervisor && second.org == self.person.org)
     }
 }
 
@@ -101,7 +83,7 @@ pub struct Refusal {
     pub reason: Reason,
     /// For people, at most 300 bytes on the wire.
     pub text: String,
-    /// CBOR for programs that can do something about it, as [`blobs::Missing`].
+    /// CBOR for programs that can do something about it, as [`blobs::Missing`] is.
     pub result: Option<Vec<u8>>,
 }
 
@@ -188,6 +170,10 @@ pub struct Rooms {
     pub blobs: blobs::Blobs,
     /// The daemon's own newest log lines.
     pub log: LogRing,
+    /// The keyring in force.
+    pub keyring: KeyBook,
+    /// What the box signs with.
+    pub box_key: BoxKey,
     /// What only the wiring can do.
     pub controls: Arc<dyn Controls>,
 }

@@ -233,6 +233,8 @@ words! {
         Internal = 35 "internal",
         /// The box was restarted while it was done.
         Interrupted = 36 "interrupted",
+        /// The issuer that it names is not whose key signed it.
+        Issuer = 37 "issuer",
     }
 }
 

@@ -1,15 +1,14 @@
 //! Wires the outbox to the centre: keys, TLS files, topics, the session's task on a tokio runtime of its own.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
 use crate::centre::carry::Carrier;
-use crate::centre::keyring::Keyring;
-use crate::centre::keys::{PublicKey, SigningKey};
+use crate::centre::keyring::{KeyBook, book};
+use crate::centre::keys::{BoxKey, PublicKey};
 use crate::centre::link::LinkSettings;
 use crate::centre::publish::News;
 use crate::centre::report::Reporter;
@@ -51,10 +50,8 @@ impl Delivery {
         let (config, centre) = (parts.config, parts.centre);
         let identity = Identity {
             topics: Topics::new(&centre.topic_root, &config.site.site, &config.site.id)?,
-            key: Arc::new(
-                SigningKey::read(&box_key_path(config)).context("the box's signing key; `watchpost init` makes it")?,
-            ),
-            keyring: Arc::new(keyring(&config.site.data_dir.join("keys"), centre)?),
+            key: BoxKey::read(&box_key_path(config)).context("the box's signing key; `watchpost init` makes it")?,
+            keyring: open_keyring(config, centre)?,
         };
         let tls = centre.broker.tls.then(|| tls_files(centre)).flatten();
         let link = LinkSettings::new(centre.broker.clone(), tls, config.site.id.to_string());
@@ -137,46 +134,20 @@ fn store_key_credential() -> Option<PathBuf> {
 /// # Errors
 /// When the file that remembers it cannot be read.
 pub fn newest_keyring_seen(config: &Config) -> anyhow::Result<u64> {
-    newest_seen(&keyring_serial_path(&config.site.data_dir.join("keys")))
+    Ok(book::newest_seen(&keys_dir(config))?)
 }
 
-fn keyring_serial_path(keys_dir: &Path) -> PathBuf {
-    keys_dir.join("keyring.serial")
-}
-
-fn newest_seen(path: &Path) -> anyhow::Result<u64> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => text.trim().parse::<u64>().with_context(|| format!("{} holds no number", path.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-    }
-}
-
-/// Reads the keyring and refuses one that is older than the newest seen: a revoked key must not come back with it.
-fn keyring(keys_dir: &Path, centre: &Centre) -> anyhow::Result<Keyring> {
+/// The keyring in force: the newest that the box was given, never older than one that it has seen.
+///
+/// # Errors
+/// As [`KeyBook::open`].
+pub fn open_keyring(config: &Config, centre: &Centre) -> anyhow::Result<KeyBook> {
     let root = PublicKey::read(&centre.root_key).context("the root's public key; the centre gives it")?;
-    let ring = Keyring::read(&centre.keyring, &root)?;
-    let path = keyring_serial_path(keys_dir);
-    let (serial, seen) = (ring.serial, newest_seen(&path)?);
-    anyhow::ensure!(
-        serial >= seen,
-        "{} has serial {serial}, this box has seen {seen}: get the newest keyring from the centre",
-        centre.keyring.display()
-    );
-    if serial > seen {
-        remember(&path, serial).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(ring)
+    Ok(KeyBook::open(&keys_dir(config), &centre.keyring, &root)?)
 }
 
-/// Writes the serial so that a power cut leaves the old or the new one.
-fn remember(path: &Path, serial: u64) -> std::io::Result<()> {
-    let part = path.with_extension("part");
-    let mut file = std::fs::File::create(&part)?;
-    writeln!(file, "{serial}")?;
-    file.sync_all()?;
-    std::fs::rename(&part, path)?;
-    path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
+fn keys_dir(config: &Config) -> PathBuf {
+    config.site.data_dir.join("keys")
 }
 
 fn tls_files(centre: &Centre) -> Option<TlsFiles> {
@@ -194,37 +165,4 @@ fn cameras(config: &Config) -> Vec<CameraFacts> {
         road: camera.road.clone(),
     };
     config.cameras.iter().map(|c| CameraFacts { id: c.id.clone(), number: c.number, place: place(c) }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::TimeMs;
-
-    #[test]
-    fn a_keyring_older_than_the_newest_seen_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = SigningKey::from_seed(&[7; 32]).unwrap();
-        std::fs::write(dir.path().join("root.pub"), root.public().to_pem()).unwrap();
-        let centre = Centre {
-            broker: "mqtt://127.0.0.1:1883".parse().unwrap(),
-            ca: None,
-            certificate: None,
-            private_key: None,
-            keyring: dir.path().join("keyring.cbor"),
-            root_key: dir.path().join("root.pub"),
-            topic_root: "watchpost/v1".into(),
-            ack: crate::domain::AckMode::Centre,
-            allow_plaintext: false,
-        };
-        let put = |serial| {
-            let ring = Keyring { serial, issued: TimeMs(1), entries: Vec::new() };
-            std::fs::write(&centre.keyring, ring.sign(&root).unwrap()).unwrap();
-            keyring(dir.path(), &centre)
-        };
-        assert!(put(3).is_ok() && put(3).is_ok() && put(5).is_ok());
-        let error = put(4).unwrap_err().to_string();
-        assert!(error.contains("serial 4, this box has seen 5"), "{error}");
-        assert!(put(5).is_ok());
-    }
 }

@@ -64,7 +64,7 @@ async fn boxes_in_every_state_are_shown_and_what_is_forged_is_named_and_not_beli
     let stranger = site.add_box("box-7");
     let _broker = site.start_broker();
     let centre = site.start_centre().await;
-    forger.identity.key = Arc::new(SigningKey::from_seed(&[9; 32]).unwrap());
+    forger.identity.key = SigningKey::from_seed(&[9; 32]).unwrap().into();
 
     let dies = start(dies).await;
     centre.until("the camera of the box that dies", |log| log.cameras == 1).await;

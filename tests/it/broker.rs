@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use watchpost::centre::fault::Cause;
 use watchpost::centre::keyring::Keyring;
-use watchpost::centre::keys::{PublicKey, SigningKey};
+use watchpost::centre::keys::{BoxKey, PublicKey};
 use watchpost::centre::link::LinkSettings;
 use watchpost::centre::publish::News;
 use watchpost::centre::session::{Identity, SessionState};
@@ -177,8 +177,8 @@ async fn the_centre_that_init_makes_works_as_it_is() {
         link: LinkSettings::new(centre.broker.clone(), Some(files), config.site.id.as_str()),
         identity: Identity {
             topics: Topics::new(&centre.topic_root, &config.site.site, &config.site.id).unwrap(),
-            key: Arc::new(SigningKey::read(&config.site.data_dir.join("keys/box.key")).unwrap()),
-            keyring: Arc::new(Keyring::read(&centre.keyring, &root).unwrap()),
+            key: BoxKey::read(&config.site.data_dir.join("keys/box.key")).unwrap(),
+            keyring: Keyring::read(&centre.keyring, &root).unwrap().into(),
         },
         ack: AckMode::Centre,
         health_every: watchpost::centre::session::HEALTH_EVERY,

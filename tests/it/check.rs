@@ -167,6 +167,7 @@ async fn keyring_is_the_newest_and_has_a_delivery_key_that_lasts() {
             not_before: TimeMs(1),
             not_after,
             revoked: None,
+            supervisor: false,
         };
         let ring = Keyring { serial, issued: now, entries: vec![entry] };
         std::fs::write(&config.keyring, ring.sign(&root).unwrap()).unwrap();

@@ -200,7 +200,7 @@ async fn a_forged_or_misdirected_ack_removes_nothing() {
     let all = Ack { epoch: Epoch(EPOCH), upto: 5, also: vec![] };
     let refused = [
         ("signed by a stranger", wire::sign(&all, &own, &stranger).unwrap()),
-        ("signed by the box itself", wire::sign(&all, &own, &test_box.identity.key).unwrap()),
+        ("signed by the box itself", wire::sign(&all, &own, &test_box.identity.key.current()).unwrap()),
         ("made for another box", wire::sign(&all, &other_box.identity.topics.ack(), &delivery).unwrap()),
         ("of another epoch", wire::sign(&Ack { epoch: Epoch([8; 8]), ..all.clone() }, &own, &delivery).unwrap()),
         ("of the future", wire::sign(&Ack { upto: 6, ..all.clone() }, &own, &delivery).unwrap()),

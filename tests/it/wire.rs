@@ -118,6 +118,7 @@ fn keyring_is_pinned() {
         not_before: NOON,
         not_after: (seed == 2).then_some(TimeMs(NOON.0 + 1)),
         revoked: (seed == 3).then_some(NOON),
+        supervisor: false,
     };
     let entries = vec![role(1, Role::Delivery), role(2, Role::Custodian), role(3, Role::Auditor)];
     let keyring = Keyring { serial: 7, issued: NOON, entries };

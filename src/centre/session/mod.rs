@@ -21,8 +21,8 @@ pub use handle::{SessionHandle, SessionState};
 
 use super::carry::Carrier;
 use super::fault::{Cause, Fault};
-use super::keyring::Keyring;
-use super::keys::SigningKey;
+use super::keyring::KeyBook;
+use super::keys::BoxKey;
 use super::link::{self, LinkEvent, LinkSettings, Response, Sender, Token};
 use super::publish;
 use super::publish::{News, OutboxSource, Publisher};
@@ -57,9 +57,9 @@ pub struct Identity {
     /// Its topics.
     pub topics: Topics,
     /// What it signs with.
-    pub key: Arc<SigningKey>,
+    pub key: BoxKey,
     /// Whose acks count: keys with the delivery role.
-    pub keyring: Arc<Keyring>,
+    pub keyring: KeyBook,
 }
 
 /// How the session is made.

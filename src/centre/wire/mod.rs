@@ -11,19 +11,23 @@
 mod ack;
 mod alert;
 mod camera;
+pub mod command;
 mod gauge;
 mod health;
 mod message;
+pub mod reply;
 mod shed;
 mod status;
 
 pub use alert::POSSIBLE_MATCH;
 pub use camera::{CameraStatus, Link, Place};
+pub use command::{Claims, Order, sign_order};
 pub use gauge::{
     AuditHead, CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, MainGauge, Memory, OutboxGauge, Part, Process,
 };
 pub use health::{HealthFacts, HealthReport, ModelDigest, StateDigests};
 pub use message::{Message, guess, open};
+pub use reply::Reply;
 pub use status::{BootId, BoxState, Status};
 
 use super::cose;
@@ -111,6 +115,14 @@ pub trait Wire: Sized + minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()> 
     /// Largest signed message, in bytes.
     const MAX_SIGNED: usize;
 
+    /// The version that a payload says it has: under key 0, which comes first, but for commands.
+    ///
+    /// # Errors
+    /// When there is none.
+    fn version_in(payload: &[u8]) -> Result<u64, minicbor::decode::Error> {
+        version_of(payload)
+    }
+
     /// Names the field that has a value it must not have, and why.
     ///
     /// # Errors
@@ -142,7 +154,7 @@ pub fn encode<M: Wire>(message: &M) -> Vec<u8> {
 pub fn decode<M: Wire>(payload: &[u8]) -> Result<M, Error> {
     let message = M::NAME;
     let malformed = |e: minicbor::decode::Error| Error::Malformed { message, reason: e.to_string() };
-    let got = version_of(payload).map_err(malformed)?;
+    let got = M::version_in(payload).map_err(malformed)?;
     if got != u64::from(M::VERSION) {
         return Err(Error::Version { message, got, want: M::VERSION });
     }

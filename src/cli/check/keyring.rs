@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Finding;
 use crate::causes;
-use crate::centre::keyring::{Keyring, Role};
+use crate::centre::keyring::{Keyring, Role, book};
 use crate::centre::keys::PublicKey;
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -18,7 +18,7 @@ pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
     let Some(centre) = &config.centre else { return Vec::new() };
     let todo = "get both files from the centre; `watchpost init --centre DIR` makes them for a centre of one box";
     let read = PublicKey::read(&centre.root_key).map_err(|e| e.to_string());
-    let ring = match read.and_then(|root| Keyring::read(&centre.keyring, &root).map_err(|e| e.to_string())) {
+    let ring = match read.and_then(|root| newest(config, centre, &root)) {
         Ok(ring) => ring,
         Err(error) => return vec![Finding::failure("keyring", error, todo)],
     };
@@ -26,6 +26,12 @@ pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
         Ok(seen) => judge(&ring, centre, seen, clock.utc()),
         Err(error) => Finding::failure("keyring", causes::line(&error), "put the number of the newest keyring into it"),
     }]
+}
+
+/// Of the file that the configuration names and of what the centre has put.
+fn newest(config: &Config, centre: &config::Centre, root: &PublicKey) -> Result<Keyring, String> {
+    let newest = book::newest(&config.site.data_dir.join("keys"), &centre.keyring, root);
+    newest.map(|(ring, _)| ring).map_err(|e| e.to_string())
 }
 
 fn judge(ring: &Keyring, centre: &config::Centre, seen: u64, now: TimeMs) -> Finding {

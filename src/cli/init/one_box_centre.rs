@@ -62,6 +62,7 @@ fn keyring(plan: &mut Plan, args: &Args, centre: &Path, places: &Places, now: Ti
             not_before: now,
             not_after: None,
             revoked: None,
+            supervisor: false,
         });
     }
     let keyring = Keyring { serial: 1, issued: now, entries }.sign(&root).context("the keyring")?;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use watchpost::centre::boxes::{Boxes, KnownBox};
 use watchpost::centre::carry::Carrier;
-use watchpost::centre::keyring::{Entry, Keyring, Role};
-use watchpost::centre::keys::SigningKey;
+use watchpost::centre::keyring::{Entry, KeyBook, Keyring, Role};
+use watchpost::centre::keys::{BoxKey, SigningKey};
 use watchpost::centre::link::LinkSettings;
 use watchpost::centre::publish::{News, OutboxSource};
 use watchpost::centre::report::{self, Reporter};
@@ -90,6 +90,7 @@ impl Site {
             not_before: TimeMs(0),
             not_after: None,
             revoked: None,
+            supervisor: false,
         };
         let keyring = Arc::new(Keyring { serial: 1, issued: TimeMs(0), entries: vec![entry] });
         let port = free_port();
@@ -177,8 +178,8 @@ impl Site {
             link: self.link(id, self.authority.issue(id)),
             identity: Identity {
                 topics: Topics::new(topics::DEFAULT_ROOT, &site, &box_id).unwrap(),
-                key: Arc::new(key),
-                keyring: Arc::clone(&self.keyring),
+                key: BoxKey::from(key),
+                keyring: KeyBook::from(Keyring::clone(&self.keyring)),
             },
             ack: AckMode::Centre,
             health_every: session::HEALTH_EVERY,

@@ -1,0 +1,221 @@
+//! A box for tests of operations: a real store in a temporary folder, a simulated clock, keys of every role.
+//!
+//! `Site::new()`, then `site.run(op, role, &args)` for what an operation does by itself; `site.send(…)` for the whole path
+//! of a command.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use super::authorise::{Verified, authorise};
+use super::blobs::Blobs;
+use super::{Authorised, Caller, Controls, Done, Person, Refusal, Rooms, ops};
+use crate::centre::keyring::{Entry, KeyBook, Keyring, Role};
+use crate::centre::keys::{BoxKey, SigningKey};
+use crate::clock::{Clock, SimClock};
+use crate::config;
+use crate::domain::{BoxId, CameraId, Op, Purpose, SiteId, TimeMs};
+use crate::health::Health;
+use crate::hotlist::Hotlists;
+use crate::log::LogRing;
+use crate::store::{Recorder, Store, testkit};
+
+/// Organisation of every person but those of [`Site::person_of`].
+pub const ORG: &str = "north";
+
+/// See the module.
+pub struct Site {
+    /// Its folder: configuration, `data/`.
+    pub dir: tempfile::TempDir,
+    /// Moves its clock.
+    pub sim: Arc<SimClock>,
+    /// The store.
+    pub store: Store,
+    /// The root of its keyring.
+    pub root: SigningKey,
+    /// What was asked of the wiring, in order.
+    pub asked: Arc<Asked>,
+    rooms: Rooms,
+    _recorder: Recorder,
+}
+
+/// Notes what is asked of the wiring, and answers yes.
+#[derive(Default)]
+pub struct Asked(Mutex<Vec<String>>);
+
+impl Asked {
+    /// What was asked so far, one line each: `pause gate`, `resume gate`, `snapshot gate`.
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn note(&self, line: String) {
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+impl Controls for Asked {
+    fn pause(&self, camera: &CameraId, _until: Option<TimeMs>) -> Result<(), Refusal> {
+        self.note(format!("pause {camera}"));
+        Ok(())
+    }
+
+    fn resume(&self, camera: &CameraId) -> Result<(), Refusal> {
+        self.note(format!("resume {camera}"));
+        Ok(())
+    }
+
+    fn snapshot(&self, camera: &CameraId) -> Result<Vec<u8>, Refusal> {
+        self.note(format!("snapshot {camera}"));
+        Ok(vec![0xff, 0xd8, 0xff, 0xd9])
+    }
+
+    fn health(&self) -> Vec<u8> {
+        vec![0xa0]
+    }
+}
+
+/// The key of a person: by name, so that every test knows it.
+pub fn key_of(name: &str) -> SigningKey {
+    let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
+    SigningKey::from_seed(&digest.as_ref().try_into().unwrap()).unwrap()
+}
+
+/// An entry for a person.
+pub fn entry(name: &str, role: Role, org: &str) -> Entry {
+    Entry {
+        key: key_of(name).public().clone(),
+        name: name.to_owned(),
+        role,
+        org: org.to_owned(),
+        not_before: TimeMs(0),
+        not_after: None,
+        revoked: None,
+        supervisor: false,
+    }
+}
+
+/// One person a role, called like it, a second custodian and a supervisor among the investigators; an investigator of
+/// another organisation.
+pub fn keyring() -> Keyring {
+    let mut entries: Vec<Entry> = Role::ALL.iter().map(|role| entry(role.as_str(), *role, ORG)).collect();
+    entries.push(entry("custodian-2", Role::Custodian, ORG));
+    entries.push(Entry { supervisor: true, ..entry("supervisor", Role::Investigator, ORG) });
+    entries.push(entry("investigator-south", Role::Investigator, "south"));
+    Keyring { serial: 3, issued: TimeMs(0), entries }
+}
+
+/// The person of an entry.
+pub fn person(name: &str) -> Person {
+    let ring = keyring();
+    let entry = ring.entries.iter().find(|e| e.name == name).unwrap_or_else(|| panic!("no person {name}"));
+    Person {
+        kid: entry.key.kid(),
+        name: entry.name.clone(),
+        org: entry.org.clone(),
+        role: entry.role,
+        supervisor: entry.supervisor,
+    }
+}
+
+impl Site {
+    /// Box `box-1` of site `north` with a camera `gate`.
+    pub fn new() -> Self {
+        Self::with_config("")
+    }
+
+    /// With more in its configuration: whole sections.
+    pub fn with_config(more: &str) -> Self {
+        let dir = testkit::folder();
+        let config_path = dir.path().join("watchpost.toml");
+        let text = format!(
+            "[box]\nsite = \"north\"\nid = \"box-1\"\ndata_dir = \"data\"\n\n[[camera]]\nid = \"gate\"\nnumber = 3\n\
+             uri = \"test://ball\"\n\n{more}"
+        );
+        std::fs::write(&config_path, text).unwrap();
+        let config = Arc::new(config::load(&config_path).unwrap());
+        let keys = config.site.data_dir.join("keys");
+        std::fs::create_dir_all(&keys).unwrap();
+        SigningKey::create(&keys.join("box.key")).unwrap();
+        let root = key_of("root");
+        let given = dir.path().join("keyring.cbor");
+        std::fs::write(&given, keyring().sign(&root).unwrap()).unwrap();
+        let (sim, clock) = testkit::clock();
+        let store = open_store(&config.site.data_dir.join("store"), &clock);
+        let health = Health::new();
+        let recorder = Recorder::start(&store, Arc::clone(&health), Box::new(|_| ())).unwrap();
+        let asked = Arc::new(Asked::default());
+        let rooms = Rooms {
+            config,
+            config_path,
+            store: store.clone(),
+            recorder: recorder.handle(),
+            hotlists: Arc::new(Hotlists::new()),
+            health,
+            blobs: Blobs::open(dir.path().join("data/blobs"), clock.clone()).unwrap(),
+            log: LogRing::default(),
+            clock,
+            keyring: KeyBook::open(&keys, &given, root.public()).unwrap(),
+            box_key: BoxKey::read(&keys.join("box.key")).unwrap(),
+            controls: Arc::clone(&asked) as Arc<dyn Controls>,
+        };
+        Self { dir, sim, store, root, asked, rooms, _recorder: recorder }
+    }
+
+    /// What operations work with.
+    pub fn rooms(&self) -> Rooms {
+        self.rooms.clone()
+    }
+
+    /// The person of this role, with purpose and case.
+    pub fn caller(&self, role: Role) -> Caller {
+        self.caller_named(role.as_str(), None)
+    }
+
+    /// A person by name (`custodian-2`, `supervisor`, `investigator-south`, or a role), and a second one.
+    pub fn caller_named(&self, name: &str, second: Option<&str>) -> Caller {
+        Caller {
+            person: person(name),
+            second: second.map(person),
+            purpose: Some(Purpose::CrimeInvestigation),
+            case: Some("K-1".to_owned()),
+        }
+    }
+
+    /// A command of this caller that passed the gate; fails the test when the gate refuses it.
+    pub fn authorised(&self, op: Op, caller: Caller, args: &impl minicbor::Encode<()>) -> Authorised {
+        authorise(Verified { op, id: [0x1d; 16], caller, args: ops::encode(args) }).unwrap()
+    }
+
+    /// Runs an operation as the person of `role`, without the envelope and its checks.
+    pub fn run(&self, op: Op, role: Role, args: &impl minicbor::Encode<()>) -> Result<Done, Refusal> {
+        self.run_as(op, self.caller(role), args)
+    }
+
+    /// Runs an operation as this caller, without the envelope and its checks.
+    pub fn run_as(&self, op: Op, caller: Caller, args: &impl minicbor::Encode<()>) -> Result<Done, Refusal> {
+        ops::execute(&self.rooms, &self.authorised(op, caller, args))
+    }
+
+    /// Its site and name.
+    pub fn ids(&self) -> (SiteId, BoxId) {
+        (self.rooms.config.site.site.clone(), self.rooms.config.site.id.clone())
+    }
+
+    /// The records of the audit log so far: event and details.
+    pub fn audit(&self) -> Vec<(String, Vec<(String, String)>)> {
+        let records = crate::store::audit::read(self.store.dir()).unwrap();
+        records.into_iter().map(|r| (r.event, r.details)).collect()
+    }
+}
+
+fn open_store(dir: &Path, clock: &Clock) -> Store {
+    let key = crate::store::StoreKey::from_bytes([9; 32]);
+    Store::open(dir, key, testkit::settings(), clock.clone()).unwrap()
+}
+
+#[test]
+fn a_site_runs_operations_by_themselves() {
+    let site = Site::new();
+    assert!(site.run(Op::BoxStatus, Role::Fleet, &()).is_ok() || !site.audit().is_empty());
+    assert_eq!(site.rooms().config.cameras.len(), 1);
+}
