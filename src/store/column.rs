@@ -23,12 +23,12 @@ use super::record::Bytes;
 use super::seal::{class_byte, class_of};
 use crate::domain::{CameraId, EventId, RetentionClass};
 
-/// Most entries of a block.
-pub(super) const FULL: usize = 128;
+/// Most entries of a block. Like the other bounds small in unit tests, so that every one of them is met there.
+pub(super) const FULL: usize = if cfg!(test) { 8 } else { 128 };
 /// A block with so many entries is not merged any more.
-const NEARLY_FULL: usize = 96;
+const NEARLY_FULL: usize = FULL / 4 * 3;
 /// Small blocks of one (shelf, day, class) that are merged.
-pub(super) const MERGE_AT: usize = 32;
+pub(super) const MERGE_AT: usize = if cfg!(test) { 4 } else { 32 };
 const VERSION: u8 = 1;
 const HEAD: usize = 19;
 /// Stands for a camera that is not known.
@@ -194,11 +194,11 @@ impl Head {
         let entries = u16::from_be_bytes(input.array()?);
         Some((Self { entries, first_ms: input.u64()?, last_ms: input.u64()? }, head, sealed))
     }
+}
 
-    /// Whether it stays as it is.
-    pub(super) fn is_full(&self) -> bool {
-        usize::from(self.entries) >= NEARLY_FULL
-    }
+/// Whether a block of so many entries is not merged any more.
+pub(super) fn is_full(entries: usize) -> bool {
+    entries >= NEARLY_FULL
 }
 
 /// Head and plain content of a block of at most [`FULL`] entries.
@@ -293,6 +293,11 @@ impl Directory {
         last(false).max(last(true)) + 1
     }
 
+    /// Whether a block is there.
+    pub(super) fn has(&self, key: &BlockKey) -> bool {
+        self.blocks.contains_key(key)
+    }
+
     /// Small blocks of a group, oldest first.
     pub(super) fn small(&self, group: Group) -> Vec<BlockKey> {
         let from = BlockKey { group, full: false, number: 0 };
@@ -311,9 +316,10 @@ impl Directory {
 
     /// Blocks of a shelf that may have entries within `first..=last` ms, the newest first.
     pub(super) fn within(&self, shelf: Shelf, first: u64, last: u64) -> Vec<(BlockKey, Head)> {
-        let all = self.blocks.iter().filter(|(key, head)| {
-            key.group.shelf == shelf && head.last_ms >= first && head.first_ms <= last
-        });
+        let all = self
+            .blocks
+            .iter()
+            .filter(|(key, head)| key.group.shelf == shelf && head.last_ms >= first && head.first_ms <= last);
         let mut found: Vec<(BlockKey, Head)> = all.map(|(key, head)| (*key, *head)).collect();
         found.sort_unstable_by_key(|(_, head)| std::cmp::Reverse(head.last_ms));
         found

@@ -119,6 +119,17 @@ impl DayKeys {
         Ok(Some(key))
     }
 
+    /// The key to read with; `None` also when its file is damaged: what it sealed is lost then.
+    ///
+    /// # Errors
+    /// When the file is there but cannot be read.
+    pub(super) fn if_readable(&self, day: u32, class: RetentionClass) -> Result<Option<Arc<DataKey>>, Error> {
+        match self.for_reading(day, class) {
+            Err(Error::Unsealed { .. }) => Ok(None),
+            other => other,
+        }
+    }
+
     /// Destroys the key: everything sealed with it is deleted by that. Doing it again changes nothing.
     ///
     /// # Errors

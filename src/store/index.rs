@@ -4,7 +4,7 @@
 //! meta row, so a row is applied exactly once however the process ends. Rows (numbers big-endian):
 //!
 //! ```text
-//! m                                     meta: version 1 · epoch 8 · batch 8 · last seq 8 · rows 8 · sum 8 · sightings 8 · hits 8
+//! m                                     meta: version 2 · epoch 8 · batch 8 · last seq 8 · rows 8 · sum 8 · sightings 8 · hits 8
 //! s ‖ id 16                             sighting: kind ‖ day ‖ class ‖ sealed body
 //! h ‖ id 16 ‖ cause 7                   hit: the same
 //! j ‖ id 16 ‖ cause 7                   handling of a hit: the same
@@ -12,6 +12,7 @@
 //! t ‖ month 4                           tally of verdicts: the same
 //! o ‖ rank 1 ‖ seq 8 ‖ stored at 8      outbox entry: the same
 //! p ‖ day 4 ‖ class 1 ‖ mac 16 ‖ id 16  plate index: empty
+//! c ‖ …                                 block of the plate column: drawn in `column`
 //! ```
 //! Ids are UUIDv7, so `s` and `h` are the time index as well. `rows` and `sum` (wrapping sum of each row's CRC-32)
 //! are checked against the whole tree at every opening: sled may lose rows without a word when a byte flips.
@@ -19,6 +20,8 @@
 //! sled panics where others return errors, so every call runs under `catch_unwind`, and an opening that took the whole
 //! process down twice is known by a mark left beside the folder. Whatever goes wrong makes the index *untrusted*; the store
 //! then sets it aside and rebuilds it. sled's `flush` does not sync: [`Index::checkpoint`] does.
+
+mod columns;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -28,17 +31,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use self::columns::Additions;
+use super::column::{BlockKey, Directory};
 use super::daykeys::DayKeys;
 use super::error::Error;
 use super::record::{Bytes, Kind, OutboxName, Record};
-use super::row;
+use super::row::{self, ReadFacts};
 use super::seal::{class_byte, class_of};
 use super::segment::Batch;
-use crate::domain::{Epoch, EventId, RetentionClass};
+use crate::domain::{Epoch, RetentionClass};
 
 /// How long opening waits for a handle that is being closed.
 const LOCK_WITHIN: Duration = Duration::from_secs(2);
-const META_VERSION: u8 = 1;
+/// 1 had no plate column; such an index is made anew.
+const META_VERSION: u8 = 2;
 
 /// What the meta row says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,6 +67,7 @@ pub(super) struct Index {
     broken: AtomicBool,
     meta: Mutex<Meta>,
     keys: Arc<DayKeys>,
+    column: Mutex<Directory>,
 }
 
 type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -104,7 +111,8 @@ impl Index {
             open_patiently(&config)
         })?;
         let broken = AtomicBool::new(false);
-        let index = Self { dir: dir.to_owned(), db: Some(db), broken, meta: Mutex::default(), keys };
+        let index =
+            Self { dir: dir.to_owned(), db: Some(db), broken, meta: Mutex::default(), keys, column: Mutex::default() };
         let meta = guard(&index.broken, || index.verify(epoch))?;
         *index.meta.lock().unwrap_or_else(PoisonError::into_inner) = meta;
         Ok(index)
@@ -131,13 +139,20 @@ impl Index {
                 Some(_) => Err(Error::Index { what: "it has rows and no meta row".to_owned() }),
             };
         };
+        if found.first().is_some_and(|version| *version < META_VERSION) {
+            return Err(Error::Index { what: "an older version made it, without the plate column".to_owned() });
+        }
         let meta = Meta::decode(&found).ok_or_else(|| Error::Index { what: "its meta row is damaged".to_owned() })?;
+        let mut column = Directory::default();
         let (mut rows, mut sum) = (0_u64, 0_u64);
         for row in db.iter() {
             let (key, value) = row.map_err(|e| failed(&e))?;
             if &*key != b"m" {
                 rows += 1;
                 sum = sum.wrapping_add(row_sum(&key, &value));
+            }
+            if key.first() == Some(&b'c') && !column.read(&key, &value) {
+                return Err(Error::Index { what: "a block of its plate column is damaged".to_owned() });
             }
         }
         if (rows, sum) != (meta.rows, meta.sum) {
@@ -147,6 +162,7 @@ impl Index {
         if epoch.is_some_and(|epoch| meta.epoch != epoch.0) {
             return Err(Error::Index { what: "it belongs to another epoch".to_owned() });
         }
+        *self.column() = column;
         Ok(meta)
     }
 
@@ -158,15 +174,17 @@ impl Index {
                 return Ok(());
             }
             let mut changes = Changes::new();
+            let mut added = Additions::default();
             for record in &batch.records {
-                self.change(record, &mut changes)?;
+                self.change(record, &mut changes, &mut added)?;
             }
+            let groups = self.add_blocks(added, &mut changes)?;
             let mut next = *meta;
             next.batch = batch.number;
             next.last_seq = batch.last_seq;
             self.write(&mut next, changes)?;
             *meta = next;
-            Ok(())
+            groups.into_iter().try_for_each(|group| self.merge_if_due(group, &mut meta))
         })
     }
 
@@ -174,6 +192,7 @@ impl Index {
     fn write(&self, meta: &mut Meta, changes: Changes) -> Result<(), Error> {
         let db = self.db()?;
         let mut out = sled::Batch::default();
+        let blocks: Vec<_> = changes.range(vec![b'c']..vec![b'd']).map(|(k, v)| (k.clone(), v.clone())).collect();
         for (key, value) in changes {
             if let Some(old) = db.get(&key).map_err(|e| failed(&e))? {
                 meta.count(&key, false);
@@ -189,11 +208,16 @@ impl Index {
             }
         }
         out.insert(b"m", meta.encode());
-        db.apply_batch(out).map_err(|e| failed(&e))
+        db.apply_batch(out).map_err(|e| failed(&e))?;
+        let mut column = self.column();
+        for (key, value) in &blocks {
+            column.follow(key, value.as_deref());
+        }
+        Ok(())
     }
 
     /// What `record` changes; later ones of a batch win.
-    fn change(&self, record: &Record, changes: &mut Changes) -> Result<(), Error> {
+    fn change(&self, record: &Record, changes: &mut Changes, added: &mut Additions) -> Result<(), Error> {
         if !matches!(record.kind, Kind::Gone | Kind::Tally)
             && self.keys.for_reading(record.day, record.class).is_ok_and(|key| key.is_none())
         {
@@ -207,15 +231,22 @@ impl Index {
                     Some(pending) => pending.clone(),
                     None => self.db()?.get(&key).map_err(|e| failed(&e))?.map(|v| v.to_vec()),
                 };
-                if let Some(plate) = old.and_then(|v| row_record(&key, &v)).map(|r| self.plate_key(&r)).transpose()? {
-                    changes.extend(plate.map(|plate| (plate, None)));
+                if let Some((_, plate)) =
+                    old.and_then(|v| row_record(&key, &v)).map(|r| self.read_of(&r)).transpose()?.flatten()
+                {
+                    changes.insert(plate, None);
                 }
-                if let Some(plate) = self.plate_key(record)? {
+                if let Some((read, plate)) = self.read_of(record)? {
                     changes.insert(plate, Some(Vec::new()));
+                    added.sighting(record, read);
                 }
                 changes.insert(key, Some(row_value(record)));
             }
-            Kind::Hit | Kind::Alert | Kind::Shed | Kind::Handling | Kind::Hold | Kind::Tally => {
+            Kind::Hit => {
+                self.add_hit(record, added)?;
+                changes.insert(row_key(record.kind, &record.name), Some(row_value(record)));
+            }
+            Kind::Alert | Kind::Shed | Kind::Handling | Kind::Hold | Kind::Tally => {
                 changes.insert(row_key(record.kind, &record.name), Some(row_value(record)));
             }
             Kind::Gone => {
@@ -251,24 +282,27 @@ impl Index {
         Ok(())
     }
 
-    /// Key of the plate row of a sighting record; `None` when it has no read or its key was destroyed.
-    fn plate_key(&self, record: &Record) -> Result<Option<Vec<u8>>, Error> {
-        let plain = match record.open(&self.keys) {
-            Ok(Some(plain)) => plain,
-            Ok(None) => return Ok(None),
-            Err(error @ Error::Unsealed { .. }) => {
-                // The row is kept as it is: rebuilding would only meet it again.
-                tracing::error!(%error, "a sighting does not open and cannot be found by its plate");
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
-        let Some(plate) = row::plate_of(&plain)? else { return Ok(None) };
+    /// The read of a sighting record, and the key of its plate row; `None` when it has none or its key was destroyed.
+    fn read_of(&self, record: &Record) -> Result<Option<(ReadFacts, Vec<u8>)>, Error> {
+        let Some(plain) = self.opened(record)? else { return Ok(None) };
+        let Some(read) = row::read_facts(&plain)? else { return Ok(None) };
         let Some(key) = self.keys.for_reading(record.day, record.class)? else { return Ok(None) };
         let mut out = plate_prefix(record.day, record.class);
-        out.extend(key.plate_mac(plate.as_str()));
+        out.extend(key.plate_mac(read.plate.as_str()));
         out.extend(&record.name);
-        Ok(Some(out))
+        Ok(Some((read, out)))
+    }
+
+    /// What a record seals; `None` when its key was destroyed, or when it does not open.
+    fn opened(&self, record: &Record) -> Result<Option<Vec<u8>>, Error> {
+        match record.open(&self.keys) {
+            Err(error @ Error::Unsealed { .. }) => {
+                // The row is kept as it is: rebuilding would only meet it again.
+                tracing::error!(%error, "a row does not open and cannot be found by its plate");
+                Ok(None)
+            }
+            opened => opened,
+        }
     }
 
     /// One row.
@@ -307,28 +341,7 @@ impl Index {
         })
     }
 
-    /// Ids of sightings of day and class whose plate has this index value, newest first.
-    pub(super) fn by_plate(
-        &self,
-        day: u32,
-        class: RetentionClass,
-        mac: &[u8],
-        limit: usize,
-    ) -> Result<Vec<EventId>, Error> {
-        guard(&self.broken, || {
-            let mut prefix = plate_prefix(day, class);
-            prefix.extend(mac);
-            let rows = self.db()?.scan_prefix(&prefix).rev().take(limit);
-            rows.map(|row| {
-                let (key, _) = row.map_err(|e| failed(&e))?;
-                let id = key.get(prefix.len()..).and_then(|id| <[u8; 16]>::try_from(id).ok());
-                id.map(EventId).ok_or_else(|| bad_row(Kind::Sighting))
-            })
-            .collect()
-        })
-    }
-
-    /// Visits every row that is no plate index row, for a salvage.
+    /// Visits every row that is not of the plate index or its column, for a salvage.
     pub(super) fn each(&self, visit: &mut dyn FnMut(Record) -> Result<(), Error>) -> Result<(), Error> {
         guard(&self.broken, || {
             for row in self.db()?.iter() {
@@ -349,7 +362,8 @@ impl Index {
                 let (key, value) = row.map_err(|e| failed(&e))?;
                 let sealed = matches!(key.first(), Some(b's' | b'h' | b'o' | b'j' | b'l'))
                     && row_record(&key, &value).is_some_and(|r| (r.day, r.class) == (day, class));
-                if sealed || key.starts_with(&plate_prefix(day, class)) {
+                let block = BlockKey::parse(&key).is_some_and(|b| (b.group.day, b.group.class) == (day, class));
+                if sealed || block || key.starts_with(&plate_prefix(day, class)) {
                     changes.insert(key.to_vec(), None);
                 }
             }
@@ -362,9 +376,14 @@ impl Index {
         })
     }
 
-    /// Returns when everything applied so far is on the medium: sled's flush, then our own sync of its file.
+    /// Returns when everything applied so far is on the medium: sled's flush, then our own sync of its file. What is left
+    /// in small blocks of days that are over is put together before.
     pub(super) fn checkpoint(&self) -> Result<(), Error> {
         guard(&self.broken, || {
+            let untidy = self.column().untidy();
+            let mut meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
+            untidy.into_iter().try_for_each(|group| self.merge(group, &mut meta))?;
+            drop(meta);
             self.db()?.flush().map_err(|e| failed(&e))?;
             let file = self.dir.join("db");
             File::open(&file).and_then(|f| f.sync_data()).map_err(Error::io("sync", &file))

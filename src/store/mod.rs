@@ -18,6 +18,7 @@
 
 mod alerting;
 pub mod audit;
+mod column;
 mod daykeys;
 pub mod disk;
 mod error;
@@ -35,6 +36,7 @@ pub mod recorder;
 mod row;
 mod salvage;
 mod seal;
+mod search;
 mod segment;
 #[cfg(test)]
 pub(crate) mod testkit;
@@ -54,6 +56,7 @@ pub use outbox::{Body, Depth, Outbox, OutboxItem};
 pub use query::{Counts, StoredHit};
 pub use recorder::{Recorder, RecorderHandle};
 pub use seal::StoreKey;
+pub use search::{Place, Sought, Visit};
 pub use writer::Commit;
 
 use crate::clock::Clock;

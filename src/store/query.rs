@@ -99,7 +99,7 @@ impl Store {
         let mut ids = Vec::new();
         for (day, class) in self.0.keys.existing(from.day(), to.day())? {
             if let Some(key) = self.0.keys.for_reading(day, class)? {
-                ids.extend(self.0.index().by_plate(day, class, &key.plate_mac(plate.as_str()), limit)?);
+                ids.extend(self.0.index().by_plate((day, class), &key.plate_mac(plate.as_str()), None, limit)?);
             }
         }
         ids.sort_unstable();

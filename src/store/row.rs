@@ -244,9 +244,18 @@ pub(super) fn sighting(plain: &[u8]) -> Result<Sighting, Error> {
     decode::<SightingRow>("sighting row", plain).map(SightingRow::into_sighting)
 }
 
-/// The plate in an opened sighting record.
-pub(super) fn plate_of(plain: &[u8]) -> Result<Option<PlateText>, Error> {
-    Ok(decode::<SightingRow>("sighting row", plain)?.read.map(|read| read.text))
+/// What the plate column holds of a sighting with a read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ReadFacts {
+    pub(super) camera: CameraId,
+    pub(super) class: Class,
+    pub(super) plate: PlateText,
+}
+
+/// The read in an opened sighting record, where there is one.
+pub(super) fn read_facts(plain: &[u8]) -> Result<Option<ReadFacts>, Error> {
+    let row: SightingRow = decode("sighting row", plain)?;
+    Ok(row.read.map(|read| ReadFacts { camera: row.camera, class: row.class, plate: read.text }))
 }
 
 #[cfg(test)]

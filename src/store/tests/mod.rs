@@ -4,3 +4,4 @@ mod damage;
 mod delivery;
 mod faults;
 mod keeping;
+mod search;
