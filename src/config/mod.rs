@@ -1,4 +1,5 @@
-//! The configuration: `/etc/watchpost/watchpost.toml` and `conf.d/*.toml`, one file here a section.
+//! The configuration: `/etc/watchpost/watchpost.toml`, `conf.d/*.toml` and what the centre lays over them, one file here a
+//! section.
 //!
 //! [`load`] names every fault at once, with file, line and suggestion; it never returns half a configuration. Secrets are
 //! never in it: a `credential` is a name. What a key means stands beside its reading; `docs/config.md` lists them all.
@@ -6,6 +7,7 @@
 mod camera;
 mod centre;
 mod hotlist;
+pub mod layers;
 pub mod managed;
 mod polygon;
 mod section;
@@ -20,6 +22,7 @@ use std::path::Path;
 pub use camera::Camera;
 pub use centre::Centre;
 pub use hotlist::HotlistFile;
+pub use layers::{Layers, Overlay};
 pub use polygon::Polygon;
 pub use section::KeyDoc;
 pub use site::Site;
@@ -70,26 +73,12 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// Reads and checks the configuration at `path` with the `conf.d` beside it.
+/// Reads and checks the configuration at `path` with the `conf.d` beside it, and what the centre lays over it.
 ///
 /// # Errors
 /// [`Faults`]: all of them, in the order of the files; of a file that is no TOML that alone.
 pub fn load(path: &Path) -> Result<Config, Faults> {
-    let (root, mut faults) = tree::read(path);
-    if !faults.is_empty() {
-        // Of a file that cannot be read or is no TOML nobody knows what is missing in it.
-        return Err(Faults(faults));
-    }
-    let mut docs = Vec::new();
-    let config = build(&root, &mut faults, &mut docs);
-    faults.sort_by_key(|f| f.place.as_ref().map(|p| (p.file.clone(), p.line)));
-    match config {
-        Some(mut config) if faults.is_empty() => {
-            config.digest = digest_of(path);
-            Ok(config)
-        }
-        _ => Err(Faults(faults)),
-    }
+    Layers::read(path, &Overlay::OnDisk)?.config()
 }
 
 /// Every key with its default and meaning, in the order of the sections.
@@ -185,19 +174,6 @@ fn check_twice<T: PartialEq + fmt::Display>(section: &str, key: &str, values: &[
             faults.push(Fault { place: None, key: format!("{section}[{}].{key}", i + 1), what });
         }
     }
-}
-
-fn digest_of(path: &Path) -> [u8; 32] {
-    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    let folder = path.parent().unwrap_or(Path::new(".")).join("conf.d");
-    let mut files = vec![path.to_path_buf()];
-    let mut more: Vec<_> = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).collect();
-    more.sort_by_key(std::fs::DirEntry::path);
-    files.extend(more.into_iter().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "toml")));
-    for file in files {
-        context.update(&std::fs::read(file).unwrap_or_default());
-    }
-    context.finish().as_ref().try_into().unwrap_or([0; 32])
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! TOML files as one tree whose every value knows its file and line.
 //!
-//! Reads the main file and the sorted `conf.d/*.toml` beside it and lays the later over the earlier: tables merge, arrays
-//! of tables (cameras, lists) are joined, anything else is replaced. Syntax errors do not stop the reading: all are
-//! collected as [`Fault`]s.
+//! The later of two is laid over the earlier: tables merge, arrays of tables (cameras, lists) are joined, anything else is
+//! replaced. Syntax errors do not stop the reading: all are collected as [`Fault`]s. Which files there are says
+//! [`super::layers`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -77,6 +77,30 @@ pub enum Value {
     Datetime,
 }
 
+impl Node {
+    /// What stands at a path of tables.
+    #[must_use]
+    pub fn at(&self, path: &[&str]) -> Option<&Node> {
+        let Some((first, rest)) = path.split_first() else { return Some(self) };
+        match &self.value {
+            Value::Table(table) => table.get(*first)?.at(rest),
+            _ => None,
+        }
+    }
+
+    /// The text that it is, when it is one.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        if let Value::Text(text) = &self.value { Some(text) } else { None }
+    }
+
+    /// The list that it is; empty for anything else.
+    #[must_use]
+    pub fn items(&self) -> &[Node] {
+        if let Value::Array(items) = &self.value { items } else { &[] }
+    }
+}
+
 impl Value {
     /// The kind in words, for messages.
     #[must_use]
@@ -93,26 +117,6 @@ impl Value {
     }
 }
 
-/// Reads `main` and the `*.toml` of `conf.d` beside it, in the order of their names.
-///
-/// A file that cannot be read is a fault like any other.
-#[must_use]
-pub fn read(main: &Path) -> (Node, Vec<Fault>) {
-    let mut faults = Vec::new();
-    let mut root = read_one(main, &mut faults);
-    let folder = main.parent().unwrap_or(Path::new(".")).join("conf.d");
-    if let Ok(entries) = std::fs::read_dir(&folder) {
-        let mut more: Vec<PathBuf> = entries.filter_map(Result::ok).map(|e| e.path()).collect();
-        more.retain(|p| p.extension().is_some_and(|e| e == "toml"));
-        more.sort();
-        for path in more {
-            let over = read_one(&path, &mut faults);
-            lay_over(&mut root, over);
-        }
-    }
-    (root, faults)
-}
-
 /// Parses `text` as if it stood in `file`.
 #[must_use]
 pub fn parse(file: &Path, text: &str, faults: &mut Vec<Fault>) -> Node {
@@ -125,18 +129,6 @@ pub fn parse(file: &Path, text: &str, faults: &mut Vec<Fault>) -> Node {
         faults.push(Fault { place: at, key: String::new(), what: format!("not TOML: {}", error.message()) });
     }
     Node { place: place(0), value: table_of(table.get_ref(), &place) }
-}
-
-fn read_one(path: &Path, faults: &mut Vec<Fault>) -> Node {
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(path, &text, faults),
-        Err(error) => {
-            let what = format!("cannot read {}: {error}", path.display());
-            faults.push(Fault { place: None, key: String::new(), what });
-            let place = Place { file: Arc::new(path.to_path_buf()), line: 1 };
-            Node { place, value: Value::Table(BTreeMap::new()) }
-        }
-    }
 }
 
 fn table_of(table: &DeTable<'_>, place: &dyn Fn(usize) -> Place) -> Value {
@@ -166,7 +158,8 @@ fn value_of(value: &DeValue<'_>, place: &dyn Fn(usize) -> Place) -> Value {
     }
 }
 
-fn lay_over(under: &mut Node, over: Node) {
+/// Lays one tree over another.
+pub fn lay_over(under: &mut Node, over: Node) {
     match (&mut under.value, over.value) {
         (Value::Table(low), Value::Table(high)) => {
             for (key, node) in high {
@@ -204,20 +197,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn later_files_replace_values_and_join_cameras() {
-        let dir = tempfile::tempdir().unwrap();
-        let main = dir.path().join("watchpost.toml");
-        std::fs::write(&main, "[box]\nid = \"a\"\nsite = \"s\"\n[[camera]]\nid = \"one\"\n").unwrap();
-        std::fs::create_dir(dir.path().join("conf.d")).unwrap();
-        std::fs::write(dir.path().join("conf.d/10.toml"), "[box]\nid = \"b\"\n[[camera]]\nid = \"two\"\n").unwrap();
-        let (root, faults) = read(&main);
+    fn what_is_laid_over_replaces_values_and_joins_cameras() {
+        let mut faults = Vec::new();
+        let mut one = |file: &str, text: &str| parse(Path::new(file), text, &mut faults);
+        let mut root = one("a.toml", "[box]\nid = \"a\"\nsite = \"s\"\n[[camera]]\nid = \"one\"\n");
+        lay_over(&mut root, one("b.toml", "[box]\nid = \"b\"\n[[camera]]\nid = \"two\"\n"));
         assert!(faults.is_empty(), "{faults:?}");
-        let Value::Table(root) = root.value else { panic!() };
-        let Value::Table(table) = &root["box"].value else { panic!() };
-        assert!(matches!(&table["id"].value, Value::Text(t) if t == "b"));
-        assert_eq!(table["id"].place.line, 2);
-        let Value::Array(cameras) = &root["camera"].value else { panic!() };
-        assert_eq!(cameras.len(), 2);
+        let id = root.at(&["box", "id"]).unwrap();
+        assert_eq!((id.text(), id.place.line, id.place.file.as_path()), (Some("b"), 2, Path::new("b.toml")));
+        assert_eq!(root.at(&["box", "site"]).unwrap().text(), Some("s"));
+        assert_eq!(root.at(&["camera"]).unwrap().items().len(), 2);
     }
 
     #[test]

@@ -4,9 +4,14 @@
 //! stay as they are; `box.managed = false` in one of those switches the overlay off. Models and the pauses of cameras lie
 //! here as well, and are written by their own rooms.
 
+pub mod patch;
+pub mod trial;
+
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+
+use super::tree::Value;
 
 /// The folder.
 #[must_use]
@@ -43,4 +48,26 @@ pub fn remove(path: &Path) -> io::Result<()> {
         Err(_) => Ok(()),
         Ok(()) => path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all()),
     }
+}
+
+/// The file that `config.set` writes, in that folder.
+#[must_use]
+pub fn overlay_path(folder: &Path) -> PathBuf {
+    folder.join("centre.toml")
+}
+
+/// A value as the TOML crate has it; `None` for a date and what holds one, which no key of ours takes.
+pub(super) fn to_toml(value: &Value) -> Option<toml::Value> {
+    Some(match value {
+        Value::Text(text) => toml::Value::from(text.as_str()),
+        Value::Integer(number) => toml::Value::from(*number),
+        Value::Float(number) => toml::Value::from(*number),
+        Value::Bool(yes) => toml::Value::from(*yes),
+        Value::Array(items) => toml::Value::Array(items.iter().map(|n| to_toml(&n.value)).collect::<Option<Vec<_>>>()?),
+        Value::Table(table) => {
+            let entries = table.iter().map(|(key, n)| Some((key.clone(), to_toml(&n.value)?)));
+            toml::Value::Table(entries.collect::<Option<toml::Table>>()?)
+        }
+        Value::Datetime => return None,
+    })
 }
