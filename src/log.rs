@@ -58,7 +58,7 @@ impl LogRing {
         lines
     }
 
-    fn push(&self, at: TimeMs, level: Level, target: &str, text: String) {
+    pub(crate) fn push(&self, at: TimeMs, level: Level, target: &str, text: String) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.newest += 1;
         let number = held.newest;

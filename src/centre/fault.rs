@@ -63,6 +63,23 @@ impl Cause {
         }
     }
 
+    /// Whether trying again soon is in vain: somebody has to change something.
+    #[must_use]
+    pub fn is_lasting(self) -> bool {
+        match self {
+            Self::UntrustedBroker
+            | Self::WrongName
+            | Self::BrokerCertificateDates
+            | Self::Tls
+            | Self::OurFiles
+            | Self::OurCertificateRefused
+            | Self::NotAuthorised => true,
+            Self::Unreachable | Self::Unresolved | Self::Silent | Self::TakenOver | Self::Closed | Self::Protocol => {
+                false
+            }
+        }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn advice(self) -> &'static str {

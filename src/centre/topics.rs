@@ -215,16 +215,22 @@ pub fn centre_filters(root: &str) -> Result<Vec<String>, Error> {
     Ok(kinds.iter().map(|kind| format!("{root}/+/+/{kind}")).collect())
 }
 
-/// What somebody who asks subscribes to: the replies to the command `id` and chunks of evidence; of all boxes under
+/// What somebody who asks subscribes to: the replies to the commands `ids` and chunks of evidence; of all boxes under
 /// `root`, or of one.
 ///
 /// # Errors
 /// [`Error::Root`] when `root` is no plain topic.
-pub fn answer_filters(root: &str, one: Option<(&SiteId, &BoxId)>, op: &str, id: &str) -> Result<[String; 2], Error> {
+pub fn answer_filters(
+    root: &str,
+    one: Option<(&SiteId, &BoxId)>,
+    op: &str,
+    ids: &[[u8; 16]],
+) -> Result<Vec<String>, Error> {
     check_root(root)?;
     let (site, box_id) = one.map_or(("+", "+"), |(site, box_id)| (site.as_str(), box_id.as_str()));
     let base = format!("{root}/{site}/{box_id}");
-    Ok([format!("{base}/reply/{op}/{id}"), format!("{base}/evidence/+/+")])
+    let reply = |id: &[u8; 16]| format!("{base}/reply/{op}/{}", data_encoding::HEXLOWER.encode(id));
+    Ok(ids.iter().map(reply).chain([format!("{base}/evidence/+/+")]).collect())
 }
 
 /// What boxes say of themselves: their status, that of their cameras, their health; of all under `root`, or of one site

@@ -22,17 +22,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use minicbor::{Decode, Encode};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use ring::digest;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::{Refusal, ops};
+pub use crate::centre::wire::{BlobRef, CHUNK, Missing};
 use crate::clock::Clock;
 use crate::domain::Reason;
 
-/// Bytes of every chunk but the last.
-pub const CHUNK: usize = 60 * 1024;
 /// Largest blob, in bytes.
 pub const MAX_BLOB: u64 = 96 << 20;
 /// Most blobs that are wanted or here.
@@ -47,43 +44,6 @@ const MAX_RANGES: usize = 64;
 const RESERVE: u64 = 64 << 20;
 const TAG: usize = 16;
 const SLOT: u64 = (CHUNK + NONCE_LEN + TAG) as u64;
-
-/// What a command's arguments say of a blob.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
-pub struct BlobRef {
-    /// SHA-256 of it whole.
-    #[cbor(n(0), with = "minicbor::bytes")]
-    pub sha256: [u8; 32],
-    /// Its length in bytes, 1 to [`MAX_BLOB`].
-    #[n(1)]
-    pub bytes: u64,
-}
-
-impl BlobRef {
-    /// Of these bytes.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
-        Self { sha256: sha256(bytes), bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX) }
-    }
-
-    /// How many chunks it has.
-    #[must_use]
-    pub fn chunks(&self) -> u32 {
-        u32::try_from(self.bytes.div_ceil(CHUNK as u64)).unwrap_or(u32::MAX)
-    }
-}
-
-/// The result of a refusal with `blob-missing`.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Missing {
-    /// Which blob.
-    #[n(0)]
-    pub blob: BlobRef,
-    /// First and last chunk of each range that is missing, ascending, at most 64.
-    #[n(1)]
-    pub ranges: Vec<(u32, u32)>,
-}
 
 /// What is here and wanted of large contents; cheap to clone.
 #[derive(Clone)]
@@ -144,7 +104,7 @@ impl Blobs {
             return Err(entry.missing());
         }
         let content = self.0.read(entry).map_err(|error| internal(&error))?;
-        if sha256(&content) == blob.sha256 {
+        if BlobRef::of(&content) == blob {
             return Ok(content);
         }
         self.drop_entry(&mut wanted, &blob.sha256);
@@ -302,12 +262,6 @@ fn free(dir: &Path) -> io::Result<u64> {
 
 fn internal(error: &io::Error) -> Refusal {
     Refusal::new(Reason::Internal, format!("the blob cannot be kept: {error}"))
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut sha256 = [0; 32];
-    sha256.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    sha256
 }
 
 #[cfg(test)]

@@ -20,8 +20,6 @@ pub mod testkit;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use minicbor::{Decode, Encode};
-
 use crate::centre::keyring::{KeyBook, Role};
 use crate::centre::keys::{BoxKey, Kid};
 use crate::clock::Clock;
@@ -108,20 +106,6 @@ pub struct Attachment {
     pub id: EventId,
     /// Its bytes.
     pub bytes: Vec<u8>,
-}
-
-/// What a result says of an [`Attachment`].
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub struct Attached {
-    /// Names it in the topic.
-    #[n(0)]
-    pub id: EventId,
-    /// Its length.
-    #[n(1)]
-    pub bytes: u64,
-    /// SHA-256 of it whole.
-    #[cbor(n(2), with = "minicbor::bytes")]
-    pub sha256: [u8; 32],
 }
 
 /// What an operation came to.

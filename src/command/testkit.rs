@@ -183,7 +183,12 @@ impl Site {
 
     /// A command of this caller that passed the gate; fails the test when the gate refuses it.
     pub fn authorised(&self, op: Op, caller: Caller, args: &impl minicbor::Encode<()>) -> Authorised {
-        authorise(Verified { op, id: [0x1d; 16], caller, args: ops::encode(args) }).unwrap()
+        self.authorised_bytes(op, caller, ops::encode(args))
+    }
+
+    /// As [`Site::authorised`], with the bytes of the arguments.
+    pub fn authorised_bytes(&self, op: Op, caller: Caller, args: Vec<u8>) -> Authorised {
+        authorise(Verified { op, id: [0x1d; 16], caller, args }).unwrap()
     }
 
     /// Runs an operation as the person of `role`, without the envelope and its checks.

@@ -14,6 +14,7 @@ mod camera;
 pub mod command;
 mod gauge;
 mod health;
+mod large;
 mod message;
 pub mod reply;
 mod shed;
@@ -26,6 +27,7 @@ pub use gauge::{
     AuditHead, CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, MainGauge, Memory, OutboxGauge, Part, Process,
 };
 pub use health::{HealthFacts, HealthReport, ModelDigest, StateDigests};
+pub use large::{Attached, BlobRef, CHUNK, Missing};
 pub use message::{Message, guess, open};
 pub use reply::Reply;
 pub use status::{BootId, BoxState, Status};

@@ -3,10 +3,14 @@
 //! A centre's folder, as `watchpost init --centre` makes it, holds `watchpostctl.toml`, which names the rest; each of its
 //! entries can be given on the command line instead. Needs neither GStreamer nor ONNX Runtime nor OpenCV.
 
+pub mod ask;
 pub mod boxes;
+pub mod log;
+mod paper;
 mod summary;
 mod table;
 pub mod tail;
+pub mod this_box;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,12 +38,21 @@ pub struct Ctl {
     verb: Verb,
 }
 
+/// What the centre does; in the order of the alphabet.
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Receive alerts: verify, show, remove duplicates, tell of gaps, acknowledge.
-    Tail(tail::Options),
-    /// Every box of the fleet: state, version, cameras, outbox, clock, disk, and what is wrong.
+    /// The boxes themselves: how they are now, restart, wipe
+    Box(this_box::Options),
+    /// Every box of the fleet: state, version, cameras, outbox, clock, disk, and what is wrong
     Boxes(boxes::Options),
+    /// Completions for a shell, on stdout
+    Completions(paper::Completions),
+    /// The newest lines of a daemon's log
+    Log(log::Options),
+    /// The man page, on stdout
+    Man,
+    /// Receive alerts: verify, show, remove duplicates, tell of gaps, acknowledge
+    Tail(tail::Options),
 }
 
 /// Where the broker, the keys and the boxes are.
@@ -66,6 +79,15 @@ struct Connection {
     /// The registry of boxes and their keys
     #[arg(long, global = true, value_name = "FILE", help_heading = "Centre")]
     boxes: Option<PathBuf>,
+    /// Folder of the people's keys, ROLE.key each
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Centre")]
+    keys: Option<PathBuf>,
+    /// The keyring, which names the keys that sign
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Centre")]
+    keyring: Option<PathBuf>,
+    /// Public key of the root that signed the keyring
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Centre")]
+    root_key: Option<PathBuf>,
     /// First part of every topic [default: watchpost/v1]
     #[arg(long, global = true, value_name = "TOPIC", help_heading = "Centre")]
     topic_root: Option<String>,
@@ -88,6 +110,9 @@ struct CentreFile {
     private_key: Option<PathBuf>,
     delivery_key: Option<PathBuf>,
     boxes: Option<PathBuf>,
+    keys: Option<PathBuf>,
+    keyring: Option<PathBuf>,
+    root_key: Option<PathBuf>,
     state: Option<PathBuf>,
     topic_root: Option<String>,
 }
@@ -98,6 +123,9 @@ struct Centre {
     topic_root: String,
     boxes: PathBuf,
     delivery_key: Option<PathBuf>,
+    keys: Option<PathBuf>,
+    keyring: Option<PathBuf>,
+    root_key: Option<PathBuf>,
     state: Option<PathBuf>,
 }
 
@@ -108,9 +136,11 @@ impl Ctl {
     /// What failed, with where and what to do.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let client_id = match &self.verb {
+            Verb::Completions(options) => return paper::completions(options),
+            Verb::Man => return paper::man(),
             Verb::Tail(_) => "watchpostctl".to_owned(),
-            // A look around must not end the session of a tail.
-            Verb::Boxes(_) => format!("watchpostctl-{}", std::process::id()),
+            // A question must not end the session of a tail.
+            _ => format!("watchpostctl-{}", std::process::id()),
         };
         let centre = self.connection.resolve(client_id)?;
         // One thread serves: there is one connection.
@@ -118,10 +148,16 @@ impl Ctl {
             .enable_all()
             .build()
             .context("cannot start the tokio runtime")?;
-        match self.verb {
-            Verb::Tail(options) => runtime.block_on(tail::run(&centre, options)),
-            Verb::Boxes(options) => runtime.block_on(boxes::run(&centre, options)),
-        }
+        runtime.block_on(async {
+            match self.verb {
+                Verb::Box(options) => this_box::run(&centre, options).await,
+                Verb::Boxes(options) => boxes::run(&centre, options).await,
+                Verb::Log(options) => log::run(&centre, options).await,
+                Verb::Tail(options) => tail::run(&centre, options).await,
+                // They need no centre and were done before.
+                Verb::Completions(_) | Verb::Man => Ok(ExitCode::SUCCESS),
+            }
+        })
     }
 }
 
@@ -145,6 +181,9 @@ impl Connection {
             topic_root: self.topic_root.or(file.topic_root).unwrap_or_else(|| topics::DEFAULT_ROOT.to_owned()),
             boxes: self.boxes.or(file.boxes).with_context(|| missing("boxes"))?,
             delivery_key: self.delivery_key.or(file.delivery_key),
+            keys: self.keys.or(file.keys),
+            keyring: self.keyring.or(file.keyring),
+            root_key: self.root_key.or(file.root_key),
             state: file.state,
         })
     }
@@ -167,6 +206,9 @@ impl CentreFile {
             &mut file.private_key,
             &mut file.delivery_key,
             &mut file.boxes,
+            &mut file.keys,
+            &mut file.keyring,
+            &mut file.root_key,
             &mut file.state,
         ];
         for path in paths.into_iter().flatten() {

@@ -93,7 +93,7 @@ fn watchpostctl(args: &Args) -> String {
         "# What `watchpostctl --centre` of this folder works with; paths are relative to it.\n\
          broker = \"mqtts://127.0.0.1:{}\"\nca = \"tls/ca.pem\"\ncertificate = \"tls/centre.pem\"\n\
          private_key = \"tls/centre-key.pem\"\ndelivery_key = \"keys/{}.key\"\nboxes = \"boxes.toml\"\n\
-         state = \"tail.state\"\ntopic_root = \"{}\"\n",
+         keys = \"keys\"\nkeyring = \"keyring.cbor\"\nroot_key = \"root.pub\"\nstate = \"tail.state\"\ntopic_root = \"{}\"\n",
         args.port,
         Role::Delivery.as_str(),
         topics::DEFAULT_ROOT,

@@ -4,7 +4,9 @@
 //! `docs/wire.cddl`, and a `run` that [`execute`] calls on the executor's thread. `watchpostctl` makes and reads the same
 //! types.
 
+pub mod log_tail;
 pub mod model;
+mod this_box;
 
 use minicbor::{Decode, Encode};
 
@@ -17,10 +19,12 @@ use crate::domain::{Op, Reason};
 /// Why it could not be done. Nothing is changed then, unless the text says so.
 #[allow(clippy::match_same_arms, reason = "a line a room")]
 pub fn execute(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
-    let _ = rooms;
     match command.op() {
         // Of the box.
-        Op::BoxStatus | Op::BoxRestart | Op::BoxWipe | Op::LogTail => not_yet(command),
+        Op::BoxStatus => this_box::status(rooms, command),
+        Op::BoxRestart => this_box::restart(command),
+        Op::BoxWipe => this_box::wipe(rooms, command),
+        Op::LogTail => log_tail::run(rooms, command),
 
         // Secrets and keys.
         Op::SecretSet | Op::KeyringPut | Op::KeyRotate => not_yet(command),
