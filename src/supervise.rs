@@ -240,7 +240,7 @@ pub fn open_store(config: &Config, state: [u8; 4], clock: &Clock) -> anyhow::Res
         cache_bytes: config.store.cache_mib << 20,
         outbox_max_bytes: config.store.outbox_mib << 20,
         outbox_max_entries: config.store.outbox_entries,
-        reads_kept_hours: u32::try_from(config.store.retention.reads_hours).unwrap_or(u32::MAX),
+        retention: config.store.retention,
         state,
         ..crate::store::Settings::default()
     };

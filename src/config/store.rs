@@ -1,6 +1,8 @@
 //! `[store]` and `[store.retention]`: how much is kept, and how long.
 
 use super::section::Section;
+pub use crate::domain::Retention;
+use crate::domain::{Preset, Severity};
 
 /// `[store]`
 #[derive(Debug, Clone, PartialEq)]
@@ -15,41 +17,67 @@ pub struct Store {
     pub outbox_mib: u64,
     /// Most alerts that wait for the centre.
     pub outbox_entries: u64,
-    /// How long things are kept.
+    /// How long things are kept, unless the centre set it otherwise.
     pub retention: Retention,
-}
-
-/// `[store.retention]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Retention {
-    /// Reads without a hit; 0: never stored.
-    pub reads_hours: u64,
-    /// Hits by severity, days.
-    pub info_days: u64,
-    /// See [`Retention::info_days`].
-    pub minor_days: u64,
-    /// See [`Retention::info_days`].
-    pub serious_days: u64,
-    /// See [`Retention::info_days`].
-    pub critical_days: u64,
+    /// Minutes after which a hit that nobody has seen is told; 0: never.
+    pub remind_minutes: u64,
+    /// The least severity of hits that are told.
+    pub remind_severity: Severity,
 }
 
 pub(super) fn read_retention(mut s: Section<'_>) -> Retention {
+    let preset = s.parsed::<&Preset>(
+        "preset",
+        "The longest that a statute allows, by its name in docs/privacy.md; keys beside it can only shorten.",
+    );
+    let base = preset.map(Preset::retention).unwrap_or_default();
+    let reads = s.parsed(
+        "reads",
+        "What is kept of reads without a hit: `plain` (default), `hashed` (camera, time, HMAC of the plate) or `off`.",
+    );
+    let mut days = |key, usual, doc| s.number(key, usual, 1, Retention::MAX_DAYS, doc);
+    let [info, minor, serious, critical] = base.hit_days();
+    let (info_days, minor_days) =
+        (days("info_days", info, INFO), days("minor_days", minor, "Days that `minor` hits are kept."));
+    let (serious_days, critical_days) = (
+        days("serious_days", serious, "Days that `serious` hits are kept."),
+        days("critical_days", critical, "Days that `critical` hits are kept."),
+    );
     let retention = Retention {
-        reads_hours: s.number(
-            "reads_hours",
-            24,
-            0,
-            87_600,
-            "Hours that reads without a hit are kept; 0: they are not stored.",
-        ),
-        info_days: s.number("info_days", 7, 1, 3_650, "Days that `info` hits are kept."),
-        minor_days: s.number("minor_days", 30, 1, 3_650, "Days that `minor` hits are kept."),
-        serious_days: s.number("serious_days", 90, 1, 3_650, "Days that `serious` hits are kept."),
-        critical_days: s.number("critical_days", 365, 1, 3_650, "Days that `critical` hits are kept."),
+        reads: reads.unwrap_or(base.reads),
+        reads_hours: s.number("reads_hours", base.reads_hours, 0, Retention::MAX_HOURS, READS),
+        info_days,
+        minor_days,
+        serious_days,
+        critical_days,
     };
+    if let Some(preset) = preset {
+        check_preset(&mut s, preset, &retention);
+    }
     s.finish();
     retention
+}
+
+const INFO: &str = "Days that `info` hits are kept.";
+const READS: &str = "Hours that reads without a hit are kept; 0: they are not stored.";
+
+/// What is given beside a preset may not be longer than it allows.
+fn check_preset(s: &mut Section<'_>, preset: &Preset, given: &Retention) {
+    let most = preset.retention();
+    let name = preset.name;
+    if given.reads < most.reads {
+        s.fault("reads", format!("is {}, {name} ({}) allows {}", given.reads, preset.rule, most.reads));
+    }
+    if given.reads_hours > most.reads_hours {
+        s.fault("reads_hours", format!("is {}, {name} allows at most {}", given.reads_hours, most.reads_hours));
+    }
+    if preset.hits_days.is_some() {
+        let longest = preset.longest_hits();
+        let keys = ["info_days", "minor_days", "serious_days", "critical_days"];
+        for (key, days) in keys.into_iter().zip(given.hit_days()).filter(|(_, days)| *days > longest) {
+            s.fault(key, format!("is {days}, {name} allows at most {longest}"));
+        }
+    }
 }
 
 pub(super) fn read(mut s: Section<'_>, retention: Retention) -> Store {
@@ -66,6 +94,16 @@ pub(super) fn read(mut s: Section<'_>, retention: Retention) -> Store {
         outbox_mib: s.number("outbox_mib", 256, 1, 65_536, "Most MiB of alerts that wait for the centre."),
         outbox_entries: s.number("outbox_entries", 200_000, 100, 10_000_000, "Most alerts that wait for the centre."),
         retention,
+        remind_minutes: s.number(
+            "remind_minutes",
+            60,
+            0,
+            100_000,
+            "Minutes after which health tells of a hit that nobody has seen; 0: never.",
+        ),
+        remind_severity: s
+            .parsed("remind_severity", "The least severity of hits that it tells of: `serious` is the default.")
+            .unwrap_or(Severity::Serious),
     };
     s.elsewhere(&["retention"]);
     s.not_yet(&["size_gib"]);

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use minicbor::{Decode, Encode};
 
+use super::time::TimeMs;
+
 /// Longest name of a site, box, camera, list or rule, in bytes.
 pub const MAX_LEN: usize = 16;
 
@@ -111,6 +113,12 @@ impl EventId {
     #[must_use]
     pub fn from_parts(at_ms: u64, random: [u8; 10]) -> Self {
         Self(*uuid::Builder::from_unix_timestamp_millis(at_ms, &random).into_uuid().as_bytes())
+    }
+
+    /// The time in it (RFC 9562, section 5.7: the first 48 bits).
+    #[must_use]
+    pub fn time(self) -> TimeMs {
+        TimeMs(self.0.iter().take(6).fold(0, |ms, byte| (ms << 8) | u64::from(*byte)))
     }
 }
 

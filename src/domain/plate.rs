@@ -88,6 +88,23 @@ pub struct PlateRead {
     pub frames: u16,
 }
 
+impl PlateRead {
+    /// A text of which nothing else is known.
+    #[must_use]
+    pub fn of_text(text: PlateText) -> Self {
+        Self {
+            text,
+            confidence: 0.0,
+            char_confidences: Vec::new(),
+            candidates: Vec::new(),
+            lattice: Lattice::default(),
+            region: None,
+            regions: Vec::new(),
+            frames: 0,
+        }
+    }
+}
+
 impl fmt::Debug for PlateRead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PlateRead")

@@ -3,6 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::domain::EventId;
+use crate::domain::verdict::HandlingError;
+
 /// A fault of the store. Paths, sizes and positions are in the message; plates never are.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -71,6 +74,47 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong and what to do.
         what: String,
+    },
+    /// There is no such hit, or not any more.
+    #[error("no hit of {id} is kept (any more)")]
+    NoSuchHit {
+        /// The sighting.
+        id: EventId,
+    },
+    /// A verdict has to say which hit it is about.
+    #[error("{id} has {hits} hits: say which one, by list and entry or by rule")]
+    WhichHit {
+        /// The sighting.
+        id: EventId,
+        /// How many.
+        hits: usize,
+    },
+    /// A step of handling that is not taken.
+    #[error(transparent)]
+    Handling(#[from] HandlingError),
+    /// There is no such hold, or not any more.
+    #[error("there is no hold {number} (any more)")]
+    NoSuchHold {
+        /// Its number.
+        number: u32,
+    },
+    /// No more holds are taken.
+    #[error("{most} holds are in force and no more are taken; release what is not needed")]
+    TooManyHolds {
+        /// How many are taken.
+        most: usize,
+    },
+    /// A hold does not open: nobody knows what it keeps.
+    #[error("hold {number} does not open, so nothing is deleted; release it (`watchpostctl hold release {number}`)")]
+    HoldUnreadable {
+        /// Its number.
+        number: u32,
+    },
+    /// How long things are kept was set by the centre and does not open.
+    #[error("{path} does not open, so nothing is deleted; set the retention anew (`watchpostctl retention set`)")]
+    RetentionUnknown {
+        /// The file.
+        path: PathBuf,
     },
     /// The key of a day and class was destroyed: what it sealed is deleted.
     #[error("the key of day {day} class {class:?} was destroyed: what it sealed is deleted")]

@@ -1,4 +1,5 @@
-//! Pictures that verify a sighting, as sealed files: `evidence/<day>/<id>-crop` and `<id>-scene`.
+//! Pictures that verify a sighting, as sealed files: `evidence/<day>/<id>-crop` and `<id>-scene`; `held-<hold>` for a day
+//! where a hold keeps them.
 //!
 //! ```text
 //!  0  4  "WPE1"           the last byte is the version
@@ -11,7 +12,7 @@
 //! A batch's files are written under temporary names, renamed, and made durable by *one* `syncfs`, before the ledger
 //! batch that tells of them: a committed hit has its pictures. A file that replaces another is synced before the rename
 //! as well, so that a power cut leaves the one or the other. Files of a batch that was never committed are orphans
-//! without a row; they go with their day. The folder's `<day>` is the sighting's, the header's the key's.
+//! without a row; they go with their day. The folder is that of the key.
 
 use std::fs;
 use std::io::Read as _;
@@ -58,6 +59,13 @@ pub(super) struct Sealed {
     bytes: Vec<u8>,
 }
 
+impl Sealed {
+    /// Its length.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
 /// First 16 bytes of the SHA-256 of a picture, as alerts carry it.
 #[must_use]
 pub fn digest(picture: &[u8]) -> [u8; 16] {
@@ -67,8 +75,13 @@ pub fn digest(picture: &[u8]) -> [u8; 16] {
     out
 }
 
-fn path_of(root: &Path, day: u32, id: EventId, what: What) -> PathBuf {
-    root.join(day.to_string()).join(format!("{id}-{}", what.word()))
+/// The folder of what the key of (day, class) sealed.
+fn folder(root: &Path, (day, class): (u32, RetentionClass)) -> PathBuf {
+    root.join(if class == RetentionClass::Held { format!("held-{day}") } else { day.to_string() })
+}
+
+fn path_of(root: &Path, key: (u32, RetentionClass), id: EventId, what: What) -> PathBuf {
+    folder(root, key).join(format!("{id}-{}", what.word()))
 }
 
 fn head(what: What, (day, class): (u32, RetentionClass), id: EventId) -> Vec<u8> {
@@ -80,13 +93,12 @@ fn head(what: What, (day, class): (u32, RetentionClass), id: EventId) -> Vec<u8>
     head
 }
 
-/// Seals the pictures that are there; the folder is that of `folder_day`.
+/// Seals the pictures that are there, for the folder of their key.
 pub(super) fn seal(
     root: &Path,
     keys: &DayKeys,
     id: EventId,
-    folder_day: u32,
-    (day, class): (u32, RetentionClass),
+    key: (u32, RetentionClass),
     pictures: &Pictures,
 ) -> Result<Vec<Sealed>, Error> {
     let mut out = Vec::new();
@@ -94,10 +106,10 @@ pub(super) fn seal(
         if plain.is_empty() {
             continue;
         }
-        let mut bytes = head(what, (day, class), id);
-        let sealed = keys.for_writing(day, class)?.evidence.seal(&keys.random, &bytes, plain)?;
+        let mut bytes = head(what, key, id);
+        let sealed = keys.for_writing(key.0, key.1)?.evidence.seal(&keys.random, &bytes, plain)?;
         bytes.extend(sealed);
-        out.push(Sealed { path: path_of(root, folder_day, id, what), bytes });
+        out.push(Sealed { path: path_of(root, key, id, what), bytes });
     }
     Ok(out)
 }
@@ -132,13 +144,13 @@ pub(super) fn write(disk: &dyn Disk, root: &Path, files: &[Sealed]) -> Result<()
     disk.sync_all(root).map_err(Error::io("sync", root))
 }
 
-/// Reads and verifies the pictures of a sighting; a picture that is not there, or whose key was destroyed, is empty.
+/// Reads and verifies the pictures of a sighting, whose row lies under the key `of`; a picture that is not there, or whose key was destroyed, is empty.
 ///
 /// # Errors
 /// [`Error::Unsealed`] when a file is damaged, not of this sighting, or of a format that is not known; I/O errors.
-pub(super) fn read(root: &Path, keys: &DayKeys, id: EventId, folder_day: u32) -> Result<Pictures, Error> {
-    let crop = read_one(&path_of(root, folder_day, id, What::Crop), keys, id, What::Crop)?;
-    let scene = read_one(&path_of(root, folder_day, id, What::Scene), keys, id, What::Scene)?;
+pub(super) fn read(root: &Path, keys: &DayKeys, id: EventId, of: (u32, RetentionClass)) -> Result<Pictures, Error> {
+    let crop = read_one(&path_of(root, of, id, What::Crop), keys, id, What::Crop)?;
+    let scene = read_one(&path_of(root, of, id, What::Scene), keys, id, What::Scene)?;
     Ok(Pictures { crop, scene })
 }
 
@@ -151,10 +163,10 @@ pub(super) fn read_sound(
     root: &Path,
     keys: &DayKeys,
     id: EventId,
-    folder_day: u32,
+    of: (u32, RetentionClass),
     lost: &Counter,
 ) -> Result<Pictures, Error> {
-    let one = |what| match read_one(&path_of(root, folder_day, id, what), keys, id, what) {
+    let one = |what| match read_one(&path_of(root, of, id, what), keys, id, what) {
         Err(error @ Error::Unsealed { .. }) => {
             tracing::error!(%error, "picture lost: a hit is stored without it");
             lost.inc();
@@ -171,7 +183,7 @@ pub(super) fn read_sound(
 /// # Errors
 /// I/O errors; do it again then.
 pub(super) fn remove(disk: &dyn Disk, root: &Path, (day, class): (u32, RetentionClass)) -> Result<u64, Error> {
-    let dir = root.join(day.to_string());
+    let dir = folder(root, (day, class));
     let mut removed = 0;
     let mut sealed_with = MAGIC.to_vec();
     sealed_with.extend(day.to_be_bytes());
@@ -235,10 +247,10 @@ mod tests {
     fn pictures_come_back_verified_and_go_with_their_key() {
         let dir = tempfile::tempdir().unwrap();
         let (keys, id) = (keys(&dir.path().join("keys")), EventId([7; 16]));
-        let files = seal(dir.path(), &keys, id, 20_000, KEY, &pictures()).unwrap();
+        let files = seal(dir.path(), &keys, id, KEY, &pictures()).unwrap();
         write(&RealDisk, dir.path(), &files).unwrap();
         write(&RealDisk, dir.path(), &files).unwrap();
-        assert!(read(dir.path(), &keys, id, 20_000).unwrap() == pictures());
+        assert!(read(dir.path(), &keys, id, KEY).unwrap() == pictures());
         assert_eq!(fs::read_dir(dir.path().join("20000")).unwrap().count(), 2);
         crate::store::golden("evidence-1.bin", &files[0].bytes);
 
@@ -246,7 +258,7 @@ mod tests {
             let mut bad = files[0].bytes.clone();
             bad[i] ^= 0x40;
             fs::write(&files[0].path, bad).unwrap();
-            let got = read(dir.path(), &keys, id, 20_000);
+            let got = read(dir.path(), &keys, id, KEY);
             if (5..9).contains(&i) {
                 // Another day: one without a key, so no picture, and never a wrong one.
                 assert!(got.unwrap().crop.is_empty());
@@ -254,11 +266,11 @@ mod tests {
                 assert!(matches!(got, Err(Error::Unsealed { .. })), "byte {i}");
             }
         }
-        fs::rename(&files[1].path, path_of(dir.path(), 20_000, EventId([8; 16]), What::Scene)).unwrap();
-        assert!(read(dir.path(), &keys, EventId([8; 16]), 20_000).is_err());
+        fs::rename(&files[1].path, path_of(dir.path(), KEY, EventId([8; 16]), What::Scene)).unwrap();
+        assert!(read(dir.path(), &keys, EventId([8; 16]), KEY).is_err());
 
         write(&RealDisk, dir.path(), &files).unwrap();
         keys.destroy(KEY.0, KEY.1).unwrap();
-        assert!(read(dir.path(), &keys, id, 20_000).unwrap() == Pictures::default());
+        assert!(read(dir.path(), &keys, id, KEY).unwrap() == Pictures::default());
     }
 }

@@ -11,6 +11,7 @@
 //! l ‖ number 4                          hold: the same
 //! t ‖ month 4                           tally of verdicts: the same
 //! o ‖ rank 1 ‖ seq 8 ‖ stored at 8      outbox entry: the same
+//! g ‖ first seq 8                       alerts that were shed, as a gone record tells it: the same, not sealed
 //! p ‖ day 4 ‖ class 1 ‖ mac 16 ‖ id 16  plate index: empty
 //! c ‖ …                                 block of the plate column: drawn in `column`
 //! ```
@@ -36,7 +37,7 @@ use super::column::{BlockKey, Directory};
 use super::daykeys::DayKeys;
 use super::error::Error;
 use super::record::{Bytes, Kind, OutboxName, Record};
-use super::row::{self, ReadFacts};
+use super::row::{self, PlateMark, ReadFacts};
 use super::seal::{class_byte, class_of};
 use super::segment::Batch;
 use crate::domain::{Epoch, RetentionClass};
@@ -250,6 +251,10 @@ impl Index {
                 changes.insert(row_key(record.kind, &record.name), Some(row_value(record)));
             }
             Kind::Gone => {
+                if record.is_withheld() {
+                    let first = record.gone_ranges().first().map_or(0, |(from, _)| *from);
+                    changes.insert([b"g", &first.to_be_bytes()[..]].concat(), Some(row_value(record)));
+                }
                 for (from, to) in record.gone_ranges() {
                     for rank in 0..=3_u8 {
                         self.outbox_range(rank, from, to, changes)?;
@@ -287,8 +292,12 @@ impl Index {
         let Some(plain) = self.opened(record)? else { return Ok(None) };
         let Some(read) = row::read_facts(&plain)? else { return Ok(None) };
         let Some(key) = self.keys.for_reading(record.day, record.class)? else { return Ok(None) };
+        let mac = match &read.plate {
+            PlateMark::Text(plate) => key.plate_mac(plate.as_str()),
+            PlateMark::Hashed(mac) => *mac,
+        };
         let mut out = plate_prefix(record.day, record.class);
-        out.extend(key.plate_mac(read.plate.as_str()));
+        out.extend(mac);
         out.extend(&record.name);
         Ok(Some((read, out)))
     }
@@ -326,6 +335,20 @@ impl Index {
         })
     }
 
+    /// Numbers of alerts that were shed, as closed ranges.
+    pub(super) fn withheld(&self) -> Result<Vec<(u64, u64)>, Error> {
+        guard(&self.broken, || {
+            let mut out = Vec::new();
+            for row in self.db()?.scan_prefix(b"g") {
+                let (_, value) = row.map_err(|e| failed(&e))?;
+                let body = value.get(6..).ok_or_else(|| bad_row(Kind::Gone))?.to_vec();
+                let (name, class) = (Vec::new(), RetentionClass::Read);
+                out.extend(Record { kind: Kind::Gone, day: 0, class, name, body }.gone_ranges());
+            }
+            Ok(out)
+        })
+    }
+
     /// Names and row sizes of all outbox entries, most severe first, then by seq.
     pub(super) fn outbox(&self) -> Result<Vec<(OutboxName, Kind, u64)>, Error> {
         guard(&self.broken, || {
@@ -351,6 +374,59 @@ impl Index {
                 }
             }
             Ok(())
+        })
+    }
+
+    /// Rows of `kind` sealed under the key of (day, class), by name, behind the name `after`; looks at no more than
+    /// `visit` rows, and says where to go on when there may be more.
+    pub(super) fn of_key(
+        &self,
+        kind: Kind,
+        (day, class): (u32, RetentionClass),
+        after: Option<&[u8]>,
+        visit: usize,
+    ) -> Result<(Vec<Record>, Option<Vec<u8>>), Error> {
+        guard(&self.broken, || {
+            let begin = after.map_or_else(|| row_key(kind, &[]), |name| [&row_key(kind, name)[..], &[0]].concat());
+            let end = vec![letter(kind) + 1];
+            let mut sealed_with = day.to_be_bytes().to_vec();
+            sealed_with.push(class_byte(class));
+            let (mut found, mut last, mut seen) = (Vec::new(), None, 0);
+            for row in self.db()?.range(begin..end).take(visit) {
+                let (key, value) = row.map_err(|e| failed(&e))?;
+                seen += 1;
+                last = key.get(1..).map(<[u8]>::to_vec);
+                if value.get(1..6) == Some(&sealed_with[..]) {
+                    found.push(row_record(&key, &value).ok_or_else(|| bad_row(kind))?);
+                }
+            }
+            Ok((found, last.filter(|_| seen == visit)))
+        })
+    }
+
+    /// Whether a row is sealed under this key.
+    pub(super) fn has_key(&self, key: (u32, RetentionClass)) -> Result<bool, Error> {
+        for kind in [Kind::Sighting, Kind::Hit, Kind::Handling, Kind::Hold] {
+            if !self.of_key(kind, key, None, usize::MAX)?.0.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Names and keys of the hits that nobody has looked at: those without a handling.
+    pub(super) fn unhandled(&self) -> Result<Vec<(Vec<u8>, u32, RetentionClass)>, Error> {
+        guard(&self.broken, || {
+            let db = self.db()?;
+            let mut out = Vec::new();
+            for row in db.scan_prefix([letter(Kind::Hit)]) {
+                let (key, value) = row.map_err(|e| failed(&e))?;
+                let record = row_record(&key, &value).ok_or_else(|| bad_row(Kind::Hit))?;
+                if !db.contains_key(row_key(Kind::Handling, &record.name)).map_err(|e| failed(&e))? {
+                    out.push((record.name, record.day, record.class));
+                }
+            }
+            Ok(out)
         })
     }
 

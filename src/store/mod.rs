@@ -14,7 +14,7 @@
 //! Formats are drawn in the file that writes them: [`folder`], [`seal`], [`daykeys`], [`segment`], [`record`], [`row`],
 //! [`index`], [`evidence`], [`audit`]. Golden files in `tests/golden/store` pin their bytes.
 //!
-//! There is no tokio in here: calls block, the recorder has a thread of its own. Left out so far: holds, and queries by anything but id, plate and time.
+//! There is no tokio in here: calls block, the recorder has a thread of its own. Left out so far: queries by anything but id, plate and time.
 
 mod alerting;
 pub mod audit;
@@ -24,12 +24,16 @@ pub mod disk;
 mod error;
 pub mod evidence;
 mod folder;
-mod handling;
+pub mod handling;
+mod holds;
 mod index;
 mod inspect;
+mod keeping;
 mod ledger;
 mod open;
+mod orders;
 pub mod outbox;
+mod purge;
 pub mod query;
 mod record;
 pub mod recorder;
@@ -38,10 +42,12 @@ mod salvage;
 mod seal;
 mod search;
 mod segment;
+mod standing;
 #[cfg(test)]
 pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;
+mod unseen;
 mod walk;
 mod writer;
 
@@ -51,16 +57,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 pub use error::Error;
+pub use handling::HandlingWish;
 pub use inspect::{Look, holder, inspect};
+pub use keeping::RetentionOrder;
 pub use outbox::{Body, Depth, Outbox, OutboxItem};
 pub use query::{Counts, StoredHit};
 pub use recorder::{Recorder, RecorderHandle};
 pub use seal::StoreKey;
 pub use search::{Place, Sought, Visit};
+pub use unseen::Waiting;
 pub use writer::Commit;
 
 use crate::clock::Clock;
-use crate::domain::{Epoch, Hit, RetentionClass, SightingEvent};
+use crate::domain::{Epoch, Hit, Retention, RetentionClass, SightingEvent};
 use crate::health::Counter;
 
 /// How a store behaves.
@@ -78,8 +87,8 @@ pub struct Settings {
     pub outbox_max_entries: u64,
     /// An alert is fresh, and goes before the backlog, for this long.
     pub fresh_ms: u64,
-    /// Sightings without a hit are stored when this is not 0.
-    pub reads_kept_hours: u32,
+    /// How long things are kept, unless [`Store::set_retention`] says otherwise.
+    pub retention: Retention,
     /// Nothing is appended when fewer bytes are free on the disk.
     pub reserve_bytes: u64,
     /// A file of this size is given up so that a store on a full disk can be opened; 0: none.
@@ -97,7 +106,7 @@ impl Default for Settings {
             outbox_max_bytes: 64 << 20,
             outbox_max_entries: 100_000,
             fresh_ms: 30_000,
-            reads_kept_hours: 24,
+            retention: Retention::default(),
             reserve_bytes: 32 << 20,
             ballast_bytes: 16 << 20,
             state: [0; 4],
@@ -138,6 +147,9 @@ pub(crate) struct Inner {
     index: RwLock<index::Index>,
     distrusted: AtomicBool,
     order: Mutex<outbox::Order>,
+    holds: RwLock<holds::Holds>,
+    keeping: keeping::Keeping,
+    unseen: Mutex<unseen::Unseen>,
     audit: audit::Audit,
     pictures_lost: Counter,
     _lock: File,
@@ -203,6 +215,10 @@ impl Inner {
 
     fn order(&self) -> MutexGuard<'_, outbox::Order> {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unseen(&self) -> MutexGuard<'_, unseen::Unseen> {
+        self.unseen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the recorder to rebuild the index.

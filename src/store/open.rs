@@ -18,11 +18,14 @@ use super::audit::{Audit, Event};
 use super::daykeys::DayKeys;
 use super::disk::{Disk, RealDisk};
 use super::error::Error;
+use super::holds::Holds;
 use super::index::Index;
+use super::keeping::Keeping;
 use super::ledger::{End, Ledger};
 use super::outbox::Order;
 use super::salvage::{self, Salvage};
 use super::seal::{Random, StoreKey};
+use super::unseen::Unseen;
 use super::walk::{self, Torn};
 use super::{Inner, Settings, Store, folder};
 use crate::clock::Clock;
@@ -86,11 +89,14 @@ impl Store {
         let mut order = Order::default();
         index.outbox()?.into_iter().for_each(|(name, kind, bytes)| order.add(name, kind, bytes));
         order.assigned(end.last_seq);
+        order.withhold(index.withheld()?);
         let ledger =
             Ledger::resume(Arc::clone(&disk), &opening.ledger_dir(), opening.mac.clone(), end, settings.reserve_bytes);
         folder::lay_ballast(&*disk, dir, settings.ballast_bytes, settings.reserve_bytes);
         let evidence = dir.join("evidence");
         disk.make_dir(&evidence).map_err(Error::io("make", &evidence))?;
+        let (holds, unseen) = (Holds::load(&index, &opening.keys)?, Unseen::load(&index)?);
+        let keeping = Keeping::open(dir, &opening.keys);
         let inner = Inner {
             dir: dir.to_owned(),
             settings,
@@ -103,6 +109,9 @@ impl Store {
             index: RwLock::new(index),
             distrusted: AtomicBool::new(false),
             order: Mutex::new(order),
+            holds: RwLock::new(holds),
+            keeping,
+            unseen: Mutex::new(unseen),
             audit,
             pictures_lost: Counter::default(),
             _lock: lock,

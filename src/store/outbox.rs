@@ -168,6 +168,8 @@ pub(super) struct Order {
     last_seq: u64,
     fresh_from: u64,
     acked: Vec<(u64, u64)>,
+    /// Alerts that the centre will not get: first and last of unbroken runs.
+    withheld: BTreeMap<u64, u64>,
     /// Copies that do not open: to be shed whatever their severity.
     condemned: BTreeMap<u64, u8>,
 }
@@ -195,6 +197,31 @@ impl Order {
         self.last_seq = self.last_seq.max(seq);
     }
 
+    /// Takes over what was shed before this start.
+    pub(super) fn withhold(&mut self, ranges: Vec<(u64, u64)>) {
+        self.withheld.extend(ranges);
+    }
+
+    /// Whether the centre has the alert of this number: it was given out, waits no more and was not shed.
+    pub(super) fn was_acked(&self, seq: u64) -> bool {
+        let shed = self.withheld.range(..=seq).next_back().is_some_and(|(_, last)| seq <= *last);
+        (1..=self.last_seq).contains(&seq) && !self.contains(seq) && !shed
+    }
+
+    /// The alerts, and no notices, that wait within `ranges`, as unbroken runs.
+    pub(super) fn alerts_within(&self, ranges: &[(u64, u64)]) -> Vec<(u64, u64)> {
+        let sound = ranges.iter().filter(|(from, to)| from <= to);
+        let waiting = sound.flat_map(|(from, to)| self.entries.range(from..=to));
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        for (seq, _) in waiting.filter(|(_, held)| held.kind == Kind::Alert) {
+            match runs.last_mut() {
+                Some((_, last)) if *last + 1 == *seq => *last = *seq,
+                _ => runs.push((*seq, *seq)),
+            }
+        }
+        runs
+    }
+
     /// The shed notices that wait for the centre.
     pub(super) fn notices(&self) -> Vec<OutboxName> {
         let notices = self.entries.iter().filter(|(_, held)| held.kind == Kind::Shed);
@@ -218,6 +245,9 @@ impl Order {
                     }
                 }
                 Kind::Gone => {
+                    if record.is_withheld() {
+                        self.withheld.extend(record.gone_ranges());
+                    }
                     for (from, to) in record.gone_ranges() {
                         self.remove_range(from, to);
                     }

@@ -8,9 +8,10 @@ use super::record::Record;
 use super::row;
 use super::seal::class_of;
 use super::{Store, evidence, record};
+use crate::domain::hit::HitCauseKey;
 use crate::domain::{
-    Alert, EventId, Handling, HitState, ListId, Ownership, Pictures, PlateText, RetentionClass, RuleId, Sighting,
-    TimeMs,
+    Alert, EventId, Handling, HitState, ListId, Ownership, Pictures, PlateRead, PlateText, RetentionClass, RuleId,
+    Sighting, TimeMs,
 };
 
 /// A hit as it is kept: its newest alert, and what an alert leaves out.
@@ -18,6 +19,8 @@ use crate::domain::{
 pub struct StoredHit {
     /// The newest alert of this hit; epoch and seq are those it was given, also after a salvage.
     pub alert: Alert,
+    /// What tells it from the other hits of its sighting.
+    pub cause: HitCauseKey,
     /// The list that matched.
     pub list: Option<ListId>,
     /// The rule that matched.
@@ -55,6 +58,23 @@ impl Store {
     pub fn sighting(&self, id: EventId) -> Result<Option<Sighting>, Error> {
         let found = self.0.index().get(record::Kind::Sighting, &id.0);
         self.opened(found)?.map(|(_, plain)| row::sighting(&plain)).transpose()
+    }
+
+    /// The sighting of an id, for who knows its plate: a read that is kept as a hash of `plate` is told with that text and
+    /// the confidence 0.
+    ///
+    /// # Errors
+    /// When the index fails or the row does not open.
+    pub(super) fn sighting_as(&self, id: EventId, plate: &PlateText) -> Result<Option<Sighting>, Error> {
+        let found = self.0.index().get(record::Kind::Sighting, &id.0);
+        let Some((record, plain)) = self.opened(found)? else { return Ok(None) };
+        let mut sighting = row::sighting(&plain)?;
+        if let Some(mac) = row::hash_of(&plain)? {
+            let key = self.0.keys.for_reading(record.day, record.class)?;
+            let same = key.is_some_and(|key| key.plate_mac(plate.as_str()) == mac);
+            sighting.read = same.then(|| PlateRead::of_text(plate.clone()));
+        }
+        Ok(Some(sighting))
     }
 
     /// Sightings, newest first, at most `limit`.
@@ -115,7 +135,7 @@ impl Store {
     pub fn pictures(&self, id: EventId) -> Result<Option<Pictures>, Error> {
         let found = self.0.index().get(record::Kind::Sighting, &id.0);
         let Some((row, _)) = self.opened(found)? else { return Ok(None) };
-        evidence::read(&self.0.evidence_dir(), &self.0.keys, id, row.day).map(Some)
+        evidence::read(&self.0.evidence_dir(), &self.0.keys, id, (row.day, row.class)).map(Some)
     }
 
     /// How much there is; costs nothing.

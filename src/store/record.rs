@@ -12,7 +12,7 @@
 //! Numbers are big-endian. Names: a sighting's is its id (16 bytes, UUIDv7: sorts by time); a hit's is the id, then 0,
 //! list number (2), entry (4) or 1, rule number (2), 0 (4); an outbox entry's (kinds 3 and 4) is rank (1: 0 critical …
 //! 3 info), seq (8), stored at (8, ms UTC). A *gone* record says which seqs left the outbox; it knows nothing of plates
-//! and is not sealed (the batch's MAC covers it), day and class are 0: `reason (1: 1 acked, 2 shed)`, then `from (8),
+//! and is not sealed (the batch's MAC covers it), day and class are 0: `reason (1: 1 acked, 2 shed, 3 alerts that were shed, one by one)`, then `from (8),
 //! to (8)` a closed range. A handling has its hit's name, and lies under the key of its hit. A hold's name is its number (4),
 //! and it lies under its own key. A tally's name is the month (4: year · 12 + month); it knows nothing of plates,
 //! outlives every day, and is sealed under the store key's "standing" subkey, day and class are 0.
@@ -73,6 +73,8 @@ impl Kind {
 pub(super) enum Reason {
     Acked,
     Shed,
+    /// Alerts alone that were shed, each of them: a shed range spans acknowledged ones as well.
+    Withheld,
 }
 
 /// One row.
@@ -130,12 +132,18 @@ impl Record {
         let mut body = vec![match reason {
             Reason::Acked => 1,
             Reason::Shed => 2,
+            Reason::Withheld => 3,
         }];
         for (from, to) in ranges {
             body.extend(from.to_be_bytes());
             body.extend(to.to_be_bytes());
         }
         Self { kind: Kind::Gone, day: 0, class: RetentionClass::Read, name: Vec::new(), body }
+    }
+
+    /// Whether a gone record tells of alerts that the centre does not have.
+    pub(super) fn is_withheld(&self) -> bool {
+        self.kind == Kind::Gone && self.body.first() == Some(&3)
     }
 
     /// The ranges of a gone record.
@@ -202,6 +210,17 @@ pub(super) fn hit_name(id: EventId, cause: HitCauseKey) -> Vec<u8> {
         }
     }
     name
+}
+
+/// What a hit's name says beside the id.
+pub(super) fn hit_cause(name: &[u8]) -> Option<HitCauseKey> {
+    let mut input = Bytes(name.get(16..)?);
+    let (kind, number, entry) = (input.u8()?, input.array().map(u16::from_be_bytes)?, input.u32()?);
+    match kind {
+        0 => Some(HitCauseKey::List(number, entry)),
+        1 => Some(HitCauseKey::Rule(number)),
+        _ => None,
+    }
 }
 
 /// Critical first: the order of sending.

@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 
 use super::audit::Event;
 use super::error::Error;
+use super::orders::{Order, Orders};
 use super::writer::{Commit, Writer};
 use super::{Entry, Store};
-use crate::domain::RetentionClass;
 use crate::health::Health;
 use crate::shutdown::Shutdown;
 
@@ -39,18 +39,12 @@ const TICK: Duration = Duration::from_secs(1);
 /// Called on the recorder's thread after every durable commit; must not block.
 pub type OnCommit = Box<dyn Fn(&Commit) + Send>;
 
-enum Message {
+pub(super) enum Message {
     // Boxed: an entry is large, and the queue is allocated whole.
     Entry(Box<Entry>),
     Flush(SyncSender<()>),
-    Destroy(Destroy),
+    Order(Order),
     Stop,
-}
-
-struct Destroy {
-    day: u32,
-    class: RetentionClass,
-    done: SyncSender<Result<u64, Error>>,
 }
 
 /// Sends entries to the recorder; cheap to clone, one for each analysis thread.
@@ -90,20 +84,9 @@ impl RecorderHandle {
         self.ask(Message::Flush(done), &wait, at_most)
     }
 
-    /// Destroys the key of a day and retention class: sightings, hits, pictures and outbox copies that it sealed are
-    /// deleted by that, and the audit log says how many rows. The centre is told of copies that it will not get.
-    /// Returns the number of rows; doing it again changes nothing.
-    ///
-    /// # Errors
-    /// I/O errors (do it again then), [`Error::FlushTimeout`], [`Error::RecorderStopped`].
-    pub fn destroy(&self, day: u32, class: RetentionClass, at_most: Duration) -> Result<u64, Error> {
-        let (done, wait) = sync_channel(1);
-        self.ask(Message::Destroy(Destroy { day, class, done }), &wait, at_most)?
-    }
-
     /// Hands `message` over and waits for what the recorder answers, `at_most` in all: with a disk that is full the
     /// queue is full as well, and no room may ever come.
-    fn ask<T>(&self, mut message: Message, wait: &Receiver<T>, at_most: Duration) -> Result<T, Error> {
+    pub(super) fn ask<T>(&self, mut message: Message, wait: &Receiver<T>, at_most: Duration) -> Result<T, Error> {
         let begun = Instant::now();
         let late = || Error::FlushTimeout { waited_ms: u64::try_from(at_most.as_millis()).unwrap_or(u64::MAX) };
         loop {
@@ -147,6 +130,7 @@ impl Recorder {
             health,
             on_commit,
             stop: stop.clone(),
+            orders: Orders::default(),
             give_up_at: None,
             lost: 0,
         };
@@ -202,6 +186,8 @@ struct Worker {
     on_commit: OnCommit,
     stop: Shutdown,
     /// One deadline for the whole end, however many commits it takes.
+    /// Deletions under way.
+    orders: Orders,
     give_up_at: Option<Instant>,
     lost: usize,
 }
@@ -220,7 +206,7 @@ enum Tried {
 struct Group {
     entries: Vec<Entry>,
     flushes: Vec<SyncSender<()>>,
-    destroy: Option<Destroy>,
+    order: Option<Order>,
     stop: bool,
 }
 
@@ -240,9 +226,10 @@ impl Worker {
                 // Whoever asked may have stopped waiting.
                 let _ = flush.send(());
             }
-            if let Some(Destroy { day, class, done }) = group.destroy {
-                let _ = done.send(self.writer.destroy(day, class));
+            if let Some(order) = group.order {
+                self.orders.take(order, &mut self.writer);
             }
+            self.orders.step(&mut self.writer);
             self.writer.repair_index();
             self.writer.checkpoint_if_due();
             if group.stop || self.lost > 0 {
@@ -272,7 +259,7 @@ impl Worker {
             let sending = self.gate.sending.load(Ordering::SeqCst);
             rest.extend(self.inbox.try_iter().filter_map(|message| match message {
                 Message::Entry(entry) => Some(*entry),
-                Message::Flush(_) | Message::Destroy(_) | Message::Stop => None,
+                Message::Flush(_) | Message::Order(_) | Message::Stop => None,
             }));
             if sending == 0 {
                 return rest;
@@ -285,13 +272,13 @@ impl Worker {
     fn gather(&self) -> Group {
         let settings = &self.store.0.settings;
         let mut group = Group::default();
-        let mut wait = TICK;
+        let mut wait = if self.orders.wait() { Duration::ZERO } else { TICK };
         let mut deadline = None;
         while group.entries.len() < settings.commit_rows {
             match self.inbox.recv_timeout(wait) {
                 Ok(Message::Entry(entry)) => group.entries.push(*entry),
                 Ok(Message::Flush(done)) => group.flushes.push(done),
-                Ok(Message::Destroy(destroy)) => group.destroy = Some(destroy),
+                Ok(Message::Order(order)) => group.order = Some(order),
                 Ok(Message::Stop) => group.stop = true,
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => {
@@ -304,10 +291,10 @@ impl Worker {
                 self.inbox.try_iter().for_each(|message| match message {
                     Message::Entry(entry) => group.entries.push(*entry),
                     Message::Flush(done) => group.flushes.push(done),
-                    Message::Destroy(_) | Message::Stop => {}
+                    Message::Order(_) | Message::Stop => {}
                 });
             }
-            if group.stop || group.destroy.is_some() || !group.flushes.is_empty() {
+            if group.stop || group.order.is_some() || !group.flushes.is_empty() {
                 break;
             }
             let until =

@@ -6,6 +6,7 @@
 use minicbor::{Decode, Encode};
 
 use super::error::Error;
+use super::seal::PLATE_MAC_LEN;
 use crate::domain::alert::CandidateMark;
 use crate::domain::{
     Alert, CameraId, Candidate, Class, ClockState, Colour, EventId, Lattice, ListId, Ownership, PlateRead, PlateText,
@@ -45,6 +46,9 @@ pub(super) struct SightingRow {
     /// Since vehicles are looked for; rows from before have none.
     #[n(12)]
     vehicle: Option<VehicleRow>,
+    /// Of a read that is kept as a hash alone: the plate's index value under the key that seals the row.
+    #[cbor(n(13), with = "minicbor::bytes")]
+    hashed: Option<[u8; PLATE_MAC_LEN]>,
 }
 
 /// `[class, colour, ‰, box, ‰ of the colour]`; the last is left out where no colour is known.
@@ -146,7 +150,22 @@ impl SightingRow {
             rect: sighting.rect.map(share16),
             direction: sighting.direction,
             vehicle: sighting.vehicle.as_ref().map(VehicleRow::of),
+            hashed: None,
         }
+    }
+
+    /// Camera and time of a read, and `mac` in place of its plate: all that is kept where reads are hashed.
+    pub(super) fn hashed(sighting: &Sighting, mac: [u8; PLATE_MAC_LEN]) -> Self {
+        let bare = Sighting {
+            track: 0,
+            class: Class::Plate,
+            vehicle: None,
+            read: None,
+            rect: [0.0; 4],
+            direction: None,
+            ..sighting.clone()
+        };
+        Self { hashed: Some(mac), ..Self::of(&bare) }
     }
 
     fn into_sighting(self) -> Sighting {
@@ -226,6 +245,31 @@ impl HitRow {
     pub(super) const VERSION: u8 = ROW_VERSION;
 }
 
+/// `{0: version, 1: value}`: rows whose values know no version themselves.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct Versioned<T> {
+    #[n(0)]
+    version: u8,
+    #[n(1)]
+    value: T,
+}
+
+/// The CBOR of a row with its version.
+pub(super) fn with_version<T: Encode<()>>(value: &T) -> Vec<u8> {
+    encode(&Versioned { version: ROW_VERSION, value })
+}
+
+/// A row from its CBOR with its version; one of a newer version is not guessed at.
+pub(super) fn versioned<'b, T: Decode<'b, ()>>(what: &str, plain: &'b [u8]) -> Result<T, Error> {
+    let row: Versioned<T> = decode(what, plain)?;
+    if row.version == ROW_VERSION {
+        return Ok(row.value);
+    }
+    let source = minicbor::decode::Error::message(format!("version {}, known is {ROW_VERSION}", row.version));
+    Err(Error::Decode { what: what.to_owned(), source })
+}
+
 /// The CBOR of a row.
 pub(super) fn encode(row: &impl Encode<()>) -> Vec<u8> {
     let mut out = Vec::new();
@@ -249,13 +293,34 @@ pub(super) fn sighting(plain: &[u8]) -> Result<Sighting, Error> {
 pub(super) struct ReadFacts {
     pub(super) camera: CameraId,
     pub(super) class: Class,
-    pub(super) plate: PlateText,
+    pub(super) plate: PlateMark,
+}
+
+/// What a sighting row says of its plate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum PlateMark {
+    /// The text.
+    Text(PlateText),
+    /// The index value alone.
+    Hashed([u8; PLATE_MAC_LEN]),
 }
 
 /// The read in an opened sighting record, where there is one.
 pub(super) fn read_facts(plain: &[u8]) -> Result<Option<ReadFacts>, Error> {
     let row: SightingRow = decode("sighting row", plain)?;
-    Ok(row.read.map(|read| ReadFacts { camera: row.camera, class: row.class, plate: read.text }))
+    let plate = row.read.map(|read| PlateMark::Text(read.text)).or(row.hashed.map(PlateMark::Hashed));
+    Ok(plate.map(|plate| ReadFacts { camera: row.camera, class: row.class, plate }))
+}
+
+/// The index value of a read that is kept as a hash.
+pub(super) fn hash_of(plain: &[u8]) -> Result<Option<[u8; PLATE_MAC_LEN]>, Error> {
+    Ok(decode::<SightingRow>("sighting row", plain)?.hashed)
+}
+
+/// A hashed sighting row with another hash, or with none: for another key the old one says nothing.
+pub(super) fn rehashed(plain: &[u8], mac: Option<[u8; PLATE_MAC_LEN]>) -> Result<Vec<u8>, Error> {
+    let row = decode::<SightingRow>("sighting row", plain)?;
+    Ok(encode(&SightingRow { hashed: mac, ..row }))
 }
 
 #[cfg(test)]

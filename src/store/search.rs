@@ -183,7 +183,10 @@ impl Store {
         visit: &mut dyn FnMut(&Sighting) -> Visit,
     ) -> Result<Option<Place>, Error> {
         self.search(Shelf::Sightings, sought, after, &mut |name| {
-            let found = self.sighting(name.id)?;
+            let found = match sought.plate.as_ref().and_then(PlatePattern::one_text) {
+                Some(plate) => self.sighting_as(name.id, &plate)?,
+                None => self.sighting(name.id)?,
+            };
             Ok(found.filter(|sighting| sought.fits_read(sighting)).map_or(Visit::On, |sighting| visit(&sighting)))
         })
     }

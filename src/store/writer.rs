@@ -18,9 +18,9 @@ use super::outbox::ShedPlan;
 use super::record::{Kind, OutboxName, Reason, Record, hit_name, rank, severity_of};
 use super::row::{self, HitRow, SightingRow};
 use super::segment::Batch;
-use super::{Entry, Inner};
+use super::{Entry, Inner, Store};
 use crate::domain::alert::SHED_VERSION;
-use crate::domain::{Alert, EventId, Hit, HitCause, Pictures, RetentionClass, Shed, Stage, TimeMs};
+use crate::domain::{Alert, EventId, Hit, HitCause, Pictures, ReadsAs, RetentionClass, Shed, Sighting, Stage, TimeMs};
 
 /// The index is made durable after this much ledger, or after this much time, whichever comes first.
 const CHECKPOINT_BYTES: u64 = 4 << 20;
@@ -41,7 +41,7 @@ pub struct Commit {
 
 /// The writing half of a store.
 pub(super) struct Writer {
-    store: Arc<Inner>,
+    pub(super) store: Arc<Inner>,
     ledger: Ledger,
     open: OpenTracks,
     alerts_since: u64,
@@ -62,12 +62,12 @@ pub(super) struct Prepared {
 }
 
 /// A batch while it is drawn up.
-struct Draft<'a> {
-    writer: &'a Writer,
-    now: TimeMs,
+pub(super) struct Draft<'a> {
+    pub(super) writer: &'a Writer,
+    pub(super) now: TimeMs,
     seq: u64,
     records: Vec<Record>,
-    files: Vec<Sealed>,
+    pub(super) files: Vec<Sealed>,
     open: HashMap<EventId, Option<OpenTrack>>,
     /// Pictures among `files`, in the clear, by sighting.
     fresh: HashMap<EventId, Arc<Pictures>>,
@@ -91,7 +91,7 @@ impl Writer {
         })
     }
 
-    fn draft(&self) -> Draft<'_> {
+    pub(super) fn draft(&self) -> Draft<'_> {
         Draft {
             writer: self,
             now: self.store.clock.utc(),
@@ -147,6 +147,7 @@ impl Writer {
         self.open.update(std::mem::take(&mut prepared.open));
         let applied = store.index().apply(&prepared.batch);
         store.order().follow(&prepared.batch);
+        store.unseen().follow(&prepared.batch);
         if let Err(error) = applied {
             tracing::error!(%error, "index failed after a commit");
             store.distrust_index();
@@ -203,60 +204,20 @@ impl Writer {
         }
     }
 
-    /// Deletes what the key of (day, class) sealed, by destroying the key; returns how many index rows went.
-    ///
-    /// Copies that the centre does not have yet are shed first, so that it is told; what tells of shed copies (no plate is
-    /// in it) is sealed anew under a later day, or the centre would be left with a hole.
-    ///
-    /// # Errors
-    /// I/O errors; do it again then.
-    pub(super) fn destroy(&mut self, day: u32, class: RetentionClass) -> Result<u64, Error> {
-        let store = Arc::clone(&self.store);
-        store.index().each(&mut |record| {
-            if record.kind == Kind::Alert && (record.day, record.class) == (day, class) {
-                store.order().condemn_name(&record.name);
-            }
-            Ok(())
-        })?;
-        if let Some((mut prepared, _)) = self.prepare_shed()? {
-            self.commit(&mut prepared)?;
-        }
-        self.keep_notices(day, class)?;
-        store.keys.destroy(day, class)?;
-        let rows = store.index().forget(day, class).inspect_err(|error| store.judge_index(error))?;
-        let files = evidence::remove(&*store.disk, &store.evidence_dir(), (day, class))?;
-        self.dirty = true;
-        self.checkpoint();
-        let details = [
-            ("day", day.to_string()),
-            ("class", format!("{class:?}").to_lowercase()),
-            ("rows", rows.to_string()),
-            ("files", files.to_string()),
-        ];
-        store.say(Event::KeyDestroyed, &details);
-        Ok(rows)
+    /// The store that it writes to.
+    pub(super) fn as_store(&self) -> Store {
+        Store(Arc::clone(&self.store))
     }
 
-    /// Seals the shed notices that lie under (day, class) and wait for the centre under another day.
-    fn keep_notices(&mut self, day: u32, class: RetentionClass) -> Result<(), Error> {
-        let store = Arc::clone(&self.store);
-        let names = store.order().notices();
-        let mut draft = self.draft();
-        let later = draft.now.day().max(day.saturating_add(1));
-        for name in names {
-            let Some(record) = store.index().get(Kind::Shed, &name.bytes())? else { continue };
-            if (record.day, record.class) != (day, class) {
-                continue;
-            }
-            if let Some(plain) = record.open(&store.keys)? {
-                let key = draft.key_for(later, class)?;
-                draft.seal(Kind::Shed, key, record.name, &plain)?;
-            }
-        }
-        match draft.finish(0) {
-            Some(mut prepared) => self.commit(&mut prepared).map(drop),
-            None => Ok(()),
-        }
+    /// Whether there is such a hold, also one that does not open.
+    pub(super) fn has_hold(&self, number: u32) -> bool {
+        let holds = self.store.holds();
+        holds.active.contains_key(&number) || holds.unreadable.contains(&number)
+    }
+
+    /// The index was changed beside a commit: it is made durable at the next checkpoint.
+    pub(super) fn dirty(&mut self) {
+        self.dirty = true;
     }
 
     /// Gives the ledger back, in good order.
@@ -269,7 +230,7 @@ impl Writer {
 }
 
 impl Draft<'_> {
-    fn finish(self, entries: usize) -> Option<Prepared> {
+    pub(super) fn finish(self, entries: usize) -> Option<Prepared> {
         if self.records.is_empty() {
             return None;
         }
@@ -281,6 +242,16 @@ impl Draft<'_> {
             open: self.open,
             now: self.now,
         })
+    }
+
+    /// Records so far.
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Bytes of pictures so far.
+    pub(super) fn weight(&self) -> usize {
+        self.files.iter().map(Sealed::len).sum()
     }
 
     fn track(&self, id: EventId) -> OpenTrack {
@@ -297,7 +268,9 @@ impl Draft<'_> {
         track.crop = alerting::crop_digest(event, &track);
         track.note(&entry.hits);
         let over = event.stage == Stage::End;
-        let kept = track.hit_class.is_some() || (over && self.writer.store.settings.reads_kept_hours > 0);
+        let reads_as = self.writer.store.reads_as();
+        let hashed = reads_as == ReadsAs::Hashed && track.hit_class.is_none();
+        let kept = track.hit_class.is_some() || (over && reads_as == ReadsAs::Plain);
         let pictures = event.pictures.clone().map(Arc::new).or_else(|| track.pending.take());
         if kept {
             let class = track.class();
@@ -308,6 +281,9 @@ impl Draft<'_> {
         } else {
             track.pending = pictures;
         }
+        if over && hashed {
+            self.hashed(sighting)?;
+        }
         for hit in &entry.hits {
             let first_at = *track.first_at.get_or_insert(self.now);
             self.alert(entry, hit, track.crop, first_at)?;
@@ -316,9 +292,18 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// Camera, time and the HMAC of the plate: what is kept of a read where reads are hashed. Without a read there is nothing.
+    fn hashed(&mut self, sighting: &Sighting) -> Result<(), Error> {
+        let Some(read) = &sighting.read else { return Ok(()) };
+        let key = self.key_for(sighting.begin.day(), RetentionClass::Read)?;
+        let mac = self.writer.store.keys.for_writing(key.0, key.1)?.plate_mac(read.text.as_str());
+        let plain = row::encode(&SightingRow::hashed(sighting, mac));
+        self.seal(Kind::Sighting, key, sighting.id.0.to_vec(), &plain)
+    }
+
     /// Day and class to seal with: the day of the sighting, or today when that day has been deleted already (as a day
     /// told by a clock that was not set may have been).
-    fn key_for(&self, day: u32, class: RetentionClass) -> Result<(u32, RetentionClass), Error> {
+    pub(super) fn key_for(&self, day: u32, class: RetentionClass) -> Result<(u32, RetentionClass), Error> {
         match self.writer.store.keys.for_writing(day, class) {
             Ok(_) => Ok((day, class)),
             Err(Error::KeyDestroyed { .. }) => Ok((self.now.day(), class)),
@@ -341,7 +326,7 @@ impl Draft<'_> {
             // They lie under the key of a class that is deleted earlier: seal them anew.
             (None, Some(fresh)) if risen => Arc::clone(fresh),
             (None, None) if risen => {
-                let sound = evidence::read_sound(&store.evidence_dir(), &store.keys, id, key.0, &store.pictures_lost)?;
+                let sound = evidence::read_sound(&store.evidence_dir(), &store.keys, id, key, &store.pictures_lost)?;
                 Arc::new(sound)
             }
             (None, _) => return Ok(()),
@@ -351,7 +336,7 @@ impl Draft<'_> {
         if key.1 == RetentionClass::Read {
             pictures.scene.clear();
         }
-        self.files.extend(evidence::seal(&store.evidence_dir(), &store.keys, id, key.0, key, &pictures)?);
+        self.files.extend(evidence::seal(&store.evidence_dir(), &store.keys, id, key, &pictures)?);
         track.pictures_class = Some(key.1);
         Ok(())
     }
@@ -395,6 +380,10 @@ impl Draft<'_> {
     }
 
     fn shed(&mut self, plan: &ShedPlan) -> Result<(), Error> {
+        let alerts = self.writer.store.order().alerts_within(&plan.gone);
+        if !alerts.is_empty() {
+            self.records.push(Record::gone(Reason::Withheld, &alerts));
+        }
         self.records.push(Record::gone(Reason::Shed, &plan.gone));
         for (first, last, rank) in &plan.runs {
             let severity = severity_of(*rank);
@@ -415,7 +404,13 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn seal(&mut self, kind: Kind, key: (u32, RetentionClass), name: Vec<u8>, plain: &[u8]) -> Result<(), Error> {
+    pub(super) fn seal(
+        &mut self,
+        kind: Kind,
+        key: (u32, RetentionClass),
+        name: Vec<u8>,
+        plain: &[u8],
+    ) -> Result<(), Error> {
         self.records.push(Record::seal(&self.writer.store.keys, kind, key, name, plain)?);
         Ok(())
     }

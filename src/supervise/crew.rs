@@ -122,7 +122,7 @@ impl<'a> Crew<'a> {
         alive: &dyn Fn() -> bool,
     ) -> bool {
         let mut verdicts = verdict::Verdicts::default();
-        let mut sweeper = retention::Sweeper::new(self.maker.config.store.retention.clone(), &self.maker.clock);
+        let mut sweeper = retention::Sweeper::new(&self.maker.clock);
         let mut next_look = self.maker.clock.monotonic() + lists::LOOK_EVERY;
         while !shutdown.wait(LOOK_EVERY) {
             if !alive() {

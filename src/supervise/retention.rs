@@ -1,23 +1,22 @@
 //! Deletes what has been kept long enough: destroys the keys of days and classes whose time is over.
 //!
-//! Looked at when the daemon starts and every hour; one key at a time, so that between two the recorder commits what
+//! Looked at when the daemon starts, every ten minutes, and at once when the centre set another time; one key at a time, so that between two the recorder commits what
 //! waits. The recorder does it, audited with counts; the centre is told of copies that it will not get. A day's key goes
 //! when the whole day is old enough: things are kept as long as configured and up to a day longer.
 //!
 //! **Whose clock.** Deleting cannot be undone, so a clock that was never set deletes nothing, and one that no time service
 //! keeps only after it has run steadily for a day. A restart begins that day anew.
 //!
-//! There are no holds in this version; whoever adds them asks here. Called by the watching thread.
+//! What holds cover the recorder keeps when a key is destroyed (`store::purge`). Called by the watching thread.
 
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::Retention;
-use crate::domain::{ClockState, RetentionClass, TimeMs};
+use crate::domain::{ClockState, Retention, RetentionClass, TimeMs};
 use crate::store::{RecorderHandle, Store};
 
 /// How often days are looked at.
-const LOOK_EVERY: Duration = Duration::from_hours(1);
+const LOOK_EVERY: Duration = Duration::from_mins(10);
 /// How long a clock that nobody keeps must have run steadily.
 const STEADY_FOR: Duration = Duration::from_hours(24);
 /// What counts as steady: so much drift between wall clock and monotonic time.
@@ -25,11 +24,10 @@ const DRIFT: Duration = Duration::from_mins(10);
 /// How long a deletion is waited for; it is done again when it took longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const DAY_MS: u64 = 86_400_000;
-
 /// What the watching thread remembers.
 pub(super) struct Sweeper {
-    keep: Retention,
+    /// What the last look went by.
+    keep: Option<Retention>,
     next: Duration,
     /// Since when wall clock and monotonic time have gone together.
     steady: (TimeMs, Duration),
@@ -38,18 +36,25 @@ pub(super) struct Sweeper {
 
 impl Sweeper {
     /// Looks at the next [`Sweeper::step`].
-    pub(super) fn new(keep: Retention, clock: &Clock) -> Self {
+    pub(super) fn new(clock: &Clock) -> Self {
         let now = (clock.utc(), clock.monotonic());
-        Self { keep, next: now.1, steady: now, due: Vec::new() }
+        Self { keep: None, next: now.1, steady: now, due: Vec::new() }
     }
 
     /// Deletes at most one day of one class.
     pub(super) fn step(&mut self, store: &Store, recorder: &RecorderHandle, clock: &Clock) {
         let now = clock.monotonic();
-        if self.due.is_empty() && now >= self.next {
+        let keep = store.retention();
+        // What was set anew takes effect at once.
+        let changed = keep.as_ref().is_ok_and(|keep| self.keep.is_some_and(|before| before != *keep));
+        if changed || (self.due.is_empty() && now >= self.next) {
             self.next = now + LOOK_EVERY;
-            if self.believes(clock) {
-                self.look(store, clock.utc());
+            self.due.clear();
+            self.keep = keep.as_ref().ok().copied();
+            match keep {
+                Ok(keep) if self.believes(clock) => self.look(store, &keep, clock.utc()),
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "nothing is deleted"),
             }
         }
         let Some((day, class)) = self.due.pop() else { return };
@@ -76,30 +81,15 @@ impl Sweeper {
         }
     }
 
-    fn look(&mut self, store: &Store, now: TimeMs) {
+    fn look(&mut self, store: &Store, keep: &Retention, now: TimeMs) {
         match store.days() {
             // The oldest last: it is taken first.
             Ok(days) => {
-                self.due =
-                    days.into_iter().filter(|(day, class)| is_over(*day, *class, &self.keep, now)).rev().collect();
+                self.due = days.into_iter().filter(|(day, class)| keep.is_over(*day, *class, now)).rev().collect();
             }
             Err(error) => tracing::error!(%error, "what was kept long enough is not deleted yet"),
         }
     }
-}
-
-/// Whether even the last moment of `day` is older than its class is kept.
-fn is_over(day: u32, class: RetentionClass, keep: &Retention, now: TimeMs) -> bool {
-    let kept_ms = match class {
-        RetentionClass::Read => keep.reads_hours.saturating_mul(3_600_000),
-        RetentionClass::Info => keep.info_days.saturating_mul(DAY_MS),
-        RetentionClass::Minor => keep.minor_days.saturating_mul(DAY_MS),
-        RetentionClass::Serious => keep.serious_days.saturating_mul(DAY_MS),
-        RetentionClass::Critical => keep.critical_days.saturating_mul(DAY_MS),
-        // Goes when its hold is released.
-        RetentionClass::Held => return false,
-    };
-    now.0 >= (u64::from(day) + 1).saturating_mul(DAY_MS).saturating_add(kept_ms)
 }
 
 #[cfg(test)]
@@ -113,22 +103,7 @@ mod tests {
     use crate::store::testkit::{START, folder, hit_entry, settings};
     use crate::store::{Recorder, Store, StoreKey};
 
-    const KEEP: Retention =
-        Retention { reads_hours: 24, info_days: 7, minor_days: 30, serious_days: 90, critical_days: 365 };
-
-    #[test]
-    fn a_day_is_over_when_its_last_moment_is_old_enough() {
-        let day = START.day();
-        let begin = u64::from(day) * DAY_MS;
-        let at = |days: u64| TimeMs(begin + days * DAY_MS);
-        assert!(!is_over(day, RetentionClass::Read, &KEEP, TimeMs(at(2).0 - 1)));
-        assert!(is_over(day, RetentionClass::Read, &KEEP, at(2)));
-        assert!(!is_over(day, RetentionClass::Info, &KEEP, TimeMs(at(8).0 - 1)));
-        assert!(is_over(day, RetentionClass::Info, &KEEP, at(8)));
-        assert!(!is_over(day, RetentionClass::Critical, &KEEP, at(365)));
-        assert!(is_over(day, RetentionClass::Critical, &KEEP, at(366)));
-        assert!(!is_over(u32::MAX, RetentionClass::Critical, &KEEP, at(400)));
-    }
+    const DAY_MS: u64 = 86_400_000;
 
     /// A clock that runs and that nobody keeps.
     struct Unkept(Arc<SimClock>);
@@ -180,7 +155,7 @@ mod tests {
         let sim = SimClock::at(START);
         let clock = Clock::of(sim.clone());
         let site = Site::new(&clock);
-        let mut sweeper = Sweeper::new(KEEP, &clock);
+        let mut sweeper = Sweeper::new(&clock);
         site.sweep(&mut sweeper, &clock);
         assert_eq!(site.classes(), [RetentionClass::Info, RetentionClass::Serious]);
         assert_eq!(site.store.counts().hits, 2);
@@ -206,7 +181,7 @@ mod tests {
         let site = Site::new(&clock);
         // Ten years later, says a clock that was set by hand a moment ago.
         sim.step_to(TimeMs(START.0 + 3_650 * DAY_MS));
-        let mut sweeper = Sweeper::new(KEEP, &clock);
+        let mut sweeper = Sweeper::new(&clock);
         site.sweep(&mut sweeper, &clock);
         sim.advance(Duration::from_hours(23));
         site.sweep(&mut sweeper, &clock);

@@ -11,7 +11,7 @@ use super::{Changes, Index, Kind, Meta, bad_row, failed, guard, plate_prefix, ro
 use crate::domain::{CameraId, EventId, RetentionClass};
 use crate::store::error::Error;
 use crate::store::record::Record;
-use crate::store::row::{self, HitRow, ReadFacts};
+use crate::store::row::{self, HitRow, PlateMark, ReadFacts};
 
 /// What a batch adds to the column.
 #[derive(Default)]
@@ -27,7 +27,11 @@ impl Additions {
         self.cameras.insert(name.id, read.camera.clone());
         // The number of a class is below 6.
         let mark = u8::try_from(read.class as usize).unwrap_or(u8::MAX);
-        let plate = read.plate.as_str().as_bytes().to_vec();
+        let plate = match &read.plate {
+            PlateMark::Text(plate) => plate.as_str().as_bytes().to_vec(),
+            // Found by its exact text alone, through the plate index.
+            PlateMark::Hashed(_) => Vec::new(),
+        };
         self.put(Shelf::Sightings, record, Entry { name, camera: Some(read.camera), mark, plate });
     }
 

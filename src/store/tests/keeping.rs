@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::domain::{EventId, Pictures, PlateText, RetentionClass, Severity, Stage, TimeMs};
+use crate::domain::{EventId, Pictures, PlateText, Retention, RetentionClass, Severity, Stage, TimeMs};
 use crate::health::Health;
 use crate::store::disk::RealDisk;
 use crate::store::testkit::{
@@ -68,8 +68,8 @@ fn the_newest_of_a_sighting_replaces_what_was_there() {
 fn reads_without_a_hit_are_kept_only_where_they_may_be() {
     for (hours, kept) in [(24, 1), (0, 0)] {
         let dir = folder();
-        let store =
-            open_on(Arc::new(RealDisk), dir.path(), Settings { reads_kept_hours: hours, ..settings() }).unwrap();
+        let retention = Retention { reads_hours: hours, ..Retention::default() };
+        let store = open_on(Arc::new(RealDisk), dir.path(), Settings { retention, ..settings() }).unwrap();
         let entry = |stage| with_pictures(Entry { event: event(7, stage, Some("AB123CD")), hits: Vec::new() }, 50);
         record(&store, [entry(Stage::New), entry(Stage::End), hit_entry(8, Severity::Info)]);
         assert_eq!(store.counts().sightings, kept + 1);
