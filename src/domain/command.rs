@@ -260,6 +260,16 @@ words! {
     }
 }
 
+words! {
+    /// A picture of a sighting.
+    Picture {
+        /// The plate.
+        Crop = 0 "crop",
+        /// The whole frame, scaled down.
+        Scene = 1 "scene",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -125,6 +125,14 @@ impl How {
     }
 }
 
+impl FromStr for How {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = [Self::Exact, Self::Confusable, Self::Near].into_iter().find(|how| how.as_str() == text);
+        found.ok_or_else(|| format!("is {text:?}, wanted exact, confusable or near"))
+    }
+}
+
 /// Which entry of which list matched, and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListMatch {

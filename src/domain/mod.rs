@@ -33,7 +33,7 @@ pub mod wish;
 pub use alert::{Ack, Alert, Epoch, MatchMark, Shed, Stage};
 pub use broker::{AckMode, Broker, BrokerError};
 pub use colour::{Colour, VehicleColour};
-pub use command::{CommandStatus, Op, Purpose, Reason};
+pub use command::{CommandStatus, Op, Picture, Purpose, Reason};
 pub use detection::{Class, Detection};
 pub use frame::{Frame, FrameFormat, PixelFormat, Pixels, Plane};
 pub use geometry::{Point, Quad, Rect};

@@ -26,6 +26,7 @@ use super::seal::StoreKey;
 const FORMAT: u32 = 1;
 /// Name of the audit log.
 pub(super) const AUDIT: &str = "audit.log";
+pub(super) const COUNTED: &str = "counted";
 /// Below this a store cannot be opened: sled needs to write to open.
 const OPEN_BYTES: u64 = 8 << 20;
 

@@ -19,6 +19,7 @@
 mod alerting;
 pub mod audit;
 mod column;
+mod counted;
 mod daykeys;
 pub mod disk;
 mod error;
@@ -63,6 +64,7 @@ pub use keeping::RetentionOrder;
 pub use outbox::{Body, Depth, Outbox, OutboxItem};
 pub use query::{Counts, StoredHit};
 pub use recorder::{Recorder, RecorderHandle};
+pub use row::permille;
 pub use seal::StoreKey;
 pub use search::{Place, Sought, Visit};
 pub use unseen::Waiting;
@@ -151,6 +153,7 @@ pub(crate) struct Inner {
     keeping: keeping::Keeping,
     unseen: Mutex<unseen::Unseen>,
     audit: audit::Audit,
+    counted: counted::Counted,
     pictures_lost: Counter,
     _lock: File,
 }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use ring::hmac;
 
 use super::audit::{Audit, Event};
+use super::counted::Counted;
 use super::daykeys::DayKeys;
 use super::disk::{Disk, RealDisk};
 use super::error::Error;
@@ -84,6 +85,7 @@ impl Store {
             notes: Vec::new(),
         };
         let audit = Audit::open(Arc::clone(&disk), &dir.join(folder::AUDIT), now)?;
+        let counted = Counted::open(Arc::clone(&disk), dir, key.asking_mac()?, now)?;
         let (index, end) = opening.run()?;
         index.checkpoint()?;
         let mut order = Order::default();
@@ -113,6 +115,7 @@ impl Store {
             keeping,
             unseen: Mutex::new(unseen),
             audit,
+            counted,
             pictures_lost: Counter::default(),
             _lock: lock,
         };

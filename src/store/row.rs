@@ -115,7 +115,8 @@ pub(super) struct HitRow {
 }
 
 /// A share of 0..1 in ‰.
-pub(super) fn permille(share: f32) -> u16 {
+#[must_use]
+pub fn permille(share: f32) -> u16 {
     scaled(share, 1000.0)
 }
 

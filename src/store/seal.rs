@@ -4,6 +4,7 @@
 //! store key (32 bytes, outside the store)
 //!   ├─ HKDF "wrap"    ─► AES-256-GCM: wraps the data keys                      (files keys/<day>-<class>.key)
 //!   ├─ HKDF "standing" ─► AES-256-GCM: tallies of verdicts, retention in force, ignore list   (no plate that passed)
+//!   ├─ HKDF "asking"  ─► HMAC-SHA256: cursors, digests of questions, whose rows were counted
 //!   ├─ HKDF "ledger"  ─► HMAC-SHA256: chains the ledger's batches              (says nothing about plates)
 //!   └─ HKDF "check"   ─► 8 bytes that tell a wrong key                         (file format)
 //! data key: random, one a (day, class), wrapped; destroying its file is the deletion
@@ -160,6 +161,11 @@ impl StoreKey {
     /// The cipher of what tells of no plate that passed and outlives the days.
     pub(super) fn standing(&self) -> Result<Cipher, Error> {
         Cipher::derive(&self.0, b"standing", 0, 0)
+    }
+
+    /// The key of what is bound to this store: cursors, digests of questions, counts.
+    pub(super) fn asking_mac(&self) -> Result<hmac::Key, Error> {
+        mac_key(&self.0, b"asking", 0, 0)
     }
 
     /// The key that chains ledger batches.

@@ -25,6 +25,20 @@ pub struct Place {
     pub road: Option<String>,
 }
 
+impl Place {
+    /// Latitude and longitude in 10⁻⁷ degrees, whole degrees of the heading, the road. What is no place on Earth and no
+    /// direction is left out.
+    #[must_use]
+    pub fn told(&self) -> (Option<[i32; 2]>, Option<u16>, Option<String>) {
+        let location = self.location.and_then(|[lat, lon]| {
+            let on_earth = (-90.0..=90.0).contains(&lat) && (-180.0..=180.0).contains(&lon);
+            on_earth.then(|| [e7(lat), e7(lon)])
+        });
+        let heading = self.heading.filter(|h| (0.0..=360.0).contains(h)).map(whole_degrees);
+        (location, heading, self.road.as_deref().map(|road| cut(road, MAX_ROAD)))
+    }
+}
+
 /// What a camera is doing, in the four words of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
@@ -148,12 +162,7 @@ impl CameraStatus {
     /// With where the camera is and looks. What is no place on Earth and no direction is left out.
     #[must_use]
     pub fn at(mut self, place: &Place) -> Self {
-        self.location = place.location.and_then(|[lat, lon]| {
-            let on_earth = (-90.0..=90.0).contains(&lat) && (-180.0..=180.0).contains(&lon);
-            on_earth.then(|| [e7(lat), e7(lon)])
-        });
-        self.heading = place.heading.filter(|h| (0.0..=360.0).contains(h)).map(whole_degrees);
-        self.road = place.road.as_deref().map(|road| cut(road, MAX_ROAD));
+        (self.location, self.heading, self.road) = place.told();
         self
     }
 

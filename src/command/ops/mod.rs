@@ -6,6 +6,7 @@
 
 pub mod log_tail;
 pub mod model;
+pub mod query;
 mod this_box;
 
 use minicbor::{Decode, Encode};
@@ -39,7 +40,9 @@ pub fn execute(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
         }
 
         // Reads, hits and pictures.
-        Op::ReadsQuery | Op::HitsQuery | Op::EvidenceGet => not_yet(command),
+        Op::ReadsQuery => query::reads::run(rooms, command),
+        Op::HitsQuery => query::hits::run(rooms, command),
+        Op::EvidenceGet => query::evidence::run(rooms, command),
 
         // Verdicts, holds, retention.
         Op::IgnorePut | Op::HitSeen | Op::HitVerdict => not_yet(command),

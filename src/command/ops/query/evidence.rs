@@ -1,0 +1,120 @@
+//! `evidence.get`: the pictures of one sighting, as attachments.
+//!
+//! Reads are open to every investigator, and so are their crops. The scene is kept because of a hit: where every hit of
+//! the sighting belongs to organisations that do not share, it is not given out, as if it were not there. What is given
+//! out is audited first.
+
+use std::collections::BTreeSet;
+
+use minicbor::{Decode, Encode};
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+use super::hits::{other_owner, shows_to};
+use super::{audit, check_days, internal, wrong};
+use crate::command::{Attached, Attachment, Authorised, Done, Refusal, Rooms, ops};
+use crate::domain::{EventId, Picture, Reason};
+use crate::store::audit::Event;
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Args {
+    /// The sighting.
+    #[n(0)]
+    pub id: EventId,
+    /// Which pictures; all where it is left out.
+    #[n(1)]
+    pub pictures: Option<Vec<Picture>>,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Answer {
+    /// The sighting.
+    #[n(0)]
+    pub id: EventId,
+    /// What there is of it; none is kept for some.
+    #[n(1)]
+    pub pictures: Vec<Given>,
+}
+
+/// A picture that is given out: JPEG.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Given {
+    /// Which.
+    #[n(0)]
+    pub picture: Picture,
+    /// Where it is.
+    #[n(1)]
+    pub attached: Attached,
+}
+
+/// The attachments that an answer names; for clients.
+#[must_use]
+pub fn attached(result: &[u8]) -> Vec<Attached> {
+    let answer: Option<Answer> = minicbor::decode(result).ok();
+    answer.map(|answer| answer.pictures.into_iter().map(|given| given.attached).collect()).unwrap_or_default()
+}
+
+/// Hands pictures out.
+///
+/// # Errors
+/// [`Reason::NotFound`], [`Reason::Supervisor`], [`Reason::Arguments`], [`Reason::Internal`].
+pub fn run(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
+    let args: Args = ops::decode(command.args())?;
+    let mut wanted = args.pictures.clone().unwrap_or_else(|| Picture::ALL.to_vec());
+    if wanted.is_empty() || wanted.len() > Picture::ALL.len() {
+        return Err(wrong("name crop, scene, or leave both out"));
+    }
+    let not_there = || Refusal::new(Reason::NotFound, format!("nothing is kept of sighting {}", args.id));
+    let sighting = rooms.store.sighting(args.id).map_err(internal)?.ok_or_else(not_there)?;
+    check_days(command, sighting.begin, rooms.clock.utc())?;
+    let hits = rooms.store.hits_of(args.id).map_err(internal)?;
+    let org = &command.caller().person.org;
+    let hidden = !hits.is_empty() && !hits.iter().any(|hit| shows_to(hit, org));
+    wanted.retain(|picture| *picture == Picture::Crop || !hidden);
+    let pictures = rooms.store.pictures(args.id).map_err(internal)?.ok_or_else(not_there)?;
+
+    let (mut given, mut attachments, mut words) = (Vec::new(), Vec::new(), Vec::new());
+    for (picture, bytes) in [(Picture::Crop, pictures.crop), (Picture::Scene, pictures.scene)] {
+        if bytes.is_empty() || !wanted.contains(&picture) {
+            continue;
+        }
+        let attachment = Attachment { id: new_id(rooms)?, bytes };
+        given.push(Given { picture, attached: named(&attachment) });
+        attachments.push(attachment);
+        words.push(picture.as_str());
+    }
+    if !given.is_empty() {
+        let details = [("sighting", args.id.to_string()), ("pictures", words.join(" "))];
+        audit(rooms, command, Event::PictureViewed, &details)?;
+        let visible = hits.iter().filter(|hit| shows_to(hit, org));
+        let owners: BTreeSet<&str> = visible.filter_map(|hit| other_owner(hit, org)).collect();
+        for owner in owners.into_iter().filter(|_| words.contains(&Picture::Scene.as_str())) {
+            let details = [("sighting", args.id.to_string()), ("owner", owner.to_owned())];
+            audit(rooms, command, Event::PictureViewed, &details)?;
+        }
+    }
+    let facts = vec![("pictures", given.len().to_string())];
+    let result = ops::encode(&Answer { id: args.id, pictures: given });
+    Ok(Done { result, attachments, tells_plates: true, facts, ..Done::default() })
+}
+
+/// What the result says of an attachment.
+fn named(attachment: &Attachment) -> Attached {
+    let mut sha256 = [0; 32];
+    let digest = ring::digest::digest(&ring::digest::SHA256, &attachment.bytes);
+    sha256.iter_mut().zip(digest.as_ref()).for_each(|(o, d)| *o = *d);
+    Attached { id: attachment.id, bytes: attachment.bytes.len() as u64, sha256 }
+}
+
+/// A name for an attachment that nobody else has.
+fn new_id(rooms: &Rooms) -> Result<EventId, Refusal> {
+    let mut random = [0; 10];
+    SystemRandom::new().fill(&mut random).map_err(|_| internal("the system gave no random bytes"))?;
+    Ok(EventId::from_parts(rooms.clock.utc().0, random))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! Which pictures are given out, to whom, and what is written down of it.
+
+use super::super::testing::{Told, detail};
+use super::*;
+use crate::command::testkit::Site;
+use crate::domain::{Op, Severity, Share};
+
+fn words(done: &Done) -> Vec<Picture> {
+    let answer: Answer = ops::decode(&done.result).unwrap();
+    assert_eq!(attached(&done.result).len(), answer.pictures.len());
+    for (given, attachment) in answer.pictures.iter().zip(&done.attachments) {
+        assert_eq!((given.attached.id, given.attached.bytes), (attachment.id, attachment.bytes.len() as u64));
+        let wanted: &[u8] = if given.picture == Picture::Crop { b"a crop" } else { b"a scene" };
+        assert_eq!(attachment.bytes, wanted);
+    }
+    answer.pictures.iter().map(|given| given.picture).collect()
+}
+
+#[test]
+fn pictures_are_given_out_and_audited_and_scenes_only_with_a_hit_that_may_be_seen() {
+    let site = Site::new();
+    let told = Told::new(&site, 100);
+    told.read(1, "AB123CD");
+    told.hit(2, "AB123CD", Severity::Serious, Some(("north", Share::None)));
+    told.hit(3, "AB123CD", Severity::Serious, Some(("south", Share::None)));
+    told.hit(4, "AB123CD", Severity::Serious, Some(("south", Share::All)));
+    let ask =
+        |ago: u64| told.ask(Op::EvidenceGet, "investigator", None, &Args { id: told.id(ago), pictures: None }).unwrap();
+    assert_eq!(words(&ask(1)), [Picture::Crop]);
+    assert_eq!(words(&ask(2)), [Picture::Crop, Picture::Scene]);
+    assert_eq!(words(&ask(3)), [Picture::Crop], "the scene of a hit that is not shared");
+    assert_eq!(told.audited("picture.viewed").len(), 3);
+    assert_eq!(words(&ask(4)), [Picture::Crop, Picture::Scene]);
+    let records = told.audited("picture.viewed");
+    assert_eq!(records.len(), 5, "one more for the owner");
+    assert_eq!((detail(&records[3], "pictures"), detail(&records[4], "owner")), ("crop scene", "south"));
+    assert_eq!(detail(&records[3], "sighting"), told.id(4).to_string());
+    let only = Args { id: told.id(2), pictures: Some(vec![Picture::Scene]) };
+    assert_eq!(words(&told.ask(Op::EvidenceGet, "investigator", None, &only).unwrap()), [Picture::Scene]);
+}
+
+#[test]
+fn what_is_not_there_or_too_long_ago_is_refused() {
+    let site = Site::new();
+    let told = Told::new(&site, 60 * 24);
+    told.read(50 * 24, "AB123CD");
+    let args = |ago| Args { id: told.id(ago), pictures: None };
+    let refused = |args: &Args| told.ask(Op::EvidenceGet, "investigator", None, args).unwrap_err().reason;
+    assert_eq!(refused(&args(7)), Reason::NotFound);
+    assert_eq!(refused(&args(50 * 24)), Reason::Supervisor);
+    assert_eq!(refused(&Args { id: told.id(7), pictures: Some(Vec::new()) }), Reason::Arguments);
+    assert!(told.ask(Op::EvidenceGet, "investigator", Some("supervisor"), &args(50 * 24)).is_ok());
+    assert_eq!(told.audited("picture.viewed").len(), 1);
+}
