@@ -10,7 +10,7 @@ use crate::domain::{
 use crate::store::Entry;
 use crate::store::testkit::{START, event, list_hit};
 
-pub(super) const HOUR_MS: u64 = 3_600_000;
+const HOUR_MS: u64 = 3_600_000;
 
 /// Reads one hour apart; the last is an hour ago.
 pub(super) struct Told<'a> {
