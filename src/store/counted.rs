@@ -38,20 +38,18 @@ pub(super) struct Counted {
 impl Counted {
     pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, key: hmac::Key, now: TimeMs) -> Result<Self, Error> {
         let path = dir.join(folder::COUNTED);
-        let rows = match std::fs::read(&path) {
-            Ok(bytes) => read(&key, &bytes).map_or_else(
-                || {
-                    let aside = path.with_extension(format!("damaged-{}", now.0));
-                    tracing::error!(path = %path.display(), aside = %aside.display(),
-                        "counts of rows given out are damaged, set aside: counting begins anew");
-                    disk.rename(&path, &aside).map_err(Error::io("rename", &path))?;
-                    Ok(HashMap::new())
-                },
-                Ok,
-            )?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => HashMap::new(),
+        let found = match std::fs::read(&path) {
+            Ok(bytes) => Some(read(&key, &bytes)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
             Err(e) => return Err(Error::io("read", &path)(e)),
         };
+        if let Some(None) = &found {
+            let aside = path.with_extension(format!("damaged-{}", now.0));
+            tracing::error!(path = %path.display(), aside = %aside.display(),
+                "counts of rows given out are damaged, set aside: counting begins anew");
+            disk.rename(&path, &aside).map_err(Error::io("rename", &path))?;
+        }
+        let rows = found.flatten().unwrap_or_default();
         Ok(Self { path, disk, key, rows: Mutex::new(rows) })
     }
 

@@ -11,7 +11,8 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::hits::{other_owner, shows_to};
 use super::{audit, check_days, internal, wrong};
-use crate::command::{Attached, Attachment, Authorised, Done, Refusal, Rooms, ops};
+use crate::centre::wire::Attached;
+use crate::command::{Attachment, Authorised, Done, Refusal, Rooms, ops};
 use crate::domain::{EventId, Picture, Reason};
 use crate::store::audit::Event;
 
