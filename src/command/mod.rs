@@ -10,12 +10,19 @@
 
 pub mod authorise;
 pub mod blobs;
+pub mod envelope;
 pub mod executor;
+pub mod journal;
 pub mod line;
 pub mod models;
 pub mod ops;
+pub mod rate;
+mod record;
+mod refusals;
 #[cfg(test)]
-pub mod testkit;
+pub(crate) mod testkit;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;

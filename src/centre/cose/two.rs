@@ -71,10 +71,8 @@ impl Envelope {
     /// [`Error::Signature`] when it is not, also when there is none of this number.
     pub fn verify(&self, which: usize, aad: &str, key: &PublicKey) -> Result<(), Error> {
         let wrong = || Error::Signature { kid: key.kid(), aad: aad.chars().take(128).collect() };
-        let check = |signature: &[u8], signed: &[u8]| match key.verifies(signed, signature) {
-            true => Ok(()),
-            false => Err(wrong()),
-        };
+        let check =
+            |signature: &[u8], signed: &[u8]| if key.verifies(signed, signature) { Ok(()) } else { Err(wrong()) };
         if self.kids.get(which) != Some(&key.kid()) {
             return Err(wrong());
         }

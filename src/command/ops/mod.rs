@@ -4,6 +4,8 @@
 //! `docs/wire.cddl`, and a `run` that [`execute`] calls on the executor's thread. `watchpostctl` makes and reads the same
 //! types.
 
+pub mod key_rotate;
+pub mod keyring_put;
 pub mod log_tail;
 pub mod model;
 pub mod query;
@@ -28,7 +30,9 @@ pub fn execute(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
         Op::LogTail => log_tail::run(rooms, command),
 
         // Secrets and keys.
-        Op::SecretSet | Op::KeyringPut | Op::KeyRotate => not_yet(command),
+        Op::SecretSet => not_yet(command),
+        Op::KeyringPut => keyring_put::run(rooms, command),
+        Op::KeyRotate => key_rotate::run(rooms, command),
 
         // Cameras and configuration.
         Op::CameraList | Op::CameraSet | Op::CameraRemove | Op::CameraPause | Op::CameraSnapshot => not_yet(command),

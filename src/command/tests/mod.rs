@@ -1,0 +1,5 @@
+//! Tests of the whole path of a command, over real store, journal, keyring and audit log.
+
+mod gate;
+mod mutations;
+mod replays;
