@@ -103,6 +103,10 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
     };
     let recorder = Recorder::start(&store, Arc::clone(&health), Box::new(on_commit))?;
     let hotlists = Arc::new(Hotlists::new());
+    match store.ignored() {
+        Ok(plates) => hotlists.set_ignored(plates),
+        Err(error) => tracing::error!(%error, "ignore list does not open, its plates make hits: put it anew"),
+    }
     let mut watch = lists::Watch::new(&config.hotlists);
     watch.look(&hotlists, &health, clock.utc());
     let gauges = gauges(config, &models, &store, &hotlists, &health);

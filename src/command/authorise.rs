@@ -93,6 +93,7 @@ fn rule(op: Op) -> Rule {
         Op::ReadsQuery | Op::HitsQuery | Op::EvidenceGet => Rule { purpose: true, ..investigator },
         Op::HitSeen | Op::HitVerdict => operator,
         Op::HoldPlace => investigator,
+        Op::HoldList => by(&[Role::Custodian, Role::Investigator]),
         Op::HoldRelease => Rule { two: true, ..custodian },
         // A shorter time needs two: the operation knows which it is.
         Op::RetentionSet => custodian,

@@ -123,6 +123,8 @@ words! {
         KeyringPut = 33 "keyring.put",
         /// Another signing key of the box.
         KeyRotate = 34 "key.rotate",
+        /// The holds in force, and how long things are kept.
+        HoldList = 35 "hold.list",
     }
 }
 

@@ -7,18 +7,20 @@
 //! Left out on purpose: the signed binary package and deltas (they come with the commands that carry them), wildcards
 //! (a partial plate on a hotlist stops the innocent), and whether a hit is announced (that is the supervisor's).
 
+mod ignored;
 mod index;
 pub mod lists;
 mod matcher;
 pub mod normalise;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use lists::{List, ListSettings, load_csv};
 pub use matcher::Matcher;
 
-use crate::domain::ListId;
+use crate::domain::{ListId, PlateText};
 
 /// Why a list is not taken. The list in force stays.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +94,7 @@ pub enum Error {
 #[derive(Debug, Default)]
 pub struct Hotlists {
     matcher: RwLock<Arc<Matcher>>,
+    ignored: RwLock<Arc<BTreeSet<PlateText>>>,
 }
 
 impl Hotlists {

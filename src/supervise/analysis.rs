@@ -125,7 +125,10 @@ impl Analysis {
         }
         let matcher = self.hotlists.matcher();
         let read = event.sighting.read.as_ref();
-        let matches = read.map(|read| matcher.matches(read, self.clock.utc())).unwrap_or_default();
+        let matches = read
+            .filter(|read| !self.hotlists.ignores(&read.text))
+            .map(|read| matcher.matches(read, self.clock.utc()))
+            .unwrap_or_default();
         let hits = work.told.hits(&event, matches);
         let new = hits.iter().filter(|h| h.stage == Stage::New).count();
         self.counters.hits.add(new as u64);

@@ -4,11 +4,16 @@
 //! `docs/wire.cddl`, and a `run` that [`execute`] calls on the executor's thread. `watchpostctl` makes and reads the same
 //! types.
 
+pub mod hit;
+pub mod hold;
+pub mod ignore_put;
 pub mod key_rotate;
 pub mod keyring_put;
 pub mod log_tail;
 pub mod model;
 pub mod query;
+pub mod retention_set;
+mod stored;
 mod this_box;
 
 use minicbor::{Decode, Encode};
@@ -49,8 +54,13 @@ pub fn execute(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
         Op::EvidenceGet => query::evidence::run(rooms, command),
 
         // Verdicts, holds, retention.
-        Op::IgnorePut | Op::HitSeen | Op::HitVerdict => not_yet(command),
-        Op::HoldPlace | Op::HoldRelease | Op::RetentionSet => not_yet(command),
+        Op::IgnorePut => ignore_put::run(rooms, command),
+        Op::HitSeen => hit::seen::run(rooms, command),
+        Op::HitVerdict => hit::verdict::run(rooms, command),
+        Op::HoldPlace => hold::place::run(rooms, command),
+        Op::HoldRelease => hold::release::run(rooms, command),
+        Op::HoldList => hold::list::run(rooms, command),
+        Op::RetentionSet => retention_set::run(rooms, command),
         Op::ReportGet => not_yet(command),
 
         // Models.
