@@ -20,6 +20,7 @@ mod delivery;
 mod desk;
 mod lists;
 pub mod machine;
+pub mod models;
 mod retention;
 mod settings;
 mod told;
@@ -90,9 +91,10 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
     for camera in config.cameras.iter().filter(|c| !c.enabled) {
         health.camera(&camera.id).set_state(CameraState::Disabled);
     }
-    let models = Models::load(&model_settings(&config.vision)?)?;
+    let (models, mut managed) = models::load(config, clock)?;
     let digests = digests(config, &models);
     let store = open_store(config, digests.state(), clock)?;
+    managed.tell(&store);
     let news = News::default();
     let (told, counted, now) = (news.clone(), Arc::clone(&health), clock.clone());
     let on_commit = move |commit: &Commit| {

@@ -10,6 +10,7 @@ pub mod probe;
 pub mod read;
 pub mod run;
 pub mod strokes;
+pub mod try_models;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,9 @@ enum Verb {
     Bench(bench::Args),
     /// The daemon: cameras to the centre
     Run(run::Args),
+    /// Models on pictures, for a daemon that thinks of putting them in force
+    #[command(name = "try-models", hide = true)]
+    TryModels(try_models::Args),
 }
 
 /// Runs one verb: 0 done, 1 it failed or found something wrong (wrong usage, 2, ends in the parser).
@@ -60,6 +64,7 @@ pub fn run(args: Args) -> ExitCode {
         Verb::Read(args) => read::run(&args),
         Verb::Bench(args) => bench::run(&args, &mut out).map(ExitCode::from),
         Verb::Run(args) => run::run(&args, &log, &mut out).map(ExitCode::from),
+        Verb::TryModels(args) => try_models::run(&args, &clock, &mut out).map(ExitCode::from),
     };
     done.unwrap_or_else(|error| {
         use std::io::Write;

@@ -63,6 +63,12 @@ impl Set {
         self.0.iter()
     }
 
+    /// Whether all is as `[vision]` says.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The model for a task.
     #[must_use]
     pub fn get(&self, task: Task) -> Option<&InForce> {

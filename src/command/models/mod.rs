@@ -89,10 +89,23 @@ impl FromStr for Task {
 /// What is to be run on which pictures.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The models that take the place of those that `[vision]` names: a folder a task.
-    pub models: Vec<(Task, PathBuf)>,
+    /// The models that take the place of those that `[vision]` names; a task once.
+    pub models: Vec<Chosen>,
     /// The pictures.
     pub pictures: Vec<Picture>,
+}
+
+/// A model of a [`Plan`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// What it is to do.
+    pub task: Task,
+    /// The name that its manifest has to say.
+    pub name: String,
+    /// The version that its manifest has to say.
+    pub version: String,
+    /// Its folder.
+    pub folder: PathBuf,
 }
 
 /// A picture of a [`Plan`].

@@ -19,7 +19,7 @@ use minicbor::{Decode, Encode};
 use super::canary::Score;
 use super::force::InForce;
 use super::package::{self, Package, Table};
-use super::{Error, full_name, sha256};
+use super::{Chosen, Error, full_name, sha256};
 use crate::centre::keys::Kid;
 use crate::command::ops::encode;
 use crate::domain::TimeMs;
@@ -143,11 +143,11 @@ impl Shelf {
         read(&folder)
     }
 
-    /// The folder of a model in force, after each of its files was held against what was signed.
+    /// A model in force, after each of its files was held against what was signed.
     ///
     /// # Errors
     /// When it is not there, is another package, or a file of it changed on the disk.
-    pub fn verified(&self, one: &InForce) -> Result<PathBuf, Error> {
+    pub fn chosen(&self, one: &InForce) -> Result<Chosen, Error> {
         let shelved = self.get(&one.name, &one.version)?;
         let damaged = |reason: String| Error::Damaged { path: shelved.folder.clone(), reason };
         if shelved.table.digest() != one.package || shelved.table.task != one.task {
@@ -160,7 +160,8 @@ impl Shelf {
                 return Err(damaged(format!("{} is not what was signed", file.path)));
             }
         }
-        Ok(shelved.folder)
+        let (name, version) = (one.name.clone(), one.version.clone());
+        Ok(Chosen { task: one.task, name, version, folder: shelved.folder })
     }
 
     /// Unpacks a package beside the others, for its trial.
@@ -331,7 +332,7 @@ mod tests {
         assert_eq!(bench.keep("1.2", 1_000, &[]).unwrap(), Vec::<String>::new());
         let there = bench.shelf.get("reader-9", "1.2").unwrap();
         assert_eq!((there.kid, there.trial.signer.as_str()), (key(7).kid(), "fleet-1"));
-        assert_eq!(bench.shelf.verified(&there.in_force()).unwrap(), there.folder);
+        assert_eq!(bench.shelf.chosen(&there.in_force()).unwrap().folder, there.folder);
         assert!(there.folder.starts_with(bench.dir.path().join("managed/models/reader-9-1.2")));
         assert!(matches!(bench.shelf.get("reader-9", "9"), Err(Error::NotFound(_))));
         assert!(matches!(bench.shelf.get("../x", "9"), Err(Error::NotFound(_))));
@@ -343,9 +344,9 @@ mod tests {
         bench.keep("1.2", 1_000, &[]).unwrap();
         let there = bench.shelf.get("reader-9", "1.2").unwrap();
         let other = InForce { package: [0; 32], ..there.in_force() };
-        assert!(bench.shelf.verified(&other).unwrap_err().to_string().contains("another package"));
+        assert!(bench.shelf.chosen(&other).unwrap_err().to_string().contains("another package"));
         fs::write(there.folder.join("model.onnx"), b"\x08\x08Weights").unwrap();
-        let error = bench.shelf.verified(&there.in_force()).unwrap_err().to_string();
+        let error = bench.shelf.chosen(&there.in_force()).unwrap_err().to_string();
         assert!(error.contains("model.onnx is not what was signed"), "{error}");
     }
 

@@ -58,10 +58,10 @@ pub(in crate::command::ops) fn run(rooms: &Rooms, command: &Authorised) -> Resul
     if set == now {
         return Ok(Done { result: ops::encode(&answer), facts: facts(&now, &set), ..Done::default() });
     }
-    let folders = super::folders(&shelf, &set)?;
+    let models = super::chosen(&shelf, &set)?;
     for shelved in &chosen {
         let (folder, table) = (&shelved.folder, &shelved.table);
-        let score = super::try_out(rooms, &folders, folder, &table.canaries, table.least)
+        let score = super::try_out(rooms, &models, folder, &table.canaries, table.least)
             .map_err(|refusal| Refusal { text: format!("{}: {}", table.full_name(), refusal.text), ..refusal })?;
         answer.scores.push((table.full_name(), score));
     }

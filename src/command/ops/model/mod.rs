@@ -8,9 +8,11 @@ pub mod list;
 pub mod put;
 pub mod rollback;
 
+use std::path::Path;
+
 use crate::centre::keyring::{Keyring, Role};
 use crate::centre::keys::Keys;
-use crate::command::models::{self, Canary, Force, Plan, Score, Set, Shelf, Task};
+use crate::command::models::{self, Canary, Chosen, Force, Plan, Score, Set, Shelf, Task};
 use crate::command::{Refusal, Rooms};
 use crate::config::Vision;
 use crate::domain::Reason;
@@ -50,13 +52,7 @@ fn is_on(vision: &Vision, task: Task) -> Result<(), Refusal> {
 }
 
 /// Runs `set`, with the pictures of one package out of it, and says how they went.
-fn try_out(
-    rooms: &Rooms,
-    set: &[(Task, std::path::PathBuf)],
-    folder: &std::path::Path,
-    canaries: &[Canary],
-    least: u16,
-) -> Result<Score, Refusal> {
+fn try_out(rooms: &Rooms, set: &[Chosen], folder: &Path, canaries: &[Canary], least: u16) -> Result<Score, Refusal> {
     let picture = |canary: &Canary| models::Picture { path: folder.join(canary.path()), crop: canary.crop };
     let plan = Plan { models: set.to_vec(), pictures: canaries.iter().map(picture).collect() };
     let seen = rooms.controls.try_models(&plan)?;
@@ -67,7 +63,7 @@ fn try_out(
     }
 }
 
-/// The folders of a set, each file of them held against what was signed.
-fn folders(shelf: &Shelf, set: &Set) -> Result<Vec<(Task, std::path::PathBuf)>, Refusal> {
-    set.iter().map(|one| Ok((one.task, shelf.verified(one)?))).collect()
+/// The models of a set, each file of them held against what was signed.
+fn chosen(shelf: &Shelf, set: &Set) -> Result<Vec<Chosen>, Refusal> {
+    set.iter().map(|one| Ok(shelf.chosen(one)?)).collect()
 }

@@ -7,7 +7,7 @@ use minicbor::{Decode, Encode};
 
 use crate::command::blobs::BlobRef;
 use crate::command::models::shelf::Trial;
-use crate::command::models::{Package, Score, Task, force};
+use crate::command::models::{Chosen, Package, Score, Task, force};
 use crate::command::{Authorised, Done, Refusal, Rooms, ops};
 
 /// What is asked.
@@ -85,9 +85,11 @@ fn tried(rooms: &Rooms, package: &Package<'_>, unpacked: &std::path::Path) -> Re
     let shelf = super::shelf(rooms);
     let mut around = force::read(shelf.folder())?.now;
     around.take(package.table.task);
-    let mut set = super::folders(&shelf, &around)?;
-    set.push((package.table.task, unpacked.to_owned()));
-    super::try_out(rooms, &set, unpacked, &package.table.canaries, package.table.least)
+    let mut set = super::chosen(&shelf, &around)?;
+    let table = &package.table;
+    let (name, version) = (table.name.clone(), table.model_version.clone());
+    set.push(Chosen { task: table.task, name, version, folder: unpacked.to_owned() });
+    super::try_out(rooms, &set, unpacked, &table.canaries, table.least)
 }
 
 /// In hex, for audit records.

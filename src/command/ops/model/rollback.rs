@@ -31,7 +31,7 @@ pub(in crate::command::ops) fn run(rooms: &Rooms, command: &Authorised) -> Resul
     let set = super::activate::change(rooms, &shelf, "rolled-back", by, |force| {
         if let Some(before) = force.before.last() {
             // What would not load is not gone back to.
-            super::folders(&shelf, before)?;
+            super::chosen(&shelf, before)?;
         }
         let none = || Refusal::new(Reason::NotFound, "no other models were in force before; see model.list");
         force.back().ok_or_else(none)?;
