@@ -79,6 +79,8 @@ pub struct Summary {
     pub failed: Vec<(CameraId, String)>,
     /// Entries that could not be stored.
     pub lost: usize,
+    /// The daemon has to start anew: what it was started with is not what is in force any more.
+    pub again: bool,
 }
 
 /// Runs the box until `shutdown` is set, or, with [`Options::until_eos`], until its files are over.
@@ -96,14 +98,7 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
     let store = open_store(config, digests.state(), clock)?;
     managed.tell(&store);
     let news = News::default();
-    let (told, counted, now) = (news.clone(), Arc::clone(&health), clock.clone());
-    let on_commit = move |commit: &Commit| {
-        if commit.alerts > 0 {
-            counted.alert_made(now.utc());
-        }
-        told.tell();
-    };
-    let recorder = Recorder::start(&store, Arc::clone(&health), Box::new(on_commit))?;
+    let recorder = Recorder::start(&store, Arc::clone(&health), on_commit(&news, &health, clock))?;
     let hotlists = Arc::new(Hotlists::new());
     match store.ignored() {
         Ok(plates) => hotlists.set_ignored(plates),
@@ -140,6 +135,7 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
         health: Arc::clone(&health),
         clock: clock.clone(),
         desk: Desk::open(config, &health, clock),
+        managed,
     };
     let cameras = Shutdown::new();
     let mut crew = Crew::new(maker, cameras);
@@ -153,6 +149,7 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
         fault = Some("the recorder's thread or the centre's session has ended by itself; see the log above");
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    let again = crew.again();
     let failed = crew.stop();
     if let Err(error) = recorder.handle().flush(FLUSH_WITHIN) {
         tracing::error!(%error, "not everything became durable before the stop");
@@ -173,7 +170,18 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
     }
     // Without a centre hits stay here on purpose: nothing waits for anybody.
     let undelivered = config.centre.as_ref().map_or(0, |_| store.outbox().depth().entries);
-    Ok(Summary { health, undelivered, failed, lost })
+    Ok(Summary { health, undelivered, failed, lost, again })
+}
+
+/// What the recorder does once a batch is on the disk: the session hears of it.
+fn on_commit(news: &News, health: &Arc<Health>, clock: &Clock) -> Box<dyn Fn(&Commit) + Send> {
+    let (told, counted, now) = (news.clone(), Arc::clone(health), clock.clone());
+    Box::new(move |commit| {
+        if commit.alerts > 0 {
+            counted.alert_made(now.utc());
+        }
+        told.tell();
+    })
 }
 
 /// Waits until the outbox is empty, at most [`DRAIN_WITHIN`], or until the stop is asked for.

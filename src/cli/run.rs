@@ -28,10 +28,16 @@ pub struct Args {
 /// A faulty configuration, or what could not be started.
 pub fn run(args: &Args, log: &LogRing, out: &mut dyn Write) -> anyhow::Result<u8> {
     let _ = log;
-    let config = config::load(&args.config)?;
     let shutdown = Shutdown::new();
+    let mut config = config::load(&args.config)?;
     listen_for_signals(shutdown.clone())?;
-    let summary = supervise::run(&config, Options { until_eos: args.until_eos }, &Clock::system(), &shutdown)?;
+    let summary = loop {
+        let summary = supervise::run(&config, Options { until_eos: args.until_eos }, &Clock::system(), &shutdown)?;
+        if !summary.again || shutdown.is_set() {
+            break summary;
+        }
+        config = config::load(&args.config)?;
+    };
     if args.until_eos {
         print(&summary, out).context("stdout")?;
     }

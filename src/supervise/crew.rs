@@ -13,6 +13,7 @@ use anyhow::Context as _;
 
 use super::analysis::{Analysis, Ending};
 use super::desk::Desk;
+use super::models::Managed;
 use super::settings::{camera_settings, vision_settings};
 use super::{LOOK_EVERY, Options, STOP_WITHIN, lists, retention, verdict};
 use crate::camera;
@@ -36,6 +37,7 @@ pub(super) struct Maker<'a> {
     pub(super) health: Arc<Health>,
     pub(super) clock: Clock,
     pub(super) desk: Arc<Desk>,
+    pub(super) managed: Managed,
 }
 
 impl Maker<'_> {
@@ -82,6 +84,8 @@ pub(super) struct Crew<'a> {
     panics: HashMap<CameraId, u32>,
     maker: Maker<'a>,
     stop: Shutdown,
+    /// The daemon has to start anew.
+    again: bool,
 }
 
 impl<'a> Crew<'a> {
@@ -94,7 +98,13 @@ impl<'a> Crew<'a> {
             panics: HashMap::new(),
             maker,
             stop,
+            again: false,
         }
+    }
+
+    /// Whether the watch ended because the daemon has to start anew.
+    pub(super) fn again(&self) -> bool {
+        self.again
     }
 
     /// How many threads run.
@@ -133,6 +143,10 @@ impl<'a> Crew<'a> {
             self.serve();
             sweeper.step(&self.maker.store, &self.maker.recorder, &self.maker.clock);
             verdicts.look(&self.maker.health, self.maker.clock.monotonic());
+            if self.models_changed() {
+                self.again = true;
+                return true;
+            }
             if options.until_eos && self.threads.iter().all(|t| t.camera.uri.is_live()) {
                 return true;
             }
@@ -142,6 +156,13 @@ impl<'a> Crew<'a> {
             }
         }
         true
+    }
+
+    /// Looks after models on probation; true when others are in force on the disk than those that are loaded.
+    fn models_changed(&mut self) -> bool {
+        let panics = self.panics.values().sum();
+        let Maker { managed, store, health, .. } = &mut self.maker;
+        managed.look(store, health, panics)
     }
 
     /// Opens a configured camera with its credential as it is now.

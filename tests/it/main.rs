@@ -41,6 +41,8 @@ mod eval;
 mod families;
 mod kit;
 mod messages;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod model_packages;
 #[cfg(feature = "onnx")]
 mod models;
 #[cfg(all(feature = "gst", feature = "onnx"))]

@@ -6,22 +6,40 @@ use crate::config::Config;
 use crate::domain::frame::OwnedI420;
 use crate::domain::{Frame, TimeMs};
 use crate::supervise::model_settings;
+use crate::supervise::models::{InForce, settings_in_force};
 use crate::vision::model::Vehicles;
 use crate::vision::{self, Models};
 
 pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
-    let tried = model_settings(&config.vision).and_then(|settings| {
+    let (settings, centres) = match settings_in_force(config) {
+        Ok((settings, set)) if set.is_empty() => (Ok(settings), None),
+        Ok((settings, set)) => {
+            let text = format!("by the centre's word, in place of [vision]: {}", set.describe());
+            (Ok(settings), Some(Finding::ok("models", text)))
+        }
+        Err(InForce::Vision(error)) => (Err(error), None),
+        Err(InForce::Centre(error)) => {
+            let finding = Finding::warning(
+                "models",
+                format!("a model that the centre put in force can't be used: {error}"),
+                "the next start goes back to those before by itself; then send the model again",
+            );
+            (model_settings(&config.vision), Some(finding))
+        }
+    };
+    let tried = settings.and_then(|settings| {
         let models = Models::load(&settings)?;
         let times = run_once(&models, clock)?;
         Ok((models, times))
     });
-    vec![match tried {
+    let finding = match tried {
         Ok((models, times)) => Finding::ok(
             "models",
             format!("{}: {times}; with {}", names(&models).join(", "), models.runtime.library().display()),
         ),
         Err(error) => Finding::failure("models", error.to_string(), remedy(&error)),
-    }]
+    };
+    [finding].into_iter().chain(centres).collect()
 }
 
 /// What to do, by the kind of fault; the error itself says with which file.

@@ -65,15 +65,25 @@ pub(super) fn load(config: &Config, clock: &Clock) -> anyhow::Result<(Models, Ma
     }
 }
 
-/// What model the settings lead to, with the centre's models in force, for whoever wants to know and starts nothing.
+/// Why it can't be said which models are in force.
+#[derive(Debug)]
+pub enum InForce {
+    /// Of what `[vision]` says.
+    Vision(vision::Error),
+    /// Of a model that came from the centre.
+    Centre(Error),
+}
+
+/// The models in force, the centre's among them, for whoever wants to know and starts nothing.
 ///
 /// # Errors
 /// No folder of models, or a model of the centre that is not what was signed.
-pub fn settings_in_force(config: &Config) -> anyhow::Result<(Settings, Set)> {
+pub fn settings_in_force(config: &Config) -> Result<(Settings, Set), InForce> {
     let shelf = Shelf::of(&config.site.data_dir);
-    let set = force::read(shelf.folder())?.now;
-    let chosen = set.iter().map(|one| shelf.chosen(one)).collect::<Result<Vec<_>, _>>()?;
-    Ok((with(model_settings(&config.vision)?, &chosen)?, set))
+    let set = force::read(shelf.folder()).map_err(InForce::Centre)?.now;
+    let chosen: Result<Vec<Chosen>, Error> = set.iter().map(|one| shelf.chosen(one)).collect();
+    let settings = model_settings(&config.vision).map_err(InForce::Vision)?;
+    Ok((chosen.and_then(|chosen| with(settings, &chosen)).map_err(InForce::Centre)?, set))
 }
 
 /// Whose fault it is that models can't be loaded.
@@ -173,7 +183,7 @@ impl Managed {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "the centre's models cannot be looked at: those of [vision] are in force")
+                tracing::error!(%error, "the centre's models cannot be looked at: those of [vision] are in force");
             }
         }
     }
@@ -270,22 +280,6 @@ impl Managed {
             Err(error) => tracing::warn!(%error, "the end of the models' probation cannot be written"),
         }
     }
-
-    /// What is loaded and what is shipped, for `model.list`.
-    pub(super) fn here(&self, config: &Config, models: &Models) -> Here {
-        let of_centre = |manifest: &Manifest| {
-            self.set.iter().any(|one| one.name == manifest.name && one.version == manifest.version)
-        };
-        let task = |at: usize, manifest: &Manifest| match at {
-            0 => Some(Task::Detector),
-            1 => Some(Task::Reader),
-            _ => task_of(manifest),
-        };
-        let told = |(at, m): (usize, &Manifest)| Told { from_centre: of_centre(m), ..told(m, task(at, m)) };
-        let loaded = models.manifests().enumerate().map(told).collect();
-        let shipped = model_settings(&config.vision).map(|settings| shipped(&settings.folder)).unwrap_or_default();
-        Here { loaded, shipped }
-    }
 }
 
 impl Drop for Managed {
@@ -299,6 +293,22 @@ impl Drop for Managed {
             tracing::warn!(%error, "the good end of a run with models on probation cannot be written");
         }
     }
+}
+
+/// What is loaded and what is shipped, for `model.list`; to be made at the start, while what is in force is what is loaded.
+#[must_use]
+pub fn here(config: &Config, models: &Models) -> Here {
+    let set = force::read(Shelf::of(&config.site.data_dir).folder()).unwrap_or_default().now;
+    let from_centre = |m: &Manifest| set.iter().any(|one| one.name == m.name && one.version == m.version);
+    let task = |at: usize, manifest: &Manifest| match at {
+        0 => Some(Task::Detector),
+        1 => Some(Task::Reader),
+        _ => task_of(manifest),
+    };
+    let told = |(at, m): (usize, &Manifest)| Told { from_centre: from_centre(m), ..told(m, task(at, m)) };
+    let loaded = models.manifests().enumerate().map(told).collect();
+    let shipped = model_settings(&config.vision).map(|settings| shipped(&settings.folder)).unwrap_or_default();
+    Here { loaded, shipped }
 }
 
 fn told(manifest: &Manifest, task: Option<Task>) -> Told {

@@ -9,6 +9,7 @@ pub mod put;
 pub mod rollback;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::centre::keyring::{Keyring, Role};
 use crate::centre::keys::Keys;
@@ -28,13 +29,10 @@ fn force(shelf: &Shelf) -> Result<Force, Refusal> {
 }
 
 /// The keyring in force, and its fleet keys that are valid now: those that may sign packages.
-fn signers(rooms: &Rooms) -> Result<(Keyring, Keys), Refusal> {
-    let internal = |what: String| Refusal::new(Reason::Internal, what);
-    let centre = rooms.config.centre.as_ref().ok_or_else(|| internal("no [centre] is configured".to_owned()))?;
-    let root = crate::centre::keys::PublicKey::read(&centre.root_key).map_err(|e| internal(e.to_string()))?;
-    let keyring = Keyring::read(&centre.keyring, &root).map_err(|e| internal(e.to_string()))?;
+fn signers(rooms: &Rooms) -> (Arc<Keyring>, Keys) {
+    let keyring = rooms.keyring.current();
     let keys = keyring.keys_of(Role::Fleet, rooms.clock.utc());
-    Ok((keyring, keys))
+    (keyring, keys)
 }
 
 /// Refuses a task that the configuration has off: the centre's models replace models and switch nothing on.

@@ -1,7 +1,7 @@
 //! `model.put`: takes a signed model package, tries it on its canary pictures and keeps it. It is not in force by that.
 //!
 //! In this order: the blob, the signature by a fleet key, every digest; unpacked aside; run with the models in force
-//! around it; kept when its canaries are right. What is refused leaves nothing behind.
+//! around it; kept when its canaries are right. What is refused leaves nothing behind but the blob, which goes by its age.
 
 use minicbor::{Decode, Encode};
 
@@ -49,7 +49,7 @@ pub struct Answer {
 pub(in crate::command::ops) fn run(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
     let args: Args = ops::decode(command.args())?;
     let bytes = rooms.blobs.get(args.package)?;
-    let (keyring, keys) = super::signers(rooms)?;
+    let (keyring, keys) = super::signers(rooms);
     let package = Package::open(&bytes, &keys)?;
     super::is_on(&rooms.config.vision, package.table.task)?;
     let signer = keyring.entry(package.kid).map(|entry| entry.name.clone()).unwrap_or_default();
@@ -74,6 +74,7 @@ pub(in crate::command::ops) fn run(rooms: &Rooms, command: &Authorised) -> Resul
         ("signer", signer.clone()),
         ("score", format!("{} of 1000", score.permille())),
     ];
+    rooms.blobs.forget(&args.package);
     let package = table.digest();
     let answer =
         Answer { name: table.name, version: table.model_version, task: table.task, package, signer, score, gone };
