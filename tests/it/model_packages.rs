@@ -482,11 +482,12 @@ fn a_model_whose_file_changed_on_the_disk_is_gone_back_from_at_the_start() {
     assert!(in_force(&made).now.is_empty());
 }
 
-/// The tiny detector in a package: white is too much for it, and its canary is dark.
+/// The tiny detector in a package whose manifest makes numbers of pixels that are too large for 32 bits from a luma of 4 on:
+/// its dark canary is right, and no real picture is.
 fn dazzled() -> Parts {
     let (manifest, onnx) = model("tests/fixtures/models/spot");
-    let manifest = manifest_of(&manifest, "2", &onnx).replace("[input]", "[input]\nscale = 0.005");
-    let plate = image::GrayImage::from_fn(64, 32, |x, y| image::Luma([if (x, y) == (36, 12) { 190 } else { 0 }]));
+    let manifest = manifest_of(&manifest, "2", &onnx).replace("[input]", "[input]\nscale = 1e38");
+    let plate = image::GrayImage::from_fn(64, 32, |x, y| image::Luma([if (x, y) == (36, 12) { 2 } else { 0 }]));
     let mut bytes = std::io::Cursor::new(Vec::new());
     plate.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
     let found = Plate { text: None, place: Some(place([30.0 / 64.0, 8.0 / 32.0, 46.0 / 64.0, 17.0 / 32.0])) };
@@ -517,7 +518,7 @@ fn models_that_fail_on_frames_are_gone_back_from_while_the_daemon_runs() {
     let lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     let mut said = Vec::new();
     let (mut runs, mut fell_back) = (0, false);
-    for line in lines {
+    for line in lines.take(500) {
         runs += usize::from(line.contains("watchpost runs"));
         fell_back |= line.contains("models did not do");
         said.push(line);
