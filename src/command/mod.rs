@@ -19,6 +19,7 @@ pub mod ops;
 pub mod rate;
 mod record;
 mod refusals;
+pub mod secrets;
 #[cfg(test)]
 pub(crate) mod testkit;
 #[cfg(test)]

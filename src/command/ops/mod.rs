@@ -4,6 +4,8 @@
 //! `docs/wire.cddl`, and a `run` that [`execute`] calls on the executor's thread. `watchpostctl` makes and reads the same
 //! types.
 
+pub mod camera;
+pub mod config;
 pub mod hit;
 pub mod hold;
 pub mod ignore_put;
@@ -13,13 +15,16 @@ pub mod log_tail;
 pub mod model;
 pub mod query;
 pub mod retention_set;
+pub mod secret;
 mod stored;
 mod this_box;
+mod told;
 
 use minicbor::{Decode, Encode};
 
 use super::{Authorised, Done, Refusal, Rooms};
 use crate::domain::{Op, Reason};
+use told::{audit, hex, new_id, sha256, short_hex};
 
 /// Executes a command. Blocks; called by the executor alone.
 ///
@@ -35,13 +40,18 @@ pub fn execute(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
         Op::LogTail => log_tail::run(rooms, command),
 
         // Secrets and keys.
-        Op::SecretSet => not_yet(command),
+        Op::SecretSet => secret::run(rooms, command),
         Op::KeyringPut => keyring_put::run(rooms, command),
         Op::KeyRotate => key_rotate::run(rooms, command),
 
         // Cameras and configuration.
-        Op::CameraList | Op::CameraSet | Op::CameraRemove | Op::CameraPause | Op::CameraSnapshot => not_yet(command),
-        Op::ConfigGet | Op::ConfigSet => not_yet(command),
+        Op::CameraList => camera::list::run(rooms, command),
+        Op::CameraSet => camera::set::run(rooms, command),
+        Op::CameraRemove => camera::remove::run(rooms, command),
+        Op::CameraPause => camera::pause::run(rooms, command),
+        Op::CameraSnapshot => camera::snapshot::run(rooms, command),
+        Op::ConfigGet => config::get::run(rooms, command),
+        Op::ConfigSet => config::set::run(rooms, command),
 
         // Lists.
         Op::HotlistList | Op::HotlistPut | Op::HotlistPatch | Op::HotlistRemove | Op::HotlistPreview => {
