@@ -35,7 +35,7 @@ use anyhow::Context as _;
 use crate::centre::carry::Carrier;
 use crate::centre::publish::News;
 use crate::centre::report::{self, Reporter};
-use crate::centre::wire::{AuditHead, Gauges, StateDigests};
+use crate::centre::wire::{Gauges, StateDigests};
 use crate::clock::{Challenges, Clock};
 use crate::config::Config;
 use crate::domain::CameraId;
@@ -224,12 +224,11 @@ fn gauges(
     let (dir, files) = (config.site.data_dir.clone(), config.hotlists.clone());
     let (store, hotlists, health) = (store.clone(), Arc::clone(hotlists), Arc::clone(health));
     Box::new(move |now| {
-        let (number, sha256) = store.audit_head();
         Gauges {
             disk: machine::disk(&dir),
             memory: machine::memory(),
             process: machine::process(),
-            audit: AuditHead { number, sha256 },
+            audit: store.audit_head(),
             pictures_lost: store.pictures_lost(),
             lists: lists::gauges(&files, &hotlists, &health, now),
             parts: parts.clone(),

@@ -25,6 +25,15 @@ impl std::fmt::Display for Epoch {
     }
 }
 
+impl std::str::FromStr for Epoch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).ok().and_then(|b| b.try_into().ok());
+        bytes.map(Self).ok_or_else(|| format!("{text:?} is no epoch: 16 hex digits"))
+    }
+}
+
 /// Where in the life of a sighting an alert is; all stages carry one id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
 #[cbor(index_only)]

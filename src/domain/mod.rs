@@ -27,6 +27,7 @@ pub mod source;
 pub mod tally;
 pub mod time;
 pub mod transport;
+pub mod tree;
 pub mod verdict;
 pub mod wish;
 
@@ -50,4 +51,5 @@ pub use sighting::{Pictures, Sighting, SightingEvent, Vehicle};
 pub use source::{AddressError, SourceUri};
 pub use time::{ClockState, TimeMs};
 pub use transport::Transport;
+pub use tree::{Checkpoint, LogId, TreeError, TreeHash, TreeHead};
 pub use verdict::{Handling, HitState, Judgement, Mark, Verdict};

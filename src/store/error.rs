@@ -173,6 +173,39 @@ pub enum Error {
     /// The ack is malformed.
     #[error("ack refused: {0}")]
     AckShape(&'static str),
+    /// The audit log is not what was written.
+    #[error("audit log {path}: {what}; it was changed outside of watchpost, keep the disk as it is and ask who had access")]
+    AuditChanged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// The stored hashes of the audit log are not those of the log; they are made anew.
+    #[error("hashes of the audit log are wrong ({what})")]
+    AuditHashes {
+        /// What was found.
+        what: String,
+    },
+    /// The audit log has no such record.
+    #[error("the audit log has {size} records; {asked} was asked for")]
+    AuditSize {
+        /// What was asked for.
+        asked: u64,
+        /// Records that there are.
+        size: u64,
+    },
+    /// A record would be longer than the format allows.
+    #[error("audit record {event} would have {bytes} bytes, at most 65536 are allowed")]
+    AuditRecord {
+        /// What it was to tell.
+        event: String,
+        /// How long it would be.
+        bytes: usize,
+    },
+    /// Checkpoints cannot be signed.
+    #[error("no key signs checkpoints of the audit log: `watchpost init` makes the box's key")]
+    NoSigner,
     /// There is a recorder already: the store has exactly one writer.
     #[error("a recorder is running on this store already")]
     RecorderRunning,

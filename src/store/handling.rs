@@ -55,6 +55,7 @@ impl Store {
             owner: row.owner,
             first_at: row.first_at,
             stored_at: row.stored_at,
+            salt: row.salt,
             handling,
             state,
         })

@@ -16,6 +16,7 @@
 //!
 //! There is no tokio in here: calls block, the recorder has a thread of its own. Left out so far: queries by anything but id, plate and time.
 
+pub mod accounting;
 mod alerting;
 pub mod audit;
 mod column;
@@ -71,7 +72,7 @@ pub use unseen::Waiting;
 pub use writer::Commit;
 
 use crate::clock::Clock;
-use crate::domain::{Epoch, Hit, Retention, RetentionClass, SightingEvent};
+use crate::domain::{Epoch, Hit, LogId, Retention, RetentionClass, SightingEvent, TreeHead};
 use crate::health::Counter;
 
 /// How a store behaves.
@@ -179,10 +180,53 @@ impl Store {
         self.0.audit.append(self.0.clock.utc(), event, details)
     }
 
-    /// Number and SHA-256 of the newest audit record.
+    /// Size and root of the audit log, as far as it is on the medium.
     #[must_use]
-    pub fn audit_head(&self) -> (u64, [u8; 32]) {
+    pub fn audit_head(&self) -> TreeHead {
         self.0.audit.head()
+    }
+
+    /// Id of the audit log: another after one was set aside.
+    #[must_use]
+    pub fn audit_log(&self) -> LogId {
+        self.0.audit.id()
+    }
+
+    /// Says who signs checkpoints; needed before the first [`Store::checkpoint`].
+    pub fn sign_checkpoints(&self, signer: audit::Signer) {
+        self.0.audit.sign_with(signer);
+    }
+
+    /// The signed checkpoint of the audit log as it is now: bytes of a C2SP note. Signs again only when the log grew.
+    ///
+    /// # Errors
+    /// [`Error::NoSigner`]; I/O errors, since what it covers is made durable first.
+    pub fn checkpoint(&self) -> Result<Vec<u8>, Error> {
+        self.0.audit.checkpoint()
+    }
+
+    /// Proof that the audit log of `size` records (`None`: all) begins with that of `old` records.
+    ///
+    /// # Errors
+    /// [`Error::AuditSize`]; [`Error::AuditChanged`] when the log was tampered with; I/O errors.
+    pub fn audit_consistency(&self, old: u64, size: Option<u64>) -> Result<audit::proof::Consistency, Error> {
+        self.0.audit.prove_consistency(old, size, self.0.clock.utc())
+    }
+
+    /// Proof that record `number` is in the audit log of `size` records (`None`: all).
+    ///
+    /// # Errors
+    /// As [`Store::audit_consistency`].
+    pub fn audit_inclusion(&self, number: u64, size: Option<u64>) -> Result<audit::proof::Inclusion, Error> {
+        self.0.audit.prove_inclusion(number, size, self.0.clock.utc())
+    }
+
+    /// Records `first..=last` of the audit log with their proof, as far as they fit into `bytes`; at least one.
+    ///
+    /// # Errors
+    /// As [`Store::audit_consistency`].
+    pub fn audit_range(&self, first: u64, last: u64, bytes: usize) -> Result<audit::proof::Range, Error> {
+        self.0.audit.range(first, last, bytes, self.0.clock.utc())
     }
 
     /// Days (counted from 1970-01-01) and classes that something is kept of, the oldest first, without what holds keep.

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ring::hmac;
 
+use super::accounting::{self, Account};
 use super::audit::{Audit, Event};
 use super::counted::Counted;
 use super::daykeys::DayKeys;
@@ -122,6 +123,7 @@ impl Store {
         for (event, details) in &opening.notes {
             inner.say(*event, details);
         }
+        inner.account_for_lost(end)?;
         let version = env!("CARGO_PKG_VERSION").to_owned();
         inner.say(Event::Started, &[("version", version), ("epoch", end.epoch.to_string())]);
         Ok(Self(Arc::new(inner)))
@@ -290,6 +292,30 @@ fn put_index_aside(disk: &dyn Disk, dir: &Path, now: TimeMs) -> Result<(), Error
 }
 
 impl Inner {
+    /// Tells the audit log of committed hits that a crash kept from it.
+    fn account_for_lost(&self, end: End) -> Result<(), Error> {
+        let known = match self.audit.hits() {
+            Some((epoch, batch)) if epoch == end.epoch => batch,
+            Some(_) => 0,
+            // A new log: what was before it is not its to tell.
+            None => return Ok(()),
+        };
+        let from = known.max(end.batch.saturating_sub(accounting::LOST_AT_MOST)) + 1;
+        if from > end.batch {
+            return Ok(());
+        }
+        walk::walk(&self.dir.join("ledger"), &self.mac, from, &mut |batch| {
+            if batch.number >= from {
+                for mut details in Account::of(batch, &self.keys)?.details(end.epoch, batch.number) {
+                    details.push(("found", "after a crash".to_owned()));
+                    self.audit.later(self.clock.utc(), Event::Committed, &details);
+                }
+            }
+            Ok(())
+        })
+        .map(drop)
+    }
+
     /// Makes the index anew from the ledger while the store runs; only the recorder calls it, so the ledger stands still.
     ///
     /// That takes as long as the ledger is, so nobody waits for it: who asks meanwhile is told so at once.

@@ -35,6 +35,8 @@ pub struct StoredHit {
     pub first_at: TimeMs,
     /// When it was stored last.
     pub stored_at: TimeMs,
+    /// Opens the commitment to its alert in the audit log; hits from before commitments have none.
+    pub salt: Option<Salt>,
     /// What people made of it.
     pub handling: Handling,
     /// How far it has come.

@@ -5,6 +5,7 @@
 
 use minicbor::{Decode, Encode};
 
+use super::accounting::Salt;
 use super::error::Error;
 use super::seal::PLATE_MAC_LEN;
 use crate::domain::alert::CandidateMark;
@@ -112,6 +113,9 @@ pub(super) struct HitRow {
     /// Whose the list was; rows from before owners have none.
     #[n(8)]
     pub(super) owner: Option<Ownership>,
+    /// Random, for the commitment to the alert in the audit log; rows from before have none.
+    #[n(9)]
+    pub(super) salt: Option<Salt>,
 }
 
 /// A share of 0..1 in ‰.

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use super::accounting::Account;
 use super::alerting::{self, OpenTrack, OpenTracks, Stamp};
 use super::audit::Event;
 use super::error::Error;
@@ -44,7 +45,6 @@ pub(super) struct Writer {
     pub(super) store: Arc<Inner>,
     ledger: Ledger,
     open: OpenTracks,
-    alerts_since: u64,
     bytes_since: u64,
     checkpoint_at: Duration,
     dirty: bool,
@@ -59,6 +59,7 @@ pub(super) struct Prepared {
     open: HashMap<EventId, Option<OpenTrack>>,
     commit: Commit,
     now: TimeMs,
+    account: Account,
 }
 
 /// A batch while it is drawn up.
@@ -71,6 +72,8 @@ pub(super) struct Draft<'a> {
     open: HashMap<EventId, Option<OpenTrack>>,
     /// Pictures among `files`, in the clear, by sighting.
     fresh: HashMap<EventId, Arc<Pictures>>,
+    /// What the audit log will say of its hits.
+    account: Account,
 }
 
 impl Writer {
@@ -83,7 +86,6 @@ impl Writer {
             store,
             ledger,
             open: OpenTracks::default(),
-            alerts_since: 0,
             bytes_since: 0,
             checkpoint_at,
             dirty: false,
@@ -100,6 +102,7 @@ impl Writer {
             files: Vec::new(),
             open: HashMap::new(),
             fresh: HashMap::new(),
+            account: Account::default(),
         }
     }
 
@@ -143,7 +146,9 @@ impl Writer {
         // From here on the batch is committed: nothing below may make it look as if it were not.
         self.dirty = true;
         self.bytes_since += written;
-        self.alerts_since += prepared.commit.alerts;
+        for details in prepared.account.details(store.epoch, prepared.batch.number) {
+            store.audit.later(prepared.now, Event::Committed, &details);
+        }
         self.open.update(std::mem::take(&mut prepared.open));
         let applied = store.index().apply(&prepared.batch);
         store.order().follow(&prepared.batch);
@@ -187,20 +192,17 @@ impl Writer {
         }
     }
 
-    /// Makes the index durable, and says in the audit log what was committed since the last time.
+    /// Makes durable what the audit log says of committed hits, and the index.
     pub(super) fn checkpoint(&mut self) {
         self.checkpoint_at = self.store.clock.monotonic() + CHECKPOINT_EVERY;
         self.bytes_since = 0;
         self.dirty = false;
+        if let Err(error) = self.store.audit.flush() {
+            tracing::error!(%error, "audit records of hits not written, tried again");
+        }
         if let Err(error) = self.store.index().checkpoint() {
             tracing::error!(%error, "index cannot be made durable");
             self.store.distrust_index();
-        }
-        if self.alerts_since > 0 {
-            let details =
-                [("alerts", self.alerts_since.to_string()), ("last_seq", self.ledger.end().last_seq.to_string())];
-            self.store.say(Event::Committed, &details);
-            self.alerts_since = 0;
         }
     }
 
@@ -241,6 +243,7 @@ impl Draft<'_> {
             files: self.files,
             open: self.open,
             now: self.now,
+            account: self.account,
         })
     }
 
@@ -351,7 +354,9 @@ impl Draft<'_> {
         let alert = alerting::alert(stamp, self.seq, hit, sighting, entry.event.cause_at, crop);
         let name = OutboxName { rank: rank(severity), seq: self.seq, stored_at: self.now }.bytes();
         self.seal(Kind::Alert, key, name, &row::encode(&alert))?;
-        let plain = row::encode(&self.hit_row(hit, alert, first_at));
+        let mut row = self.hit_row(hit, alert, first_at);
+        row.salt = Some(self.account.add(&row.alert)?);
+        let plain = row::encode(&row);
         self.seal(Kind::Hit, key, hit_name(sighting.id, hit.cause.key()), &plain)
     }
 
@@ -366,6 +371,7 @@ impl Draft<'_> {
             first_at,
             stored_at: self.now,
             owner: None,
+            salt: None,
         };
         match &hit.cause {
             HitCause::List(m) => {

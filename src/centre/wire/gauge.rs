@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::camera::Link;
 use super::{check_text, cut};
-use crate::domain::{CameraId, Class, ListId, TimeMs};
+use crate::domain::{CameraId, Class, ListId, TimeMs, TreeHead};
 use crate::health::{CameraCounters, CentreCounters, ListCounters};
 
 /// Longest reason of a list's refusal, in bytes.
@@ -69,17 +69,6 @@ pub struct Process {
     /// Open files and sockets.
     #[n(4)]
     pub files: u32,
-}
-
-/// The newest record of the audit log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
-pub struct AuditHead {
-    /// Its number; 0 when there is none.
-    #[n(0)]
-    pub number: u64,
-    /// Its SHA-256.
-    #[cbor(n(1), with = "minicbor::bytes")]
-    pub sha256: [u8; 32],
 }
 
 /// Something that the daemon works with, and its version; both at most 32 bytes.
@@ -374,8 +363,8 @@ pub struct Gauges {
     pub memory: Memory,
     /// The daemon's process.
     pub process: Process,
-    /// The newest audit record.
-    pub audit: AuditHead,
+    /// Size and root of the audit log.
+    pub audit: TreeHead,
     /// Pictures that could not be read back when their sighting became a hit.
     pub pictures_lost: u64,
     /// The configured hotlists; at most 32 are told.

@@ -6,7 +6,7 @@ use minicbor::{Decode, Encode};
 use serde_json::{Value, json};
 
 use super::gauge::{
-    AuditHead, CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, Memory, OutboxGauge, Part, Process,
+    CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, Memory, OutboxGauge, Part, Process,
 };
 use super::status::{BootId, clock_word};
 use super::{Wire, check_text, cut};
@@ -121,9 +121,9 @@ pub struct HealthReport {
     /// The cameras, at most 64.
     #[n(15)]
     pub cameras: Vec<CameraGauge>,
-    /// The newest audit record.
+    /// Size and root of the audit log.
     #[n(16)]
-    pub audit: AuditHead,
+    pub audit: TreeHead,
     /// The configured hotlists, at most 32.
     #[n(17)]
     pub lists: Vec<ListGauge>,
@@ -275,7 +275,7 @@ impl Wire for HealthReport {
             "pictures_lost": self.pictures_lost,
             "cameras": self.cameras.iter().map(CameraGauge::to_json).collect::<Vec<_>>(),
             "lists": self.lists.iter().map(ListGauge::to_json).collect::<Vec<_>>(),
-            "audit": { "number": self.audit.number, "sha256": hex(&self.audit.sha256) },
+            "audit": { "size": self.audit.size, "root": self.audit.root.to_string() },
             "process": {
                 "resident": self.process.resident, "peak": self.process.peak, "cpu_ms": self.process.cpu_ms,
                 "threads": self.process.threads, "files": self.process.files,

@@ -3,7 +3,7 @@
 use watchpost::centre::keys::{Keys, SigningKey};
 use watchpost::centre::topics::{DEFAULT_ROOT, Topics};
 use watchpost::centre::wire::{
-    AuditHead, BootId, BoxState, CameraStatus, Disk, Gauges, HealthFacts, HealthReport, ListGauge, Memory, OutboxGauge,
+    BootId, BoxState, CameraStatus, Disk, Gauges, HealthFacts, HealthReport, ListGauge, Memory, OutboxGauge,
     Part, Place, Process, StateDigests, Status,
 };
 use watchpost::domain::alert::{ALERT_VERSION, CandidateMark, SHED_VERSION, VehicleMark};
@@ -134,7 +134,7 @@ pub(super) fn gauges() -> Gauges {
         disk: Disk { free: 21_474_836_480, total: 64_424_509_440 },
         memory: Memory { available: 612_000_000, total: 1_024_000_000 },
         process: Process { resident: 160_000_000, peak: 171_000_000, cpu_ms: 7_200_000, threads: 12, files: 61 },
-        audit: AuditHead { number: 1_204, sha256: [0xad; 32] },
+        audit: TreeHead { size: 1_204, root: TreeHash([0xad; 32]) },
         pictures_lost: 0,
         lists: vec![
             ListGauge { serial, entries: 48_211, issued, stale: true, ..stolen },
