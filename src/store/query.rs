@@ -3,6 +3,7 @@
 //! A row whose key was destroyed is not there. When the index fails, the call that met it says so and the recorder
 //! rebuilds it from the ledger. A row that does not open is an error of the call.
 
+use super::accounting::Salt;
 use super::error::Error;
 use super::record::Record;
 use super::row;

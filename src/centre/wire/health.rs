@@ -12,7 +12,7 @@ use super::status::{BootId, clock_word};
 use super::{Wire, check_text, cut};
 use crate::centre::keys::hex;
 use crate::centre::topics::Kind;
-use crate::domain::{CameraId, ClockState, Epoch, TimeMs};
+use crate::domain::{CameraId, ClockState, Epoch, TimeMs, TreeHead};
 use crate::health::Health;
 
 const VERSION: u8 = 1;

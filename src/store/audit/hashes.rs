@@ -125,6 +125,7 @@ impl Hashes {
     }
 
     /// How many there are.
+    #[cfg(test)]
     pub(super) fn count(&self) -> u64 {
         self.count
     }

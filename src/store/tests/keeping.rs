@@ -42,8 +42,8 @@ fn a_committed_hit_is_found_again_after_reopening() {
     assert!(store.pictures(id(5)).unwrap() == entry.event.pictures);
     assert_eq!(store.outbox().depth().entries, 1);
     assert_eq!((store.counts().hits, store.counts().sightings), (1, 1));
-    assert_eq!(events(&store), ["store.started", "store.committed", "store.stopped", "store.started"]);
-    assert_eq!(store.audit_head().0, 4);
+    assert_eq!(events(&store), ["audit.begun", "store.started", "hits.committed", "store.stopped", "store.started"]);
+    assert_eq!(store.audit_head().size, 5);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use watchpost::centre::wire::{
 use watchpost::domain::alert::{ALERT_VERSION, CandidateMark, SHED_VERSION, VehicleMark};
 use watchpost::domain::{
     Ack, Alert, BoxId, CameraId, Class, ClockState, Epoch, EventId, How, ListId, MatchMark, PlateText, Severity, Shed,
-    SiteId, Stage, TimeMs,
+    SiteId, Stage, TimeMs, TreeHash, TreeHead,
 };
 use watchpost::health::{CameraState, Health};
 
