@@ -13,6 +13,7 @@
 //! Channels: analysis threads → recorder, bounded at 64 entries, where the sender waits (`store::recorder`); recorder →
 //! session, a notification without content (`centre::publish::News`), which cannot fill up.
 
+mod accounts;
 mod analysis;
 mod crew;
 mod delivery;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::centre::carry::Carrier;
+use crate::centre::keys::BoxKey;
 use crate::centre::publish::News;
 use crate::centre::report::{self, Reporter};
 use crate::centre::wire::{Gauges, StateDigests};
@@ -45,6 +47,7 @@ use crate::shutdown::Shutdown;
 use crate::store::{Commit, Recorder, Store};
 use crate::vision::{Models, model};
 
+use accounts::Accounts;
 use crew::{Crew, Maker};
 use delivery::Delivery;
 pub use delivery::{box_key_path, newest_keyring_seen, read_store_key, store_key_path};
@@ -107,8 +110,17 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
     let mut watch = lists::Watch::new(&config.hotlists);
     watch.look(&hotlists, &health, clock.utc());
     let gauges = gauges(config, &models, &store, &hotlists, &health);
-    let reporter = reporter(digests, gauges, &store, &health, clock);
     let carrier = Carrier::new(clock.clone());
+    let mut accounts = Accounts::begin(&accounts::Parts {
+        config,
+        digests: &digests,
+        store: &store,
+        health: &health,
+        hotlists: &hotlists,
+        clock,
+        carrier: config.centre.as_ref().map(|_| &carrier),
+    });
+    let reporter = reporter(digests, gauges, &store, &health, clock);
     // The session stops after everybody else: it has a flag of its own.
     let hang_up = Shutdown::new();
     let delivery = match &config.centre {
@@ -144,7 +156,7 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let mut fault = None;
     let alive = || recorder.is_running() && delivery.as_ref().is_none_or(Delivery::is_running);
-    if !crew.watch(options, shutdown, &mut watch, &alive) {
+    if !crew.watch(options, shutdown, &mut watch, &mut accounts, &alive) {
         // Nothing can be stored or told any more: whoever started the daemon starts it anew.
         fault = Some("the recorder's thread or the centre's session has ended by itself; see the log above");
     }
@@ -159,6 +171,7 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
     {
         tracing::warn!(waiting = store.outbox().depth().entries, "the centre has not acknowledged everything");
     }
+    accounts.end(fault.unwrap_or("asked to"), store.outbox().depth().entries);
     hang_up.trigger();
     if let Some(delivery) = delivery {
         delivery.end();
@@ -223,16 +236,14 @@ fn gauges(
     let parts = machine::parts(models.runtime.library());
     let (dir, files) = (config.site.data_dir.clone(), config.hotlists.clone());
     let (store, hotlists, health) = (store.clone(), Arc::clone(hotlists), Arc::clone(health));
-    Box::new(move |now| {
-        Gauges {
-            disk: machine::disk(&dir),
-            memory: machine::memory(),
-            process: machine::process(),
-            audit: store.audit_head(),
-            pictures_lost: store.pictures_lost(),
-            lists: lists::gauges(&files, &hotlists, &health, now),
-            parts: parts.clone(),
-        }
+    Box::new(move |now| Gauges {
+        disk: machine::disk(&dir),
+        memory: machine::memory(),
+        process: machine::process(),
+        audit: store.audit_head(),
+        pictures_lost: store.pictures_lost(),
+        lists: lists::gauges(&files, &hotlists, &health, now),
+        parts: parts.clone(),
     })
 }
 

@@ -289,6 +289,11 @@ impl Keys {
         self.0.get(&kid)
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &PublicKey> {
+        self.0.values()
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

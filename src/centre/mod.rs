@@ -17,6 +17,7 @@ pub mod keyring;
 pub mod keys;
 pub mod link;
 pub mod listen;
+pub mod note;
 pub mod publish;
 pub mod receipts;
 pub mod report;

@@ -59,6 +59,18 @@ pub enum ClockState {
     Unset,
 }
 
+impl ClockState {
+    /// The word in JSON, audit records and messages.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Synced => "synced",
+            Self::Holdover => "holdover",
+            Self::Unset => "unset",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,7 +35,9 @@ pub enum TreeError {
         size: u64,
     },
     /// The record is not in the log.
-    #[error("record {number} is not in the log of {size} records with this root: it was changed, or the proof is wrong")]
+    #[error(
+        "record {number} is not in the log of {size} records with this root: it was changed, or the proof is wrong"
+    )]
     Inclusion {
         /// Number of the record.
         number: u64,
@@ -43,7 +45,9 @@ pub enum TreeError {
         size: u64,
     },
     /// The later log does not begin with the earlier one.
-    #[error("the log of {new} records does not begin with the log of {old} records: it was changed, or the proof is wrong")]
+    #[error(
+        "the log of {new} records does not begin with the log of {old} records: it was changed, or the proof is wrong"
+    )]
     Consistency {
         /// Records of the earlier log.
         old: u64,
@@ -214,7 +218,8 @@ impl Edge {
     /// The head.
     #[must_use]
     pub fn head(&self) -> TreeHead {
-        let root = tlog::tree_hash(self.size, &Few(&self.hashes)).map_or_else(|_| TreeHash::default(), |h| TreeHash(h.0));
+        let root =
+            tlog::tree_hash(self.size, &Few(&self.hashes)).map_or_else(|_| TreeHash::default(), |h| TreeHash(h.0));
         TreeHead { size: self.size, root }
     }
 
@@ -351,7 +356,13 @@ mod tests {
         let text = checkpoint.text();
         assert_eq!(Checkpoint::parse(&text), Ok(checkpoint.clone()));
         assert_eq!(Checkpoint::parse(&format!("{text}\n— name c2ln\n")), Ok(checkpoint));
-        for wrong in ["", "a\nb\n", &text.replace("1204", "01204"), &text.replace("log ", "log  "), &text.replace("log 9f", "log 9F")] {
+        for wrong in [
+            "",
+            "a\nb\n",
+            &text.replace("1204", "01204"),
+            &text.replace("log ", "log  "),
+            &text.replace("log 9f", "log 9F"),
+        ] {
             assert!(Checkpoint::parse(wrong).is_err(), "{wrong:?}");
         }
         assert!("9f".parse::<LogId>().is_err());

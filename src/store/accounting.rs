@@ -20,11 +20,11 @@ use std::fmt::Write as _;
 use minicbor::{Decode, Encode};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use super::daykeys::DayKeys;
 use super::error::Error;
 use super::record::Kind;
 use super::row::{self, HitRow};
 use super::segment::Batch;
-use super::daykeys::DayKeys;
 use crate::domain::{Alert, Epoch, Severity};
 
 /// Alerts that one record accounts for; more are told in further records.
@@ -91,8 +91,7 @@ impl Account {
     pub(super) fn of(batch: &Batch, keys: &DayKeys) -> Result<Self, Error> {
         let mut account = Self::default();
         for record in batch.records.iter().filter(|record| record.kind == Kind::Hit) {
-            let row: Option<HitRow> =
-                record.open(keys)?.map(|plain| row::decode("hit row", &plain)).transpose()?;
+            let row: Option<HitRow> = record.open(keys)?.map(|plain| row::decode("hit row", &plain)).transpose()?;
             if let Some((salt, alert)) = row.and_then(|row| Some((row.salt?, row.alert))) {
                 account.note(salt, &alert);
             }

@@ -174,7 +174,9 @@ pub enum Error {
     #[error("ack refused: {0}")]
     AckShape(&'static str),
     /// The audit log is not what was written.
-    #[error("audit log {path}: {what}; it was changed outside of watchpost, keep the disk as it is and ask who had access")]
+    #[error(
+        "audit log {path}: {what}; it was changed outside of watchpost, keep the disk as it is and ask who had access"
+    )]
     AuditChanged {
         /// The file.
         path: PathBuf,

@@ -180,6 +180,20 @@ impl Store {
         self.0.audit.append(self.0.clock.utc(), event, details)
     }
 
+    /// Takes an audit record that becomes durable with the next one, or within 10 s while a recorder runs: for what has
+    /// happened already and comes often.
+    pub fn audit_later(&self, event: audit::Event, details: &[(&str, String)]) {
+        self.0.audit.later(self.0.clock.utc(), event, details);
+    }
+
+    /// Makes durable what [`Store::audit_later`] took.
+    ///
+    /// # Errors
+    /// I/O errors; what it took is kept and tried again.
+    pub fn audit_flush(&self) -> Result<(), Error> {
+        self.0.audit.flush()
+    }
+
     /// Size and root of the audit log, as far as it is on the medium.
     #[must_use]
     pub fn audit_head(&self) -> TreeHead {

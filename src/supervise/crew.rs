@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::accounts::Accounts;
 use super::analysis::{Analysis, Ending};
 use super::desk::Desk;
 use super::models::Managed;
@@ -129,6 +130,7 @@ impl<'a> Crew<'a> {
         options: Options,
         shutdown: &Shutdown,
         lists: &mut lists::Watch,
+        accounts: &mut Accounts,
         alive: &dyn Fn() -> bool,
     ) -> bool {
         let mut verdicts = verdict::Verdicts::default();
@@ -142,6 +144,7 @@ impl<'a> Crew<'a> {
             self.wake();
             self.serve();
             sweeper.step(&self.maker.store, &self.maker.recorder, &self.maker.clock);
+            accounts.look();
             verdicts.look(&self.maker.health, self.maker.clock.monotonic());
             if self.models_changed() {
                 self.again = true;

@@ -5,9 +5,7 @@
 use minicbor::{Decode, Encode};
 use serde_json::{Value, json};
 
-use super::gauge::{
-    CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, Memory, OutboxGauge, Part, Process,
-};
+use super::gauge::{CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, Memory, OutboxGauge, Part, Process};
 use super::status::{BootId, clock_word};
 use super::{Wire, check_text, cut};
 use crate::centre::keys::hex;

@@ -61,11 +61,7 @@ struct Paths {
 
 impl Paths {
     fn of(log: &Path) -> Self {
-        Self {
-            log: log.to_owned(),
-            hashes: log.with_extension("hashes"),
-            checkpoint: log.with_extension("checkpoint"),
-        }
+        Self { log: log.to_owned(), hashes: log.with_extension("hashes"), checkpoint: log.with_extension("checkpoint") }
     }
 }
 

@@ -95,7 +95,12 @@ fn of(hashes: Vec<tlog::Hash>) -> Vec<TreeHash> {
 
 impl Audit {
     /// That the log of `size` records (`None`: all) begins with that of `old` records.
-    pub(in crate::store) fn prove_consistency(&self, old: u64, size: Option<u64>, now: TimeMs) -> Result<Consistency, Error> {
+    pub(in crate::store) fn prove_consistency(
+        &self,
+        old: u64,
+        size: Option<u64>,
+        now: TimeMs,
+    ) -> Result<Consistency, Error> {
         self.proving(now, &|state, picked| {
             let head = self.head_at(state, picked, size.unwrap_or(state.edge.size()))?;
             if old == 0 || old > head.size {
@@ -109,7 +114,12 @@ impl Audit {
     }
 
     /// That record `number` is in the log of `size` records (`None`: all).
-    pub(in crate::store) fn prove_inclusion(&self, number: u64, size: Option<u64>, now: TimeMs) -> Result<Inclusion, Error> {
+    pub(in crate::store) fn prove_inclusion(
+        &self,
+        number: u64,
+        size: Option<u64>,
+        now: TimeMs,
+    ) -> Result<Inclusion, Error> {
         self.proving(now, &|state, picked| {
             let head = self.head_at(state, picked, size.unwrap_or(state.edge.size()))?;
             if number == 0 || number > head.size {
@@ -151,7 +161,8 @@ impl Audit {
             Err(Error::AuditHashes { what }) => {
                 tracing::error!(what, "hashes of the audit log are wrong, made anew");
                 self.rebuild(&mut state)?;
-                let details = super::owned(&[("hashes", "wrong on the medium while the box ran, made anew".to_owned())]);
+                let details =
+                    super::owned(&[("hashes", "wrong on the medium while the box ran, made anew".to_owned())]);
                 self.write(&mut state, Some(Later { at: now, event: Event::Repaired, details }))?;
                 try_once(&state)
             }

@@ -3,8 +3,8 @@
 use watchpost::centre::keys::{Keys, SigningKey};
 use watchpost::centre::topics::{DEFAULT_ROOT, Topics};
 use watchpost::centre::wire::{
-    BootId, BoxState, CameraStatus, Disk, Gauges, HealthFacts, HealthReport, ListGauge, Memory, OutboxGauge,
-    Part, Place, Process, StateDigests, Status,
+    BootId, BoxState, CameraStatus, Disk, Gauges, HealthFacts, HealthReport, ListGauge, Memory, OutboxGauge, Part,
+    Place, Process, StateDigests, Status,
 };
 use watchpost::domain::alert::{ALERT_VERSION, CandidateMark, SHED_VERSION, VehicleMark};
 use watchpost::domain::{
