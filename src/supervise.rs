@@ -34,7 +34,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::centre::carry::Carrier;
-use crate::centre::keys::BoxKey;
 use crate::centre::publish::News;
 use crate::centre::report::{self, Reporter};
 use crate::centre::wire::{Gauges, StateDigests};
@@ -111,15 +110,7 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
     watch.look(&hotlists, &health, clock.utc());
     let gauges = gauges(config, &models, &store, &hotlists, &health);
     let carrier = Carrier::new(clock.clone());
-    let mut accounts = Accounts::begin(&accounts::Parts {
-        config,
-        digests: &digests,
-        store: &store,
-        health: &health,
-        hotlists: &hotlists,
-        clock,
-        carrier: config.centre.as_ref().map(|_| &carrier),
-    });
+    let mut accounts = Accounts::begin(config, &digests, &store, &health, &hotlists, &carrier);
     let reporter = reporter(digests, gauges, &store, &health, clock);
     // The session stops after everybody else: it has a flag of its own.
     let hang_up = Shutdown::new();
@@ -149,8 +140,7 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
         desk: Desk::open(config, &health, clock),
         managed,
     };
-    let cameras = Shutdown::new();
-    let mut crew = Crew::new(maker, cameras);
+    let mut crew = Crew::new(maker, Shutdown::new());
     crew.start_all();
     tracing::info!(cameras = crew.count(), version = env!("CARGO_PKG_VERSION"), "watchpost runs");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);

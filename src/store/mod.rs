@@ -258,6 +258,12 @@ impl Store {
         self.0.pictures_lost.get()
     }
 
+    /// The time that it goes by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
     /// The folder.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::box_key_path;
 use crate::centre::carry::{Carrier, Letter};
 use crate::centre::keys::BoxKey;
 use crate::centre::note;
@@ -38,7 +39,7 @@ const STEP_MS: i128 = 1_000;
 
 /// What of a camera is in the audit log already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Dropped {
+struct Counts {
     received: u64,
     dropped: u64,
     unanalysed: u64,
@@ -60,22 +61,10 @@ pub(super) struct Accounts {
     clock_was: (i128, ClockState),
     lists: InForce,
     lists_at: Duration,
-    drops: BTreeMap<CameraId, Dropped>,
+    drops: BTreeMap<CameraId, Counts>,
     pictures_lost: u64,
     drops_at: Duration,
     told: Option<(TreeHead, Duration)>,
-}
-
-/// What the accounts work with.
-pub(super) struct Parts<'a> {
-    pub config: &'a Config,
-    pub digests: &'a StateDigests,
-    pub store: &'a Store,
-    pub health: &'a Arc<Health>,
-    pub hotlists: &'a Arc<Hotlists>,
-    pub clock: &'a Clock,
-    /// Carries checkpoints to the centre, where there is one.
-    pub carrier: Option<&'a Carrier>,
 }
 
 /// Has the store's checkpoints signed by the box's key as it then is.
@@ -91,37 +80,47 @@ pub(super) fn sign_checkpoints(store: &Store, config: &Config, key: BoxKey) {
 }
 
 impl Accounts {
-    /// Says that the daemon starts.
-    pub(super) fn begin(parts: &Parts<'_>) -> Self {
-        let (clock, config) = (parts.clock, parts.config);
+    /// Says that the daemon starts, and has checkpoints signed by the box's key.
+    pub(super) fn begin(
+        config: &Config,
+        digests: &StateDigests,
+        store: &Store,
+        health: &Arc<Health>,
+        hotlists: &Arc<Hotlists>,
+        carrier: &Carrier,
+    ) -> Self {
+        if let Ok(key) = BoxKey::read(&box_key_path(config)) {
+            sign_checkpoints(store, config, key);
+        }
         let topics = config
             .centre
             .as_ref()
             .and_then(|centre| Topics::new(&centre.topic_root, &config.site.site, &config.site.id).ok());
+        let clock = store.clock().clone();
         let now = clock.monotonic();
         let accounts = Self {
-            store: parts.store.clone(),
-            health: Arc::clone(parts.health),
-            hotlists: Arc::clone(parts.hotlists),
-            clock: clock.clone(),
-            tell: parts.carrier.cloned().zip(topics.map(|topics| topics.of(&Kind::Audit))),
-            clock_was: (offset_ms(clock), clock.state()),
+            store: store.clone(),
+            health: Arc::clone(health),
+            hotlists: Arc::clone(hotlists),
+            tell: topics.map(|topics| (carrier.clone(), topics.of(&Kind::Audit))),
+            clock_was: (offset_ms(&clock), clock.state()),
+            clock,
             lists: InForce::new(),
             lists_at: now,
             drops: BTreeMap::new(),
-            pictures_lost: parts.store.pictures_lost(),
+            pictures_lost: store.pictures_lost(),
             drops_at: now + DROPS_EVERY,
             told: None,
         };
-        let models = parts.digests.models.iter().map(|m| format!("{} {}", m.name, hex(&m.sha256)));
+        let models = digests.models.iter().map(|m| format!("{} {}", m.name, hex(&m.sha256)));
         accounts.say(
             Event::DaemonStarted,
             &[
                 ("version", env!("CARGO_PKG_VERSION").to_owned()),
-                ("config", hex(&parts.digests.config)),
+                ("config", hex(&digests.config)),
                 ("models", models.collect::<Vec<_>>().join(", ")),
                 ("cameras", config.cameras.len().to_string()),
-                ("clock", clock.state().as_str().to_owned()),
+                ("clock", accounts.clock_was.1.as_str().to_owned()),
             ],
         );
         accounts
@@ -198,7 +197,7 @@ impl Accounts {
     /// Writes down what was not looked at or not recorded since the last time.
     fn add_up(&mut self) {
         for (id, counters) in self.health.cameras() {
-            let now = Dropped {
+            let now = Counts {
                 received: counters.received.get(),
                 dropped: counters.dropped.get(),
                 unanalysed: counters.unanalysed.get(),
@@ -342,7 +341,7 @@ mod tests {
             let settings = ListSettings::new(ListId::new("stolen").unwrap(), 7, Severity::Info);
             List::parse(std::path::Path::new("l.csv"), text, crate::domain::TimeMs(serial * 1_000), &settings).unwrap()
         };
-        let mut look = |site: &mut Site| {
+        let look = |site: &mut Site| {
             site.sim.advance(LISTS_EVERY);
             site.accounts.look();
         };

@@ -81,7 +81,7 @@ impl Show for Status {
             report.disk.free >> 20,
             report.disk.total >> 20,
             report.process.resident >> 20,
-            report.audit.number,
+            report.audit.size,
         )?;
         if let Some(fault) = &report.fault {
             writeln!(out, "  fault: {}", super::printable(fault))?;

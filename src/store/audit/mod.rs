@@ -132,7 +132,7 @@ impl Audit {
     /// Appends a record, and what waits before it, and returns its number when it is on the medium.
     pub(super) fn append(&self, at: TimeMs, event: Event, details: &[(&str, String)]) -> Result<u64, Error> {
         let mut state = self.state();
-        self.write(&mut state, Some(Later { at, event, details: owned(details) }))?;
+        self.write(&mut state, Some(&Later { at, event, details: owned(details) }))?;
         Ok(state.edge.size())
     }
 
@@ -151,7 +151,7 @@ impl Audit {
         self.write(&mut self.state(), None)
     }
 
-    fn write(&self, state: &mut State, last: Option<Later>) -> Result<(), Error> {
+    fn write(&self, state: &mut State, last: Option<&Later>) -> Result<(), Error> {
         if state.later.is_empty() && last.is_none() {
             return Ok(());
         }
@@ -160,7 +160,7 @@ impl Audit {
             bytes.extend(MAGIC);
         }
         let mut leaves = Vec::new();
-        for (number, later) in (state.edge.size() + 1..).zip(state.later.iter().chain(&last)) {
+        for (number, later) in (state.edge.size() + 1..).zip(state.later.iter().chain(last)) {
             let record = AuditRecord {
                 version: AUDIT_VERSION,
                 number,

@@ -163,7 +163,7 @@ impl Audit {
                 self.rebuild(&mut state)?;
                 let details =
                     super::owned(&[("hashes", "wrong on the medium while the box ran, made anew".to_owned())]);
-                self.write(&mut state, Some(Later { at: now, event: Event::Repaired, details }))?;
+                self.write(&mut state, Some(&Later { at: now, event: Event::Repaired, details }))?;
                 try_once(&state)
             }
             other => other,

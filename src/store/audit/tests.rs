@@ -56,7 +56,9 @@ fn leaves(dir: &Path) -> Vec<Vec<u8>> {
 /// Writes a log of these leaves, each with its right checksum.
 fn write(dir: &Path, leaves: &[Vec<u8>]) {
     let mut bytes = MAGIC.to_vec();
-    leaves.iter().for_each(|leaf| frame(leaf, &mut bytes));
+    for leaf in leaves {
+        frame(leaf, &mut bytes);
+    }
     fs::write(dir.join("audit.log"), bytes).unwrap();
 }
 
