@@ -127,8 +127,10 @@ impl Store {
         }
         ids.sort_unstable();
         ids.dedup();
-        let newest = ids.into_iter().rev().take(limit);
-        newest.filter_map(|id| self.sighting(id).transpose()).collect()
+        // What holds keep lies under no day.
+        let of_days = |s: &Sighting| (from.day()..=to.day()).contains(&s.begin.day());
+        let newest = ids.into_iter().rev().filter_map(|id| self.sighting_as(id, plate).transpose());
+        newest.filter(|found| found.as_ref().map_or(true, of_days)).take(limit).collect()
     }
 
     /// The pictures of a sighting, verified; empty ones where none are kept.

@@ -184,7 +184,7 @@ fn cipher(key: &DataKey, kind: Kind) -> &super::seal::Cipher {
     }
 }
 
-fn aad(kind: Kind, day: u32, class: RetentionClass, name: &[u8]) -> Vec<u8> {
+pub(super) fn aad(kind: Kind, day: u32, class: RetentionClass, name: &[u8]) -> Vec<u8> {
     let mut aad = b"watchpost record 1".to_vec();
     aad.push(kind.byte());
     aad.extend(day.to_be_bytes());

@@ -3,5 +3,7 @@
 mod damage;
 mod delivery;
 mod faults;
+mod holds;
 mod keeping;
+mod purged;
 mod search;
