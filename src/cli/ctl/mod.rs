@@ -6,6 +6,7 @@
 pub mod ask;
 pub mod boxes;
 pub mod log;
+pub mod model;
 mod paper;
 mod summary;
 mod table;
@@ -51,6 +52,8 @@ enum Verb {
     Log(log::Options),
     /// The man page, on stdout
     Man,
+    /// Models: what is there, pack one, send it, put it in force, go back
+    Model(model::Options),
     /// Receive alerts: verify, show, remove duplicates, tell of gaps, acknowledge
     Tail(tail::Options),
 }
@@ -135,6 +138,11 @@ impl Ctl {
     /// # Errors
     /// What failed, with where and what to do.
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        if let Verb::Model(options) = &self.verb
+            && let Some(packing) = options.packing()
+        {
+            return model::pack(packing, self.connection.key_folder()?);
+        }
         let client_id = match &self.verb {
             Verb::Completions(options) => return paper::completions(options),
             Verb::Man => return paper::man(),
@@ -153,6 +161,7 @@ impl Ctl {
                 Verb::Box(options) => this_box::run(&centre, options).await,
                 Verb::Boxes(options) => boxes::run(&centre, options).await,
                 Verb::Log(options) => log::run(&centre, options).await,
+                Verb::Model(options) => model::run(&centre, options).await,
                 Verb::Tail(options) => tail::run(&centre, options).await,
                 // They need no centre and were done before.
                 Verb::Completions(_) | Verb::Man => Ok(ExitCode::SUCCESS),
@@ -162,6 +171,12 @@ impl Ctl {
 }
 
 impl Connection {
+    /// The folder of people's keys, where one is known.
+    fn key_folder(&self) -> anyhow::Result<Option<PathBuf>> {
+        let file = self.centre.as_deref().map(CentreFile::read).transpose()?.unwrap_or_default();
+        Ok(self.keys.clone().or(file.keys))
+    }
+
     fn resolve(self, client_id: String) -> anyhow::Result<Centre> {
         let file = self.centre.as_deref().map(CentreFile::read).transpose()?.unwrap_or_default();
         let broker = self.broker.or(file.broker).with_context(|| missing("broker"))?;

@@ -322,7 +322,8 @@ fn told(manifest: &Manifest, task: Option<Task>) -> Told {
 }
 
 /// What a model can do, as far as its family tells.
-fn task_of(manifest: &Manifest) -> Option<Task> {
+#[must_use]
+pub fn task_of(manifest: &Manifest) -> Option<Task> {
     let plates = manifest.family.finds() && manifest.finds(|class| class == crate::domain::Class::Plate);
     let vehicles = manifest.family.finds() && manifest.finds(crate::domain::Class::is_vehicle);
     match (manifest.family.reads(), plates, vehicles) {
