@@ -19,6 +19,7 @@ const HEADINGS: &[(&str, &str)] = &[
     ("hotlist", "Hotlists"),
     ("store", "Store"),
     ("centre", "Centre and delivery"),
+    ("command", "Commands from the centre"),
     ("supervise", "The daemon"),
     ("cli", "Other commands"),
 ];
