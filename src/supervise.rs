@@ -5,19 +5,29 @@
 //! | `cam-<id>`, one a camera | [`run`] | its file is over, or the stop |
 //! | `main-<id>`, one a camera with a substream | its `cam-<id>` | with that |
 //! | `recorder` | `store::Recorder::start` | after the cameras: what they sent is stored |
+//! | `command` | `command::Executor::start` | after the cameras: the command under way is done |
+//! | `local`, and two a connection | `command::local` | with `command` |
 //! | `centre` (tokio, one worker) | `delivery` | last: what is stored is told, as far as the stop allows |
 //!
 //! The caller's thread watches the others, looks at the hotlist files, restarts a camera's thread that panicked, and has
 //! deleted what was kept long enough.
 //!
 //! Channels: analysis threads → recorder, bounded at 64 entries, where the sender waits (`store::recorder`); recorder →
-//! session, a notification without content (`centre::publish::News`), which cannot fill up.
+//! session, a notification without content (`centre::publish::News`), which cannot fill up; session and unix socket →
+//! executor, bounded at 16 commands, where `busy` is answered (`command::executor`); executor → session, letters bounded in
+//! number and bytes, where the hand-over is refused (`centre::carry`); executor → a connection of the socket, 16 answers,
+//! where the connection is ended (`command::local`).
 
 mod accounts;
+mod afterwards;
+mod alone;
 mod analysis;
+mod base;
+pub mod commands;
+mod contact;
+mod controls;
 mod crew;
 mod delivery;
-#[allow(dead_code, reason = "asked by the controls of the command room")]
 mod desk;
 mod lists;
 pub mod machine;
@@ -26,6 +36,7 @@ mod retention;
 mod settings;
 mod told;
 mod verdict;
+mod wipe;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,22 +45,26 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::centre::carry::Carrier;
-use crate::centre::publish::News;
-use crate::centre::report::{self, Reporter};
-use crate::centre::wire::{Gauges, StateDigests};
-use crate::clock::{Challenges, Clock};
+use crate::centre::wire::StateDigests;
+use crate::clock::Clock;
+use crate::command::Afterwards;
 use crate::config::Config;
 use crate::domain::CameraId;
 use crate::health::{CameraState, Health};
-use crate::hotlist::Hotlists;
+use crate::log::LogRing;
 use crate::shutdown::Shutdown;
-use crate::store::{Commit, Recorder, Store};
+use crate::store::Store;
 use crate::vision::{Models, model};
 
 use accounts::Accounts;
+pub use afterwards::After;
+pub use alone::Alone;
+use base::{Base, Origin, Trust};
+pub use commands::socket_path;
+use contact::Contact;
+use controls::Wiring;
 use crew::{Crew, Maker};
-use delivery::Delivery;
-pub use delivery::{box_key_path, newest_keyring_seen, read_store_key, store_key_path};
+pub use delivery::{box_key_path, newest_keyring_seen, open_keyring, read_store_key, store_key_path};
 use desk::Desk;
 pub use lists::settings_of as list_settings;
 pub use settings::{camera_settings, model_settings};
@@ -64,10 +79,14 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 const DRAIN_WITHIN: Duration = Duration::from_mins(1);
 
 /// How the daemon is run.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Ends when every file camera has ended and everything is stored and delivered.
     pub until_eos: bool,
+    /// The file that the configuration came from.
+    pub config_path: PathBuf,
+    /// Where the newest lines of the daemon's log are.
+    pub log: LogRing,
 }
 
 /// What a run did.
@@ -85,59 +104,55 @@ pub struct Summary {
     pub again: bool,
 }
 
-/// Runs the box until `shutdown` is set, or, with [`Options::until_eos`], until its files are over.
+/// Runs the box until `shutdown` is set, a command ends it, or, with [`Options::until_eos`], until its files are over.
 ///
 /// # Errors
 /// What cannot be started: store, models, keys, a camera's address. Once everything runs, faults are answered, not
 /// returned.
-pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown) -> anyhow::Result<Summary> {
+pub fn run(config: &Arc<Config>, options: &Options, clock: &Clock, shutdown: &Shutdown) -> anyhow::Result<Summary> {
+    // A command stops this run; whoever stops the process stops it too.
+    let after = After::new(shutdown.child(), clock.clone());
+    let mut summary = live(config, options, clock, &after)?;
+    summary.again = (summary.again || after.what() == Some(Afterwards::Restart)) && !shutdown.is_set();
+    if after.what() == Some(Afterwards::Wipe) {
+        wipe::wipe(config)?;
+    }
+    Ok(summary)
+}
+
+/// One life of the daemon; nothing of it is left when it returns.
+fn live(config: &Arc<Config>, options: &Options, clock: &Clock, after: &After) -> anyhow::Result<Summary> {
     let health = Health::new();
     for camera in config.cameras.iter().filter(|c| !c.enabled) {
         health.camera(&camera.id).set_state(CameraState::Disabled);
     }
     let (models, mut managed) = models::load(config, clock)?;
+    let parts = machine::parts(models.runtime.library());
     let digests = digests(config, &models);
-    let store = open_store(config, digests.state(), clock)?;
-    managed.tell(&store);
-    let news = News::default();
-    let recorder = Recorder::start(&store, Arc::clone(&health), on_commit(&news, &health, clock))?;
-    let hotlists = Arc::new(Hotlists::new());
-    match store.ignored() {
-        Ok(plates) => hotlists.set_ignored(plates),
-        Err(error) => tracing::error!(%error, "ignore list does not open, its plates make hits: put it anew"),
-    }
-    let mut watch = lists::Watch::new(&config.hotlists);
-    watch.look(&hotlists, &health, clock.utc());
-    let gauges = gauges(config, &models, &store, &hotlists, &health);
+    let mut base = Base::open(config, Arc::clone(&health), digests.clone(), parts, clock)?;
+    managed.tell(&base.store);
+    let desk = Desk::open(config, &health, clock);
     let carrier = Carrier::new(clock.clone());
-    let mut accounts = Accounts::begin(config, &digests, &store, &health, &hotlists, &carrier);
-    let reporter = reporter(digests, gauges, &store, &health, clock);
-    // The session stops after everybody else: it has a flag of its own.
-    let hang_up = Shutdown::new();
-    let delivery = match &config.centre {
-        None => None,
-        Some(centre) => Some(Delivery::start(delivery::Parts {
-            config,
-            centre,
-            outbox: store.outbox(),
-            news,
-            carrier: carrier.clone(),
-            downward: None,
-            reporter: reporter.clone(),
-            health: Arc::clone(&health),
-            clock: clock.clone(),
-            shutdown: hang_up.clone(),
-        })?),
-    };
+    let trust = config.centre.as_ref().map(|centre| Trust::read(config, centre)).transpose()?;
+    let mut accounts = Accounts::begin(config, &digests, &base, trust.as_ref(), &carrier);
+    let mut contact = None;
+    if let (Some(centre), Some(trust)) = (&config.centre, trust) {
+        let origin = Origin { config_path: options.config_path.clone(), log: options.log.clone() };
+        let models = models::here(config, &models);
+        let (config_, reporter) = (Arc::clone(config), base.reporter.clone());
+        let controls = Arc::new(Wiring { config: config_, desk: Arc::clone(&desk), reporter, models });
+        let parts = contact::Parts { config, centre, trust, origin: &origin, controls, carrier, after };
+        contact = Some(Contact::start(&base, parts)?);
+    }
     let maker = Maker {
         config,
         models,
-        hotlists,
-        recorder: recorder.handle(),
-        store: store.clone(),
+        hotlists: Arc::clone(&base.hotlists),
+        recorder: base.recorder.handle(),
+        store: base.store.clone(),
         health: Arc::clone(&health),
         clock: clock.clone(),
-        desk: Desk::open(config, &health, clock),
+        desk,
         managed,
     };
     let mut crew = Crew::new(maker, Shutdown::new());
@@ -145,96 +160,52 @@ pub fn run(config: &Config, options: Options, clock: &Clock, shutdown: &Shutdown
     tracing::info!(cameras = crew.count(), version = env!("CARGO_PKG_VERSION"), "watchpost runs");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let mut fault = None;
-    let alive = || recorder.is_running() && delivery.as_ref().is_none_or(Delivery::is_running);
-    if !crew.watch(options, shutdown, &mut watch, &mut accounts, &alive) {
+    let recorder = &base.recorder;
+    let alive = || {
+        after.look();
+        recorder.is_running() && contact.as_ref().is_none_or(Contact::is_running)
+    };
+    if !crew.watch(options.until_eos, after.stop(), &mut base.watch, &mut accounts, &alive) {
         // Nothing can be stored or told any more: whoever started the daemon starts it anew.
-        fault = Some("the recorder's thread or the centre's session has ended by itself; see the log above");
+        fault = Some("the recorder's, the commands' or the session's thread has ended by itself; see the log above");
     }
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    if after.what() != Some(Afterwards::Restart) {
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    }
     let again = crew.again();
     let failed = crew.stop();
     if let Err(error) = recorder.handle().flush(FLUSH_WITHIN) {
         tracing::error!(%error, "not everything became durable before the stop");
     }
-    if let (Some(delivery), true) = (&delivery, options.until_eos)
-        && !drained(delivery, clock, shutdown)
+    if let (Some(contact), true) = (&contact, options.until_eos)
+        && !drained(contact, clock, after.stop())
     {
-        tracing::warn!(waiting = store.outbox().depth().entries, "the centre has not acknowledged everything");
+        tracing::warn!(waiting = base.store.outbox().depth().entries, "the centre has not acknowledged everything");
     }
-    accounts.end(fault.unwrap_or("asked to"), store.outbox().depth().entries);
-    hang_up.trigger();
-    if let Some(delivery) = delivery {
-        delivery.end();
+    contact.iter_mut().for_each(Contact::stop_commands);
+    accounts.end(fault.unwrap_or("asked to"), base.store.outbox().depth().entries);
+    if let Some(contact) = contact {
+        contact.end();
     }
-    let lost = recorder.stop();
-    tracing::info!(undelivered = store.outbox().depth().entries, lost, "watchpost stopped");
+    let lost = base.recorder.stop();
+    tracing::info!(undelivered = base.store.outbox().depth().entries, lost, "watchpost stopped");
     if let Some(fault) = fault {
         anyhow::bail!(fault);
     }
     // Without a centre hits stay here on purpose: nothing waits for anybody.
-    let undelivered = config.centre.as_ref().map_or(0, |_| store.outbox().depth().entries);
+    let undelivered = config.centre.as_ref().map_or(0, |_| base.store.outbox().depth().entries);
     Ok(Summary { health, undelivered, failed, lost, again })
 }
 
-/// What the recorder does once a batch is on the disk: the session hears of it.
-fn on_commit(news: &News, health: &Arc<Health>, clock: &Clock) -> Box<dyn Fn(&Commit) + Send> {
-    let (told, counted, now) = (news.clone(), Arc::clone(health), clock.clone());
-    Box::new(move |commit| {
-        if commit.alerts > 0 {
-            counted.alert_made(now.utc());
-        }
-        told.tell();
-    })
-}
-
 /// Waits until the outbox is empty, at most [`DRAIN_WITHIN`], or until the stop is asked for.
-fn drained(delivery: &Delivery, clock: &Clock, shutdown: &Shutdown) -> bool {
+fn drained(contact: &Contact, clock: &Clock, shutdown: &Shutdown) -> bool {
     let end = clock.monotonic() + DRAIN_WITHIN;
     while clock.monotonic() < end && !shutdown.is_set() {
-        if delivery.drained(LOOK_EVERY) {
+        if contact.drained(LOOK_EVERY) {
             return true;
         }
     }
     false
-}
-
-fn reporter(
-    digests: StateDigests,
-    gauges: report::Ask,
-    store: &Store,
-    health: &Arc<Health>,
-    clock: &Clock,
-) -> Reporter {
-    Reporter::new(report::Parts {
-        digests,
-        gauges,
-        outbox: Arc::new(store.outbox()),
-        health: Arc::clone(health),
-        challenges: Challenges::new(clock.clone()),
-        clock: clock.clone(),
-    })
-}
-
-/// What health says of the machine and of the rooms that count nothing themselves.
-fn gauges(
-    config: &Config,
-    models: &Models,
-    store: &Store,
-    hotlists: &Arc<Hotlists>,
-    health: &Arc<Health>,
-) -> report::Ask {
-    let parts = machine::parts(models.runtime.library());
-    let (dir, files) = (config.site.data_dir.clone(), config.hotlists.clone());
-    let (store, hotlists, health) = (store.clone(), Arc::clone(hotlists), Arc::clone(health));
-    Box::new(move |now| Gauges {
-        disk: machine::disk(&dir),
-        memory: machine::memory(),
-        process: machine::process(),
-        audit: store.audit_head(),
-        pictures_lost: store.pictures_lost(),
-        lists: lists::gauges(&files, &hotlists, &health, now),
-        parts: parts.clone(),
-    })
 }
 
 /// Where the store lies.

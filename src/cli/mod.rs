@@ -6,6 +6,7 @@ pub mod ctl;
 pub mod decode;
 pub mod draw;
 pub mod init;
+pub mod local;
 pub mod probe;
 pub mod read;
 pub mod run;

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
@@ -27,16 +28,21 @@ pub struct Args {
 /// # Errors
 /// A faulty configuration, or what could not be started.
 pub fn run(args: &Args, log: &LogRing, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let _ = log;
     let shutdown = Shutdown::new();
-    let mut config = config::load(&args.config)?;
+    let mut config = Arc::new(config::load(&args.config)?);
     listen_for_signals(shutdown.clone())?;
+    let options = Options { until_eos: args.until_eos, config_path: args.config.clone(), log: log.clone() };
     let summary = loop {
-        let summary = supervise::run(&config, Options { until_eos: args.until_eos }, &Clock::system(), &shutdown)?;
-        if !summary.again || shutdown.is_set() {
+        let summary = supervise::run(&config, &options, &Clock::system(), &shutdown)?;
+        if !summary.again {
             break summary;
         }
-        config = config::load(&args.config)?;
+        tracing::info!("starts anew, as a command asked for");
+        match config::load(&args.config) {
+            Ok(newest) => config = Arc::new(newest),
+            // It was good when the restart was asked for; a box that watches is better than one that does not.
+            Err(faults) => tracing::error!(%faults, "the configuration has faults: the one of before stays in force"),
+        }
     };
     if args.until_eos {
         print(&summary, out).context("stdout")?;

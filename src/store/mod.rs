@@ -51,6 +51,7 @@ pub(crate) mod testkit;
 mod tests;
 mod unseen;
 mod walk;
+mod wipe;
 mod writer;
 
 use std::fs::File;
@@ -69,6 +70,7 @@ pub use row::permille;
 pub use seal::StoreKey;
 pub use search::{Place, Sought, Visit};
 pub use unseen::Waiting;
+pub use wipe::{destroy_file, wipe};
 pub use writer::Commit;
 
 use crate::clock::Clock;

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::base::{Base, Trust};
 use super::box_key_path;
 use crate::centre::carry::{Carrier, Letter};
 use crate::centre::keys::BoxKey;
@@ -84,12 +85,14 @@ impl Accounts {
     pub(super) fn begin(
         config: &Config,
         digests: &StateDigests,
-        store: &Store,
-        health: &Arc<Health>,
-        hotlists: &Arc<Hotlists>,
+        base: &Base,
+        trust: Option<&Trust>,
         carrier: &Carrier,
     ) -> Self {
-        if let Ok(key) = BoxKey::read(&box_key_path(config)) {
+        let Base { store, health, hotlists, .. } = base;
+        // A box without a centre has a key all the same, or none: then nobody signs.
+        let key = trust.map_or_else(|| BoxKey::read(&box_key_path(config)).ok(), |trust| Some(trust.key.clone()));
+        if let Some(key) = key {
             sign_checkpoints(store, config, key);
         }
         let topics = config

@@ -16,7 +16,7 @@ use super::analysis::{Analysis, Ending};
 use super::desk::Desk;
 use super::models::Managed;
 use super::settings::{camera_settings, vision_settings};
-use super::{LOOK_EVERY, Options, STOP_WITHIN, lists, retention, verdict};
+use super::{LOOK_EVERY, STOP_WITHIN, lists, retention, verdict};
 use crate::camera;
 use crate::causes;
 use crate::clock::Clock;
@@ -127,7 +127,7 @@ impl<'a> Crew<'a> {
     /// what `alive` asks about has ended.
     pub(super) fn watch(
         &mut self,
-        options: Options,
+        until_eos: bool,
         shutdown: &Shutdown,
         lists: &mut lists::Watch,
         accounts: &mut Accounts,
@@ -150,7 +150,7 @@ impl<'a> Crew<'a> {
                 self.again = true;
                 return true;
             }
-            if options.until_eos && self.threads.iter().all(|t| t.camera.uri.is_live()) {
+            if until_eos && self.threads.iter().all(|t| t.camera.uri.is_live()) {
                 return true;
             }
             if self.maker.clock.monotonic() >= next_look {

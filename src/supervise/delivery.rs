@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::base::Trust;
 use crate::centre::carry::Carrier;
 use crate::centre::keyring::{KeyBook, book};
-use crate::centre::keys::{BoxKey, PublicKey};
+use crate::centre::keys::PublicKey;
 use crate::centre::link::LinkSettings;
 use crate::centre::publish::News;
 use crate::centre::report::Reporter;
@@ -28,6 +29,7 @@ use crate::store::outbox::Outbox;
 pub(super) struct Parts<'a> {
     pub config: &'a Config,
     pub centre: &'a Centre,
+    pub trust: Trust,
     pub outbox: Outbox,
     pub news: News,
     pub carrier: Carrier,
@@ -50,8 +52,8 @@ impl Delivery {
         let (config, centre) = (parts.config, parts.centre);
         let identity = Identity {
             topics: Topics::new(&centre.topic_root, &config.site.site, &config.site.id)?,
-            key: BoxKey::read(&box_key_path(config)).context("the box's signing key; `watchpost init` makes it")?,
-            keyring: open_keyring(config, centre)?,
+            key: parts.trust.key,
+            keyring: parts.trust.keyring,
         };
         let tls = centre.broker.tls.then(|| tls_files(centre)).flatten();
         let link = LinkSettings::new(centre.broker.clone(), tls, config.site.id.to_string());

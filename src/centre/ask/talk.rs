@@ -131,6 +131,12 @@ impl Talk {
         matches!(self.stage, Stage::Challenged)
     }
 
+    /// Where the box tells its health.
+    #[must_use]
+    pub fn health_topic(&self) -> String {
+        self.parts.topics.health()
+    }
+
     /// What came of it.
     #[must_use]
     pub fn outcome(self) -> Outcome {

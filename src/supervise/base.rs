@@ -1,0 +1,141 @@
+//! What lies under everything else: the store with its writer, the lists, the reporter. A daemon stands on it, and so does
+//! a question that is put to a box whose daemon does not run.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::{delivery, lists, machine, open_store};
+use crate::centre::keyring::KeyBook;
+use crate::centre::keys::BoxKey;
+use crate::centre::publish::News;
+use crate::centre::report::{self, Reporter};
+use crate::centre::wire::{Gauges, Part, StateDigests};
+use crate::clock::{Challenges, Clock};
+use crate::command::blobs::Blobs;
+use crate::command::{Controls, Rooms};
+use crate::config::{Centre, Config};
+use crate::health::Health;
+use crate::hotlist::Hotlists;
+use crate::log::LogRing;
+use crate::store::{Commit, Recorder, Store};
+
+/// See the module.
+pub(super) struct Base {
+    pub(super) health: Arc<Health>,
+    pub(super) store: Store,
+    pub(super) recorder: Recorder,
+    pub(super) hotlists: Arc<Hotlists>,
+    pub(super) watch: lists::Watch,
+    pub(super) news: News,
+    pub(super) challenges: Challenges,
+    pub(super) reporter: Reporter,
+    clock: Clock,
+}
+
+/// Who the box is, and whom it believes; shared by the session and the executor.
+pub(super) struct Trust {
+    pub(super) key: BoxKey,
+    pub(super) keyring: KeyBook,
+}
+
+/// Where the configuration came from, and where the log's newest lines are.
+pub(super) struct Origin {
+    pub(super) config_path: PathBuf,
+    pub(super) log: LogRing,
+}
+
+impl Base {
+    /// Opens the store, loads the lists. `parts` are what the box works with, for health.
+    pub(super) fn open(
+        config: &Config,
+        health: Arc<Health>,
+        digests: StateDigests,
+        parts: Vec<Part>,
+        clock: &Clock,
+    ) -> anyhow::Result<Self> {
+        let store = open_store(config, digests.state(), clock)?;
+        let news = News::default();
+        let (told, counted, now) = (news.clone(), Arc::clone(&health), clock.clone());
+        let on_commit = move |commit: &Commit| {
+            if commit.alerts > 0 {
+                counted.alert_made(now.utc());
+            }
+            told.tell();
+        };
+        let recorder = Recorder::start(&store, Arc::clone(&health), Box::new(on_commit))?;
+        let hotlists = Arc::new(Hotlists::new());
+        match store.ignored() {
+            Ok(plates) => hotlists.set_ignored(plates),
+            Err(error) => tracing::error!(%error, "ignore list does not open, its plates make hits: put it anew"),
+        }
+        let mut watch = lists::Watch::new(&config.hotlists);
+        watch.look(&hotlists, &health, clock.utc());
+        let challenges = Challenges::new(clock.clone());
+        let reporter = Reporter::new(report::Parts {
+            digests,
+            gauges: gauges(config, parts, &store, &hotlists, &health),
+            outbox: Arc::new(store.outbox()),
+            health: Arc::clone(&health),
+            challenges: challenges.clone(),
+            clock: clock.clone(),
+        });
+        let clock = clock.clone();
+        Ok(Self { health, store, recorder, hotlists, watch, news, challenges, reporter, clock })
+    }
+
+    /// What operations work with.
+    pub(super) fn rooms(
+        &self,
+        config: &Arc<Config>,
+        origin: &Origin,
+        trust: &Trust,
+        controls: Arc<dyn Controls>,
+    ) -> anyhow::Result<Rooms> {
+        let blobs = config.site.data_dir.join("blobs");
+        Ok(Rooms {
+            clock: self.clock.clone(),
+            config: Arc::clone(config),
+            config_path: origin.config_path.clone(),
+            store: self.store.clone(),
+            recorder: self.recorder.handle(),
+            hotlists: Arc::clone(&self.hotlists),
+            health: Arc::clone(&self.health),
+            blobs: Blobs::open(blobs.clone(), self.clock.clone()).with_context(|| blobs.display().to_string())?,
+            log: origin.log.clone(),
+            keyring: trust.keyring.clone(),
+            box_key: trust.key.clone(),
+            controls,
+        })
+    }
+}
+
+impl Trust {
+    pub(super) fn read(config: &Config, centre: &Centre) -> anyhow::Result<Self> {
+        let key = BoxKey::read(&delivery::box_key_path(config));
+        let key = key.context("the box's signing key; `watchpost init` makes it")?;
+        Ok(Self { key, keyring: delivery::open_keyring(config, centre)? })
+    }
+}
+
+/// What health says of the machine and of the rooms that count nothing themselves.
+fn gauges(
+    config: &Config,
+    parts: Vec<Part>,
+    store: &Store,
+    hotlists: &Arc<Hotlists>,
+    health: &Arc<Health>,
+) -> report::Ask {
+    let (dir, files) = (config.site.data_dir.clone(), config.hotlists.clone());
+    let (store, hotlists, health) = (store.clone(), Arc::clone(hotlists), Arc::clone(health));
+    Box::new(move |now| Gauges {
+        disk: machine::disk(&dir),
+        memory: machine::memory(),
+        process: machine::process(),
+        audit: store.audit_head(),
+        pictures_lost: store.pictures_lost(),
+        lists: lists::gauges(&files, &hotlists, &health, now),
+        parts: parts.clone(),
+    })
+}

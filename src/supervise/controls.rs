@@ -1,0 +1,78 @@
+//! What operations ask of the wiring: cameras by the [`Desk`], health by the [`Reporter`].
+
+use std::sync::Arc;
+
+use super::desk::Desk;
+use super::models::trial;
+use crate::centre::report::Reporter;
+use crate::centre::wire;
+use crate::command::models::{Here, Plan, Seen};
+use crate::command::{Controls, Refusal};
+use crate::config::Config;
+use crate::domain::{CameraId, Reason, TimeMs};
+
+/// Of a daemon.
+pub(super) struct Wiring {
+    pub(super) config: Arc<Config>,
+    /// What was loaded at the start.
+    pub(super) models: Here,
+    pub(super) desk: Arc<Desk>,
+    pub(super) reporter: Reporter,
+}
+
+impl Controls for Wiring {
+    fn pause(&self, camera: &CameraId, until: Option<TimeMs>) -> Result<(), Refusal> {
+        self.desk.pause(camera, until)
+    }
+
+    fn resume(&self, camera: &CameraId) -> Result<(), Refusal> {
+        self.desk.resume(camera)
+    }
+
+    fn snapshot(&self, camera: &CameraId) -> Result<Vec<u8>, Refusal> {
+        self.desk.snapshot(camera)
+    }
+
+    fn health(&self) -> Vec<u8> {
+        wire::encode(&self.reporter.report())
+    }
+
+    fn reopen(&self, camera: &CameraId) -> Result<(), Refusal> {
+        self.desk.reopen(camera)
+    }
+
+    fn try_models(&self, plan: &Plan) -> Result<Vec<Seen>, Refusal> {
+        trial::try_models(&self.config.vision, &trial::this_program(), plan)
+    }
+
+    fn models(&self) -> Here {
+        self.models.clone()
+    }
+}
+
+/// Where no daemon runs: there is a store and nothing else.
+pub(super) struct NoDaemon {
+    pub(super) reporter: Reporter,
+}
+
+impl Controls for NoDaemon {
+    fn pause(&self, camera: &CameraId, _: Option<TimeMs>) -> Result<(), Refusal> {
+        Err(no_daemon(camera))
+    }
+
+    fn resume(&self, camera: &CameraId) -> Result<(), Refusal> {
+        Err(no_daemon(camera))
+    }
+
+    fn snapshot(&self, camera: &CameraId) -> Result<Vec<u8>, Refusal> {
+        Err(no_daemon(camera))
+    }
+
+    fn health(&self) -> Vec<u8> {
+        wire::encode(&self.reporter.report())
+    }
+}
+
+fn no_daemon(camera: &CameraId) -> Refusal {
+    Refusal::new(Reason::Unsupported, format!("camera {camera}: no daemon runs on this box: `watchpost run` starts it"))
+}
