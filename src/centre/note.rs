@@ -13,8 +13,8 @@
 
 use signed_note::{Note, NoteError, Signature, StandardVerifier, VerifierList, key_id};
 
-use super::keys::{Keys, PublicKey, SigningKey};
-use crate::domain::{Checkpoint, TreeError};
+use super::keys::{BoxKey, Keys, PublicKey, SigningKey};
+use crate::domain::{BoxId, Checkpoint, LogId, SiteId, TreeError, TreeHead, tree};
 
 /// Longest note that is read, in bytes.
 pub const MAX_NOTE: usize = 4_096;
@@ -77,6 +77,19 @@ pub fn sign(checkpoint: &Checkpoint, key: &SigningKey) -> Result<Vec<u8>, Error>
     Ok(Note::new(text.as_bytes(), &[signature]).map_err(Error::Form)?.to_bytes())
 }
 
+/// Signs heads of a box's log by the key that it then has, for `Store::sign_checkpoints`; a note that cannot be signed is
+/// empty, and nobody believes it.
+pub fn signer(site: &SiteId, box_id: &BoxId, key: BoxKey) -> Box<dyn Fn(LogId, &TreeHead) -> Vec<u8> + Send + Sync> {
+    let origin = tree::origin(site, box_id);
+    Box::new(move |log, head| {
+        let checkpoint = Checkpoint { origin: origin.clone(), log, head: *head };
+        sign(&checkpoint, &key.current()).unwrap_or_else(|error| {
+            tracing::error!(%error, "checkpoint of the audit log not signed");
+            Vec::new()
+        })
+    })
+}
+
 /// Verifies a checkpoint of `origin` by one of the box's keys.
 ///
 /// # Errors
@@ -101,7 +114,7 @@ pub fn open(note: &[u8], origin: &str, keys: &Keys) -> Result<Checkpoint, Error>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{LogId, TreeHash, TreeHead};
+    use crate::domain::TreeHash;
 
     fn checkpoint() -> Checkpoint {
         Checkpoint {

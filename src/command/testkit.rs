@@ -16,6 +16,7 @@ use super::rate::Limits;
 use super::{Afterwards, Attachment, Authorised, Caller, CommandId, Controls, Done, Person, Refusal, Rooms, ops};
 use crate::centre::keyring::{Entry, KeyBook, Keyring, Role};
 use crate::centre::keys::{BoxKey, SigningKey};
+use crate::centre::note;
 use crate::centre::topics::{DEFAULT_ROOT, Topics};
 use crate::centre::wire::{self, Order, Reply};
 use crate::clock::{Challenges, Clock, SimClock};
@@ -269,6 +270,8 @@ impl Site {
             box_key: BoxKey::read(&keys.join("box.key")).unwrap(),
             controls: Arc::clone(&asked) as Arc<dyn Controls>,
         };
+        let named = &rooms.config.site;
+        store.sign_checkpoints(note::signer(&named.site, &named.id, rooms.box_key.clone()));
         Self { dir, sim, store, root, asked, rooms, _recorder: recorder }
     }
 

@@ -54,6 +54,9 @@ pub enum TreeError {
         /// Records of the later one.
         new: u64,
     },
+    /// The file of exported records is none, or was changed.
+    #[error("no export of an audit log: {0}")]
+    Export(String),
     /// The checkpoint is none.
     #[error("no checkpoint: {0}")]
     Checkpoint(String),

@@ -218,6 +218,14 @@ impl Store {
     /// # Errors
     /// [`Error::NoSigner`]; I/O errors, since what it covers is made durable first.
     pub fn checkpoint(&self) -> Result<Vec<u8>, Error> {
+        self.0.audit.checkpoint().map(|(note, _)| note)
+    }
+
+    /// [`Store::checkpoint`], and the head that it says.
+    ///
+    /// # Errors
+    /// As that.
+    pub fn signed_head(&self) -> Result<(Vec<u8>, TreeHead), Error> {
         self.0.audit.checkpoint()
     }
 
@@ -237,12 +245,19 @@ impl Store {
         self.0.audit.prove_inclusion(number, size, self.0.clock.utc())
     }
 
-    /// Records `first..=last` of the audit log with their proof, as far as they fit into `bytes`; at least one.
+    /// Records `first..=last` of the audit log of `size` records (`None`: all) with their proof, as far as they fit into
+    /// `bytes`; at least one.
     ///
     /// # Errors
     /// As [`Store::audit_consistency`].
-    pub fn audit_range(&self, first: u64, last: u64, bytes: usize) -> Result<audit::proof::Range, Error> {
-        self.0.audit.range(first, last, bytes, self.0.clock.utc())
+    pub fn audit_range(
+        &self,
+        first: u64,
+        last: u64,
+        bytes: usize,
+        size: Option<u64>,
+    ) -> Result<audit::proof::Range, Error> {
+        self.0.audit.range((first, last), bytes, size, self.0.clock.utc())
     }
 
     /// Days (counted from 1970-01-01) and classes that something is kept of, the oldest first, without what holds keep.

@@ -21,7 +21,7 @@ use crate::centre::topics::{Kind, Topics};
 use crate::centre::wire::StateDigests;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::{CameraId, Checkpoint, ClockState, ListId, TreeHead, tree};
+use crate::domain::{CameraId, ClockState, ListId, TreeHead};
 use crate::health::Health;
 use crate::hotlist::Hotlists;
 use crate::store::Store;
@@ -68,18 +68,6 @@ pub(super) struct Accounts {
     told: Option<(TreeHead, Duration)>,
 }
 
-/// Has the store's checkpoints signed by the box's key as it then is.
-pub(super) fn sign_checkpoints(store: &Store, config: &Config, key: BoxKey) {
-    let origin = tree::origin(&config.site.site, &config.site.id);
-    store.sign_checkpoints(Box::new(move |log, head| {
-        let checkpoint = Checkpoint { origin: origin.clone(), log, head: *head };
-        note::sign(&checkpoint, &key.current()).unwrap_or_else(|error| {
-            tracing::error!(%error, "checkpoint of the audit log not signed");
-            Vec::new()
-        })
-    }));
-}
-
 impl Accounts {
     /// Says that the daemon starts, and has checkpoints signed by the box's key.
     pub(super) fn begin(
@@ -93,7 +81,7 @@ impl Accounts {
         // A box without a centre has a key all the same, or none: then nobody signs.
         let key = trust.map_or_else(|| BoxKey::read(&box_key_path(config)).ok(), |trust| Some(trust.key.clone()));
         if let Some(key) = key {
-            sign_checkpoints(store, config, key);
+            store.sign_checkpoints(note::signer(&config.site.site, &config.site.id, key));
         }
         let topics = config
             .centre
@@ -277,7 +265,7 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::clock::SimClock;
-    use crate::domain::Severity;
+    use crate::domain::{Checkpoint, Severity};
     use crate::hotlist::{List, ListSettings};
     use crate::store::audit::{self, AuditRecord};
     use crate::store::testkit::{START, folder, settings};

@@ -33,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "centre::cose",
             "centre::keyring",
             "centre::keys",
+            "centre::note",
             "centre::topics",
             "centre::wire",
         ],

@@ -4,6 +4,7 @@
 //! `docs/wire.cddl`, and a `run` that [`execute`] calls on the executor's thread. `watchpostctl` makes and reads the same
 //! types.
 
+pub mod audit;
 pub mod camera;
 pub mod config;
 pub mod hit;
@@ -80,7 +81,8 @@ pub fn execute(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
         Op::ModelRollback => model::rollback::run(rooms, command),
 
         // Audit.
-        Op::AuditProof | Op::AuditExport => not_yet(command),
+        Op::AuditProof => audit::proof::run(rooms, command),
+        Op::AuditExport => audit::export::run(rooms, command),
     }
 }
 

@@ -14,6 +14,7 @@
 //! is never begun anew in silence.
 
 mod event;
+pub mod export;
 mod hashes;
 mod open;
 pub mod proof;
@@ -221,14 +222,14 @@ impl Audit {
 
     /// The signed head of everything so far: what waits is made durable first, and the checkpoint is on the medium
     /// before anybody sees it.
-    pub(super) fn checkpoint(&self) -> Result<Vec<u8>, Error> {
+    pub(super) fn checkpoint(&self) -> Result<(Vec<u8>, TreeHead), Error> {
         let mut state = self.state();
         self.write(&mut state, None)?;
         let head = state.edge.head();
         if let Some((signed, note)) = &state.signed
             && *signed == head
         {
-            return Ok(note.clone());
+            return Ok((note.clone(), head));
         }
         let note = match &*self.signer.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(sign) => sign(state.id, &head),
@@ -237,7 +238,7 @@ impl Audit {
         let path = &self.paths.checkpoint;
         disk::write_whole(&*self.disk, path, &note).map_err(Error::io("write", path))?;
         state.signed = Some((head, note.clone()));
-        Ok(note)
+        Ok((note, head))
     }
 }
 

@@ -133,9 +133,15 @@ impl Audit {
     }
 
     /// Records `first..=last` of the log of `size` records (`None`: all), as far as they fit into `bytes`.
-    pub(in crate::store) fn range(&self, first: u64, last: u64, bytes: usize, now: TimeMs) -> Result<Range, Error> {
+    pub(in crate::store) fn range(
+        &self,
+        (first, last): (u64, u64),
+        bytes: usize,
+        size: Option<u64>,
+        now: TimeMs,
+    ) -> Result<Range, Error> {
         self.proving(now, &|state, picked| {
-            let head = state.edge.head();
+            let head = self.head_at(state, picked, size.unwrap_or(state.edge.size()))?;
             if first == 0 || first > last || first > head.size {
                 return Err(Error::AuditSize { asked: first, size: head.size });
             }
