@@ -280,6 +280,17 @@ impl Health {
         self.cameras.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// All lists with their counters, in the order they were made.
+    #[must_use]
+    pub fn lists(&self) -> Vec<(ListId, Arc<ListCounters>)> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Drops the counters of a list that is no more.
+    pub fn forget_list(&self, list: &ListId) {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| known != list);
+    }
+
     /// The counters of `list`, made at the first call.
     #[must_use]
     pub fn list(&self, list: &ListId) -> Arc<ListCounters> {

@@ -14,6 +14,7 @@ pub mod envelope;
 pub mod executor;
 pub mod journal;
 pub mod line;
+pub mod lists;
 pub mod local;
 pub mod models;
 pub mod ops;

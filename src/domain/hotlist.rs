@@ -127,15 +127,31 @@ impl Ownership {
 }
 
 /// How much a plate may differ from an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+#[cbor(index_only)]
 pub enum MatchPolicy {
     /// Not at all.
+    #[n(0)]
     Exact,
     /// By characters that look alike.
     #[default]
+    #[n(1)]
     Confusable,
     /// By these and one insertion, deletion or substitution (entries of 5 characters and more).
+    #[n(2)]
     Near,
+}
+
+impl MatchPolicy {
+    /// The word in config and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Confusable => "confusable",
+            Self::Near => "near",
+        }
+    }
 }
 
 impl FromStr for MatchPolicy {
@@ -151,13 +167,27 @@ impl FromStr for MatchPolicy {
 }
 
 /// What an entry's `PlateState` demands of a read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+#[cbor(index_only)]
 pub enum RegionPolicy {
     /// Nothing; an entry that agrees goes first.
     #[default]
+    #[n(0)]
     Lenient,
     /// The same region: a read whose region is another or unknown does not match an entry that names one.
+    #[n(1)]
     Strict,
+}
+
+impl RegionPolicy {
+    /// The word in config and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lenient => "lenient",
+            Self::Strict => "strict",
+        }
+    }
 }
 
 impl FromStr for RegionPolicy {

@@ -6,6 +6,7 @@
 //! texts one edit away are looked up one by one, which costs less than the memory of a deletion index would.
 //! Who asks decides which of the entries found match: the folded text only brings them together.
 
+use super::body::Row;
 use crate::domain::confusable::fold;
 use crate::domain::{PlateText, Severity};
 
@@ -34,6 +35,18 @@ impl Entry {
         Self { text: key(text.as_str().as_bytes()), from_day: 0, until_day: u32::MAX, row, state: 0, severity }
     }
 
+    /// Row `number` of a package.
+    pub(super) fn of_row(row: &Row, number: u32, severity: Severity) -> Self {
+        let Row { text, state, from_day, until_day, .. } = *row;
+        Self { text, from_day, until_day, row: number, state, severity }
+    }
+
+    /// As a row of a package.
+    pub(super) fn as_row(&self, category: u8) -> Row {
+        let Self { text, from_day, until_day, state, .. } = *self;
+        Row { text, state, category, from_day, until_day }
+    }
+
     /// Its text.
     pub(super) fn text(&self) -> &[u8] {
         let end = self.text.iter().position(|b| *b == 0).unwrap_or(self.text.len());
@@ -51,7 +64,7 @@ impl Entry {
 }
 
 /// The first 16 bytes of `text`, zero-padded.
-fn key(text: &[u8]) -> Key {
+pub(super) fn key(text: &[u8]) -> Key {
     let mut key = Key::default();
     for (to, from) in key.iter_mut().zip(text) {
         *to = *from;
@@ -70,7 +83,8 @@ pub(super) struct Index {
 impl Index {
     /// Sorts and indexes `entries` (fewer than 2^32 − 1 of them).
     pub(super) fn new(mut entries: Vec<Entry>) -> Self {
-        entries.sort_by_cached_key(|e| (u128::from_be_bytes(e.folded()), e.row));
+        // In place: a key beside each of a million entries would take as much again as they do.
+        entries.sort_unstable_by_key(|e| (u128::from_be_bytes(e.folded()), e.row));
         let entries = entries.into_boxed_slice();
         let size = (entries.len() * 2).next_power_of_two().max(2);
         let mut index = Self { entries, slots: vec![0; size].into_boxed_slice() };
@@ -89,6 +103,11 @@ impl Index {
             }
         }
         index
+    }
+
+    /// All entries, by what they look like.
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 
     /// How many entries there are.

@@ -1,4 +1,4 @@
-//! One list: loaded from CSV, checked whole, then immutable.
+//! A list from CSV: checked whole, then taken.
 //!
 //! A list is taken as it is meant or not at all: one bad line and [`load_csv`] refuses the file, naming up to 20 faults
 //! by line, so that the list that was in force stays in force and nobody trusts a list with silent holes. Messages name
@@ -11,12 +11,12 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
 
 use super::Error;
-use super::index::{Entry, Index};
+use super::index::Entry;
+use super::list::{List, ListSettings};
 use super::normalise::normalise;
-use crate::domain::{ListId, MatchPolicy, Ownership, RegionPolicy, Severity, TimeMs};
+use crate::domain::TimeMs;
 
 /// Most bytes of a list's file.
 pub const MAX_FILE_BYTES: u64 = 256 << 20;
@@ -24,48 +24,10 @@ pub const MAX_FILE_BYTES: u64 = 256 << 20;
 /// Fewest letters and digits of an entry.
 pub const MIN_SIGNIFICANT: usize = 4;
 
-/// What the config says of a list.
-#[derive(Debug, Clone)]
-pub struct ListSettings {
-    /// Its id.
-    pub id: ListId,
-    /// Its number in alerts; no two lists share one.
-    pub number: u16,
-    /// Severity of its hits.
-    pub severity: Severity,
-    /// Severities of categories that differ from it; categories compare without case.
-    pub category_severity: Vec<(String, Severity)>,
-    /// Whose it is, and who else sees its hits.
-    pub owner: Option<Ownership>,
-    /// How plates match.
-    pub policy: MatchPolicy,
-    /// What `PlateState` demands.
-    pub region: RegionPolicy,
-    /// The age from which it is flagged as stale.
-    pub freshness: Option<Duration>,
-}
-
-impl ListSettings {
-    /// Confusable-aware, lenient about regions, never stale.
-    #[must_use]
-    pub fn new(id: ListId, number: u16, severity: Severity) -> Self {
-        Self {
-            id,
-            number,
-            severity,
-            category_severity: Vec::new(),
-            owner: None,
-            policy: MatchPolicy::default(),
-            region: RegionPolicy::default(),
-            freshness: None,
-        }
-    }
-}
-
-/// What is wrong with one line.
+/// What is wrong with one line of a file, or with one entry of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Line in the file, from 1, the header being the first.
+    /// Line in the file, from 1, the header being the first; or number of the entry, from 1.
     pub line: u64,
     /// Why it is refused; names no plate.
     pub why: String,
@@ -84,115 +46,34 @@ impl Faults {
     /// How many are kept.
     pub const LISTED: usize = 20;
 
-    /// Adds the fault of the record of `body` that begins at `byte` or behind empty lines from there.
-    fn add(&mut self, body: &[u8], byte: u64, why: String) {
+    /// Adds the fault of line or entry `line`.
+    pub(super) fn add(&mut self, line: u64, why: String) {
         self.count += 1;
         if self.first.len() < Self::LISTED {
-            let (before, rest) = body.split_at(usize::try_from(byte).unwrap_or(usize::MAX).min(body.len()));
-            let empty = rest.iter().take_while(|b| matches!(b, b'\r' | b'\n'));
-            let newlines = before.iter().chain(empty).filter(|b| **b == b'\n').count();
-            self.first.push(Fault { line: newlines as u64 + 1, why });
+            self.first.push(Fault { line, why });
         }
+    }
+
+    /// Adds the fault of the record of `body` that begins at `byte` or behind empty lines from there.
+    fn add_at(&mut self, body: &[u8], byte: u64, why: String) {
+        if self.first.len() >= Self::LISTED {
+            self.count += 1;
+            return;
+        }
+        let (before, rest) = body.split_at(usize::try_from(byte).unwrap_or(usize::MAX).min(body.len()));
+        let empty = rest.iter().take_while(|b| matches!(b, b'\r' | b'\n'));
+        let newlines = before.iter().chain(empty).filter(|b| **b == b'\n').count();
+        self.add(newlines as u64 + 1, why);
     }
 }
 
-impl std::fmt::Display for Faults {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (n, fault) in self.first.iter().enumerate() {
-            write!(f, "{}line {}: {}", if n == 0 { "" } else { "; " }, fault.line, fault.why)?;
-        }
-        match self.count.saturating_sub(self.first.len()) {
-            0 => Ok(()),
-            more => write!(f, "; and {more} more"),
-        }
-    }
-}
-
-/// A checked list; immutable.
-#[derive(Debug)]
-pub struct List {
-    settings: ListSettings,
-    serial: u32,
-    digest: [u8; 32],
-    issued: TimeMs,
-    states: Vec<Box<str>>,
-    index: Index,
-}
-
-impl List {
-    /// Checks and indexes the bytes of a CSV file that was last changed at `issued`; `path` only names it in errors.
-    ///
-    /// # Errors
-    /// [`Error::Header`] without a column `PlateNumber`, [`Error::BadLines`] naming each bad line.
-    pub fn parse(path: &Path, bytes: &[u8], issued: TimeMs, settings: &ListSettings) -> Result<Self, Error> {
-        let mut states = Vec::new();
-        let entries = parse_entries(path, bytes, settings, &mut states)?;
-        let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-        Ok(Self {
-            settings: settings.clone(),
-            serial: u32::try_from(issued.0 / 1000).unwrap_or(u32::MAX),
-            digest: <[u8; 32]>::try_from(digest.as_ref()).unwrap_or_default(),
-            issued,
-            states,
-            index: Index::new(entries),
-        })
-    }
-
-    /// What the config says of it.
-    #[must_use]
-    pub fn settings(&self) -> &ListSettings {
-        &self.settings
-    }
-
-    /// Its serial: greater for a newer one.
-    #[must_use]
-    pub fn serial(&self) -> u32 {
-        self.serial
-    }
-
-    /// SHA-256 of the file.
-    #[must_use]
-    pub fn digest(&self) -> &[u8; 32] {
-        &self.digest
-    }
-
-    /// When it was made: the file's time of change.
-    #[must_use]
-    pub fn issued(&self) -> TimeMs {
-        self.issued
-    }
-
-    /// How many entries it holds, valid or not.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.index.len()
-    }
-
-    /// Whether it holds none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Bytes that its entries and their index occupy.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.index.bytes()
-    }
-
-    /// Whether it is past its freshness.
-    #[must_use]
-    pub fn is_stale(&self, now: TimeMs) -> bool {
-        self.settings.freshness.is_some_and(|f| u128::from(now.since(self.issued)) > f.as_millis())
-    }
-
-    pub(super) fn index(&self) -> &Index {
-        &self.index
-    }
-
-    /// The state that an entry names.
-    pub(super) fn state(&self, entry: &Entry) -> Option<&str> {
-        self.states.get(usize::from(entry.state).checked_sub(1)?).map(AsRef::as_ref)
+impl Faults {
+    /// Names each by `what` and its number.
+    pub(super) fn named(&self, what: &str) -> String {
+        let each = self.first.iter().map(|fault| format!("{what} {}: {}", fault.line, fault.why));
+        let more = self.count.saturating_sub(self.first.len());
+        let more = (more > 0).then(|| format!("and {more} more"));
+        each.chain(more).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -249,12 +130,17 @@ impl Columns {
     }
 }
 
-fn parse_entries(
+/// Reads the lines of a CSV in order: `take` gets each as an entry, with the number of its category in the settings
+/// (from 1; 0 for none of them). Gives the states that entries name by number.
+///
+/// # Errors
+/// [`Error::Header`] and [`Error::BadLines`]; what was taken before counts for nothing then.
+pub(super) fn parse_lines(
     path: &Path,
     bytes: &[u8],
     settings: &ListSettings,
-    states: &mut Vec<Box<str>>,
-) -> Result<Vec<Entry>, Error> {
+    take: &mut dyn FnMut(Entry, u8),
+) -> Result<Vec<Box<str>>, Error> {
     let body = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let first_line = body.split(|b| *b == b'\n').next().unwrap_or_default();
     let delimiter = if first_line.contains(&b',') || !first_line.contains(&b';') { b',' } else { b';' };
@@ -265,19 +151,19 @@ fn parse_entries(
         Ok(header) => Columns::find(header).map_err(header_fault)?,
         Err(error) => return Err(header_fault(error.to_string())),
     };
-    let (mut entries, mut faults) = (Vec::new(), Faults::default());
+    let (mut states, mut faults) = (Vec::new(), Faults::default());
     let mut record = csv::ByteRecord::new();
     for row in 1_u32.. {
         match reader.read_byte_record(&mut record) {
             Ok(false) => break,
             Ok(true) if record.iter().all(<[u8]>::is_empty) => {}
-            Ok(true) => match parse_entry(&record, row, &columns, settings, states) {
-                Ok(entry) => entries.push(entry),
-                Err(why) => faults.add(body, record.position().map_or(0, csv::Position::byte), why),
+            Ok(true) => match parse_entry(&record, row, &columns, settings, &mut states) {
+                Ok((entry, category)) => take(entry, category),
+                Err(why) => faults.add_at(body, record.position().map_or(0, csv::Position::byte), why),
             },
             // In memory and flexible, nothing of the format can fail; should it, the list is not whole.
             Err(error) => {
-                faults.add(body, reader.position().byte(), error.to_string());
+                faults.add_at(body, reader.position().byte(), error.to_string());
                 break;
             }
         }
@@ -285,7 +171,7 @@ fn parse_entries(
     if faults.count > 0 {
         return Err(Error::BadLines { list: settings.id.clone(), path: path.to_owned(), faults });
     }
-    Ok(entries)
+    Ok(states)
 }
 
 /// One line as an entry; the error is why not.
@@ -295,7 +181,7 @@ fn parse_entry(
     columns: &Columns,
     settings: &ListSettings,
     states: &mut Vec<Box<str>>,
-) -> Result<Entry, String> {
+) -> Result<(Entry, u8), String> {
     let cell = |at: Option<usize>, name: &str| {
         let bytes = at.and_then(|i| record.get(i)).unwrap_or_default();
         std::str::from_utf8(bytes).map_err(|_| format!("{name} is not UTF-8"))
@@ -310,11 +196,11 @@ fn parse_entry(
         return Err(format!("PlateNumber has {significant} letters and digits, at least {MIN_SIGNIFICANT} are needed"));
     }
     let category = cell(columns.category, "Category")?;
-    let severity = settings
-        .category_severity
-        .iter()
-        .find(|(name, _)| name.trim().to_lowercase() == category.to_lowercase())
-        .map_or(settings.severity, |(_, s)| *s);
+    let known = (1_u8..).zip(&settings.category_severity);
+    let (category, severity) = known
+        .map(|(number, (name, severity))| (number, name, *severity))
+        .find(|(_, name, _)| name.trim().to_lowercase() == category.to_lowercase())
+        .map_or((0, settings.severity), |(number, _, severity)| (number, severity));
     let mut entry = Entry::new(&text, row, severity);
     if let Some(day) = parse_day(cell(columns.effective, "EffectiveDate")?, "EffectiveDate")? {
         entry.from_day = day;
@@ -326,7 +212,7 @@ fn parse_entry(
         return Err("ExpiryDate is before EffectiveDate".to_owned());
     }
     entry.state = state_number(cell(columns.state, "PlateState")?, states)?;
-    Ok(entry)
+    Ok((entry, category))
 }
 
 /// The number of a state in the table, 0 for none.

@@ -8,12 +8,12 @@
 use std::sync::Arc;
 
 use super::index::Entry;
-use super::lists::List;
+use super::list::List;
 use crate::domain::confusable::alike;
 use crate::domain::{How, ListMatch, MatchPolicy, PlateRead, Position, RegionPolicy, TimeMs};
 
 /// Shortest entry that one edit may match: with fewer characters half of all plates would be near.
-const NEAR_MIN_LEN: usize = 5;
+pub(super) const NEAR_MIN_LEN: usize = 5;
 
 /// Probability of a character that the lattice does not list, and of one that it has no place for.
 const UNLISTED: f32 = 1e-3;
@@ -124,6 +124,21 @@ fn best(list: &List, read: &PlateRead, now: TimeMs) -> Option<ListMatch> {
     })
 }
 
+/// How `text` would match the list's closest entry that is valid on `day`, whatever the policy; regions aside.
+pub(super) fn closest(list: &List, text: &[u8], day: u32) -> Option<How> {
+    let mut found = None;
+    for entry in list.index().alike(text).filter(|e| e.is_valid_on(day)) {
+        if entry.text() == text {
+            return Some(How::Exact);
+        }
+        if all_alike(entry.text(), text) {
+            found = Some(How::Confusable);
+        }
+    }
+    let near = |e: &Entry| e.is_valid_on(day) && e.text().len() >= NEAR_MIN_LEN && one_edit_apart(e.text(), text);
+    found.or_else(|| list.index().alike(text).chain(list.index().near(text)).any(near).then_some(How::Near))
+}
+
 /// The entry as a match, `None` when the list is strict about regions and they do not agree.
 fn judge<'a>(list: &List, read: &PlateRead, entry: &'a Entry, how: How) -> Option<Found<'a>> {
     let agrees = match (list.state(entry), read.region.as_deref()) {
@@ -151,12 +166,12 @@ fn as_seen(read: &PlateRead) -> Option<Vec<u8>> {
     (!seen.is_empty() && seen != read.text.as_str().as_bytes()).then_some(seen)
 }
 
-fn all_alike(a: &[u8], b: &[u8]) -> bool {
+pub(super) fn all_alike(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(x, y)| alike(*x, *y))
 }
 
 /// Whether one insertion, deletion or substitution makes the texts equal but for characters that look alike.
-fn one_edit_apart(a: &[u8], b: &[u8]) -> bool {
+pub(super) fn one_edit_apart(a: &[u8], b: &[u8]) -> bool {
     let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
     if long.len() - short.len() > 1 {
         return false;

@@ -42,6 +42,7 @@ pub mod recorder;
 mod row;
 mod salvage;
 mod seal;
+pub mod sealed;
 mod search;
 mod segment;
 mod standing;
@@ -68,6 +69,7 @@ pub use query::{Counts, StoredHit};
 pub use recorder::{Recorder, RecorderHandle};
 pub use row::permille;
 pub use seal::StoreKey;
+pub use sealed::Vault;
 pub use search::{Place, Sought, Visit};
 pub use unseen::Waiting;
 pub use wipe::{destroy_file, wipe};
@@ -146,6 +148,7 @@ pub(crate) struct Inner {
     disk: Arc<dyn disk::Disk>,
     keys: Arc<daykeys::DayKeys>,
     mac: ring::hmac::Key,
+    vault: Vault,
     epoch: Epoch,
     /// Taken by the recorder while it runs.
     ledger: Mutex<Option<ledger::Ledger>>,
@@ -281,6 +284,12 @@ impl Store {
         &self.0.clock
     }
 
+    /// Seals whole files under the store's key.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.0.vault
+    }
+
     /// The folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -332,7 +341,7 @@ impl Inner {
 
 /// Compares bytes with the golden file `tests/golden/store/NAME`; `WATCHPOST_BLESS=1` writes it instead.
 #[cfg(test)]
-fn golden(name: &str, bytes: &[u8]) {
+pub(crate) fn golden(name: &str, bytes: &[u8]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/store").join(name);
     if std::env::var_os("WATCHPOST_BLESS").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -27,6 +27,7 @@ use super::ledger::{End, Ledger};
 use super::outbox::Order;
 use super::salvage::{self, Salvage};
 use super::seal::{Random, StoreKey};
+use super::sealed::Vault;
 use super::unseen::Unseen;
 use super::walk::{self, Torn};
 use super::{Inner, Settings, Store, folder};
@@ -107,6 +108,7 @@ impl Store {
             disk,
             keys: opening.keys,
             mac: opening.mac,
+            vault: Vault::on(Arc::clone(&opening.disk), key),
             epoch: end.epoch,
             ledger: Mutex::new(Some(ledger)),
             index: RwLock::new(index),

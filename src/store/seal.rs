@@ -173,6 +173,11 @@ impl StoreKey {
         mac_key(&self.0, b"ledger", 0, 0)
     }
 
+    /// What the keys of whole files are derived from ([`super::sealed`]).
+    pub(super) fn files(&self) -> hkdf::Prk {
+        hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(&self.0)
+    }
+
     /// Tells whether a store was made with this key, and tells nothing else about it.
     pub(super) fn check_value(&self) -> Result<[u8; 8], Error> {
         let mut out = [0; 8];

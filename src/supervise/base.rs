@@ -65,13 +65,7 @@ impl Base {
             told.tell();
         };
         let recorder = Recorder::start(&store, Arc::clone(&health), Box::new(on_commit))?;
-        let hotlists = Arc::new(Hotlists::new());
-        match store.ignored() {
-            Ok(plates) => hotlists.set_ignored(plates),
-            Err(error) => tracing::error!(%error, "ignore list does not open, its plates make hits: put it anew"),
-        }
-        let mut watch = lists::Watch::new(&config.hotlists);
-        watch.look(&hotlists, &health, clock.utc());
+        let (hotlists, watch) = lists::start(config, &store, &health, clock.utc());
         let challenges = Challenges::new(clock.clone());
         let reporter = Reporter::new(report::Parts {
             digests,

@@ -9,6 +9,7 @@ pub mod camera;
 pub mod config;
 pub mod hit;
 pub mod hold;
+pub mod hotlist;
 pub mod ignore_put;
 pub mod key_rotate;
 pub mod keyring_put;
@@ -55,9 +56,11 @@ pub fn execute(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
         Op::ConfigSet => config::set::run(rooms, command),
 
         // Lists.
-        Op::HotlistList | Op::HotlistPut | Op::HotlistPatch | Op::HotlistRemove | Op::HotlistPreview => {
-            not_yet(command)
-        }
+        Op::HotlistList => hotlist::list::run(rooms, command),
+        Op::HotlistPut => hotlist::put::run(rooms, command),
+        Op::HotlistPatch => hotlist::patch::run(rooms, command),
+        Op::HotlistRemove => hotlist::remove::run(rooms, command),
+        Op::HotlistPreview => hotlist::preview::run(rooms, command),
 
         // Reads, hits and pictures.
         Op::ReadsQuery => query::reads::run(rooms, command),
