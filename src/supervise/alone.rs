@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::accounts;
 use super::afterwards::After;
 use super::base::{Base, Origin, Trust};
 use super::commands::{self, Commands};
 use super::controls::NoDaemon;
 use super::wipe;
 use crate::centre::carry::Carrier;
+use crate::centre::note;
 use crate::centre::wire::StateDigests;
 use crate::clock::Clock;
 use crate::command::Afterwards;
@@ -43,7 +43,7 @@ impl Alone {
         let digests = StateDigests::new(config.digest, []);
         let base = Base::open(config, Health::new(), digests, Vec::new(), clock)?;
         let trust = Trust::read(config, centre)?;
-        accounts::sign_checkpoints(&base.store, config, trust.key.clone());
+        base.store.sign_checkpoints(note::signer(&config.site.site, &config.site.id, trust.key.clone()));
         let origin = Origin { config_path: PathBuf::from(config_path), log: LogRing::default() };
         let controls = Arc::new(NoDaemon { reporter: base.reporter.clone() });
         let after = After::new(Shutdown::new(), clock.clone());

@@ -115,11 +115,11 @@ async fn tried(
     asking.wait = asking.wait.max(TRIAL_WAIT);
     let answers = ask::gather(centre, &asking, question).await?;
     let mut out = std::io::stdout().lock();
-    let code = ask::report(&answers, asking.signing.json, show, &mut out)?;
+    let complete = ask::report(&answers, asking.signing.json, show, &mut out)?;
     if !asking.signing.json {
         show::failed_canaries(&answers, &mut out)?;
     }
-    Ok(code)
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn name_and_version(word: &str) -> anyhow::Result<(String, String)> {
