@@ -235,9 +235,21 @@ impl ListCounters {
     }
 }
 
+/// What the centre laid over the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigState {
+    /// Its number; 0: nothing.
+    pub serial: u64,
+    /// It is on probation.
+    pub probation: bool,
+    /// The last one was rolled back: its number, when, and why.
+    pub rolled_back: Option<(u64, TimeMs, String)>,
+}
+
 /// All counters of the process.
 #[derive(Debug, Default)]
 pub struct Health {
+    config: Mutex<Option<ConfigState>>,
     cameras: Mutex<Vec<(CameraId, Arc<CameraCounters>)>>,
     lists: Mutex<Vec<(ListId, Arc<ListCounters>)>>,
     /// Delivery.
@@ -255,6 +267,17 @@ impl Health {
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self::default())
+    }
+
+    /// Says what the centre laid over the configuration.
+    pub fn set_config(&self, state: ConfigState) {
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
+    }
+
+    /// What the centre laid over the configuration, once it was looked at.
+    #[must_use]
+    pub fn config(&self) -> Option<ConfigState> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// An alert was stored.

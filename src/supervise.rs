@@ -32,10 +32,14 @@ mod desk;
 mod lists;
 pub mod machine;
 pub mod models;
+#[allow(dead_code, reason = "wired with the commands")]
+pub mod probation;
 mod retention;
 mod settings;
 mod told;
 mod verdict;
+#[allow(dead_code, reason = "asked by the controls of the command room")]
+mod verify;
 mod wipe;
 
 use std::path::PathBuf;
@@ -67,6 +71,7 @@ use crew::{Crew, Maker};
 pub use delivery::{box_key_path, newest_keyring_seen, open_keyring, read_store_key, store_key_path};
 use desk::Desk;
 pub use lists::settings_of as list_settings;
+use probation::Probation;
 pub use settings::{camera_settings, model_settings};
 
 /// How often the watching thread looks around.
@@ -87,6 +92,8 @@ pub struct Options {
     pub config_path: PathBuf,
     /// Where the newest lines of the daemon's log are.
     pub log: LogRing,
+    /// Of a configuration that the centre staged.
+    pub probation: Option<Arc<Probation>>,
 }
 
 /// What a run did.
@@ -131,6 +138,7 @@ fn live(config: &Arc<Config>, options: &Options, clock: &Clock, after: &After) -
     let digests = digests(config, &models);
     let mut base = Base::open(config, Arc::clone(&health), digests.clone(), parts, clock)?;
     managed.tell(&base.store);
+    options.probation.iter().for_each(|p| p.tell(&base.store, &health));
     let desk = Desk::open(config, &health, clock);
     let carrier = Carrier::new(clock.clone());
     let trust = config.centre.as_ref().map(|centre| Trust::read(config, centre)).transpose()?;
@@ -140,7 +148,8 @@ fn live(config: &Arc<Config>, options: &Options, clock: &Clock, after: &After) -
         let origin = Origin { config_path: options.config_path.clone(), log: options.log.clone() };
         let models = models::here(config, &models);
         let (config_, reporter) = (Arc::clone(config), base.reporter.clone());
-        let controls = Arc::new(Wiring { config: config_, desk: Arc::clone(&desk), reporter, models });
+        let controls =
+            Arc::new(Wiring { config: config_, clock: clock.clone(), desk: Arc::clone(&desk), reporter, models });
         let parts = contact::Parts { config, centre, trust, origin: &origin, controls, carrier, after };
         contact = Some(Contact::start(&base, parts)?);
     }
@@ -154,6 +163,7 @@ fn live(config: &Arc<Config>, options: &Options, clock: &Clock, after: &After) -
         clock: clock.clone(),
         desk,
         managed,
+        probation: options.probation.clone(),
     };
     let mut crew = Crew::new(maker, Shutdown::new());
     crew.start_all();
@@ -169,7 +179,7 @@ fn live(config: &Arc<Config>, options: &Options, clock: &Clock, after: &After) -
         // Nothing can be stored or told any more: whoever started the daemon starts it anew.
         fault = Some("the recorder's, the commands' or the session's thread has ended by itself; see the log above");
     }
-    if after.what() != Some(Afterwards::Restart) {
+    if after.what() != Some(Afterwards::Restart) && !crew.again() {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     }
     let again = crew.again();

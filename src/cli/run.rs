@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use crate::causes;
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, Config};
 use crate::log::LogRing;
 use crate::shutdown::Shutdown;
+use crate::supervise::probation::Probation;
 use crate::supervise::{self, Options, Summary};
 
 /// Arguments of `watchpost run`.
@@ -29,26 +31,48 @@ pub struct Args {
 /// A faulty configuration, or what could not be started.
 pub fn run(args: &Args, log: &LogRing, out: &mut dyn Write) -> anyhow::Result<u8> {
     let shutdown = Shutdown::new();
-    let mut config = Arc::new(config::load(&args.config)?);
     listen_for_signals(shutdown.clone())?;
-    let options = Options { until_eos: args.until_eos, config_path: args.config.clone(), log: log.clone() };
-    let summary = loop {
-        let summary = supervise::run(&config, &options, &Clock::system(), &shutdown)?;
-        if !summary.again {
-            break summary;
-        }
-        tracing::info!("starts anew, as a command asked for");
-        match config::load(&args.config) {
-            Ok(newest) => config = Arc::new(newest),
-            // It was good when the restart was asked for; a box that watches is better than one that does not.
-            Err(faults) => tracing::error!(%faults, "the configuration has faults: the one of before stays in force"),
-        }
-    };
+    let summary = live(args, log, &shutdown)?;
     if args.until_eos {
         print(&summary, out).context("stdout")?;
     }
     let complete = summary.failed.is_empty() && summary.lost == 0 && (!args.until_eos || summary.undelivered == 0);
     Ok(u8::from(!complete))
+}
+
+/// One life of the daemon after the other, until one ends that wants no other. A configuration on probation that does not
+/// start is rolled back, and what was before is started.
+fn live(args: &Args, log: &LogRing, shutdown: &Shutdown) -> anyhow::Result<Summary> {
+    let clock = Clock::system();
+    let mut options =
+        Options { until_eos: args.until_eos, config_path: args.config.clone(), log: log.clone(), probation: None };
+    let mut config: Option<Arc<Config>> = None;
+    loop {
+        options.probation = Probation::begin(&args.config, &clock);
+        let rolls_back = |why: &str| options.probation.as_ref().is_some_and(|p| p.failed(why)) && !shutdown.is_set();
+        let newest = match (config::load(&args.config), &config) {
+            (Ok(newest), _) => Arc::new(newest),
+            (Err(faults), _) if rolls_back(&faults.to_string()) => continue,
+            (Err(faults), None) => return Err(faults.into()),
+            (Err(faults), Some(before)) => {
+                // It was good when the restart was asked for; a box that watches is better than one that does not.
+                tracing::error!(%faults, "the configuration has faults: the one of before stays in force");
+                Arc::clone(before)
+            }
+        };
+        let newest = config.insert(newest);
+        match supervise::run(newest, &options, &clock, shutdown) {
+            Ok(summary) => {
+                options.probation.iter().for_each(|p| p.stopped());
+                if !summary.again {
+                    return Ok(summary);
+                }
+            }
+            Err(error) if rolls_back(&causes::line(&error)) => {}
+            Err(error) => return Err(error),
+        }
+        tracing::info!("starts anew");
+    }
 }
 
 fn print(summary: &Summary, out: &mut dyn Write) -> std::io::Result<()> {

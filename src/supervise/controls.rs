@@ -4,16 +4,19 @@ use std::sync::Arc;
 
 use super::desk::Desk;
 use super::models::trial;
+use super::verify;
 use crate::centre::report::Reporter;
 use crate::centre::wire;
+use crate::clock::Clock;
 use crate::command::models::{Here, Plan, Seen};
-use crate::command::{Controls, Refusal};
+use crate::command::{Controls, Refusal, Verified};
 use crate::config::Config;
 use crate::domain::{CameraId, Reason, TimeMs};
 
 /// Of a daemon.
 pub(super) struct Wiring {
     pub(super) config: Arc<Config>,
+    pub(super) clock: Clock,
     /// What was loaded at the start.
     pub(super) models: Here,
     pub(super) desk: Arc<Desk>,
@@ -47,6 +50,10 @@ impl Controls for Wiring {
 
     fn models(&self) -> Here {
         self.models.clone()
+    }
+
+    fn verify(&self, config: &Config) -> Verified {
+        verify::verify(config, &self.config, &self.clock)
     }
 }
 

@@ -15,6 +15,7 @@ use super::accounts::Accounts;
 use super::analysis::{Analysis, Ending};
 use super::desk::Desk;
 use super::models::Managed;
+use super::probation::Probation;
 use super::settings::{camera_settings, vision_settings};
 use super::{LOOK_EVERY, STOP_WITHIN, lists, retention, verdict};
 use crate::camera;
@@ -39,6 +40,7 @@ pub(super) struct Maker<'a> {
     pub(super) clock: Clock,
     pub(super) desk: Arc<Desk>,
     pub(super) managed: Managed,
+    pub(super) probation: Option<Arc<Probation>>,
 }
 
 impl Maker<'_> {
@@ -146,7 +148,7 @@ impl<'a> Crew<'a> {
             sweeper.step(&self.maker.store, &self.maker.recorder, &self.maker.clock);
             accounts.look();
             verdicts.look(&self.maker.health, self.maker.clock.monotonic());
-            if self.models_changed() {
+            if self.models_changed() || self.is_rolled_back() {
                 self.again = true;
                 return true;
             }
@@ -166,6 +168,12 @@ impl<'a> Crew<'a> {
         let panics = self.panics.values().sum();
         let Maker { managed, store, health, .. } = &mut self.maker;
         managed.look(store, health, panics)
+    }
+
+    /// Whether a configuration on probation was rolled back.
+    fn is_rolled_back(&self) -> bool {
+        let Maker { store, health, config, probation, .. } = &self.maker;
+        probation.as_ref().is_some_and(|p| p.look(store, health, config.centre.is_some()))
     }
 
     /// Opens a configured camera with its credential as it is now.

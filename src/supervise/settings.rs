@@ -1,12 +1,14 @@
 //! What the other rooms want to know of the configuration.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use zeroize::Zeroizing;
 
 use crate::camera::{self, Credential, SourceUri};
 use crate::centre::keys::refuse_exposed;
+use crate::command::secrets::{Found, Vault, Whose};
 use crate::config::{self, Config};
 use crate::domain::Polygon;
 use crate::vision::{self, Patterns, model};
@@ -91,24 +93,39 @@ pub fn camera_settings(camera: &config::Camera, config: &Config) -> anyhow::Resu
     Ok(settings)
 }
 
-/// Reads `user:password` from systemd's credentials directory or from `data_dir/credentials`.
+/// Reads `user:password`: a systemd credential, else what the centre sealed to this box, else a file of its admin's.
 fn credential(name: &str, config: &Config) -> anyhow::Result<Credential> {
-    anyhow::ensure!(!name.contains('/') && !name.starts_with('.'), "credential {name:?} is no plain name");
-    let own = config.site.data_dir.join("credentials").join(name);
-    let systemd = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| PathBuf::from(dir).join(name));
-    let path = systemd.filter(|p| p.exists()).unwrap_or(own);
-    let is_missing = matches!(path.try_exists(), Ok(false));
-    anyhow::ensure!(!is_missing, "credential {name:?}: no file {}; put user:password there, mode 0600", path.display());
-    if path.starts_with(&config.site.data_dir) {
-        refuse_exposed(&path).with_context(|| format!("credential {name:?}"))?;
-    }
-    let text = zeroize::Zeroizing::new(
-        std::fs::read_to_string(&path)
-            .with_context(|| format!("credential {name:?}: cannot read {}", path.display()))?,
-    );
+    let vault = Vault::of(&config.site.data_dir);
+    let (path, text) = match vault.find(name)? {
+        Found::Sealed(path) => {
+            let whose = Whose { site: &config.site.site, box_id: &config.site.id };
+            let bytes = vault.open_file(whose, name, &path).with_context(|| format!("credential {name:?}"))?;
+            (path, Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()))
+        }
+        Found::System(path) => {
+            let text = read(name, &path)?;
+            (path, text)
+        }
+        Found::File(path) => {
+            let is_missing = matches!(path.try_exists(), Ok(false));
+            anyhow::ensure!(
+                !is_missing,
+                "credential {name:?}: no file {}; put user:password there, mode 0600",
+                path.display()
+            );
+            refuse_exposed(&path).with_context(|| format!("credential {name:?}"))?;
+            let text = read(name, &path)?;
+            (path, text)
+        }
+    };
     let line = text.lines().next().unwrap_or_default();
     let (user, password) = line
         .split_once(':')
         .with_context(|| format!("credential {name:?}: {} holds no user:password", path.display()))?;
     Ok(Credential::new(user, password))
+}
+
+fn read(name: &str, path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    let text = std::fs::read_to_string(path);
+    text.map(Zeroizing::new).with_context(|| format!("credential {name:?}: cannot read {}", path.display()))
 }

@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use super::camera::Link;
 use super::{check_text, cut};
 use crate::domain::{CameraId, Class, ListId, TimeMs, TreeHead};
-use crate::health::{CameraCounters, CentreCounters, ListCounters};
+use crate::health::{CameraCounters, CentreCounters, ConfigState, ListCounters};
 
 /// Longest reason of a list's refusal, in bytes.
 const MAX_REASON: usize = 96;
+/// Longest reason of a rollback, in bytes.
+const MAX_WHY: usize = 160;
 /// Longest name or version of a part, in bytes.
 const MAX_PART: usize = 32;
 
@@ -181,6 +183,57 @@ pub struct Loss {
     /// Why; at most 160 bytes.
     #[n(1)]
     pub why: String,
+}
+
+/// What the centre laid over the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Overlay {
+    /// Its number; 0: nothing of the centre.
+    #[n(0)]
+    pub serial: u64,
+    /// It is on probation.
+    #[n(1)]
+    pub probation: bool,
+    /// The last one was rolled back.
+    #[n(2)]
+    pub rolled_back: Option<RolledBack>,
+}
+
+/// A configuration that did not do.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct RolledBack {
+    /// Its number.
+    #[n(0)]
+    pub serial: u64,
+    /// When it was rolled back.
+    #[n(1)]
+    pub at: TimeMs,
+    /// Why; at most 160 bytes.
+    #[n(2)]
+    pub why: String,
+}
+
+impl Overlay {
+    /// Of what the counters know.
+    #[must_use]
+    pub fn of(state: &ConfigState) -> Self {
+        let rolled_back = state.rolled_back.clone();
+        let told = |(serial, at, why): (u64, TimeMs, String)| RolledBack { serial, at, why: cut(&why, MAX_WHY) };
+        Self { serial: state.serial, probation: state.probation, rolled_back: rolled_back.map(told) }
+    }
+
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+        self.rolled_back.as_ref().map_or(Ok(()), |r| check_text("overlay", &r.why, MAX_WHY))
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let rolled_back = self.rolled_back.as_ref();
+        json!({
+            "serial": self.serial,
+            "probation": self.probation,
+            "rolled_back": rolled_back.map(|r| json!({ "serial": r.serial, "at": r.at.to_string(), "why": r.why })),
+        })
+    }
 }
 
 /// What was counted of one camera since the start.

@@ -5,7 +5,7 @@
 use minicbor::{Decode, Encode};
 use serde_json::{Value, json};
 
-use super::gauge::{CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, Memory, OutboxGauge, Part, Process};
+use super::gauge::{CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, Memory, OutboxGauge, Overlay, Part, Process};
 use super::status::{BootId, clock_word};
 use super::{Wire, check_text, cut};
 use crate::centre::keys::hex;
@@ -146,6 +146,9 @@ pub struct HealthReport {
     /// When the newest alert of this start was made.
     #[n(24)]
     pub last_alert: Option<TimeMs>,
+    /// What the centre laid over the configuration.
+    #[n(25)]
+    pub overlay: Option<Overlay>,
 }
 
 /// What the counters do not know and a health message says.
@@ -203,6 +206,7 @@ impl HealthReport {
             parts,
             fault: centre.fault().map(|fault| cut(&fault, MAX_FAULT)),
             last_alert: counters.last_alert(),
+            overlay: counters.config().as_ref().map(Overlay::of),
             last_loss: centre.last_loss().map(|(at, why)| Loss { at, why: cut(&why, MAX_FAULT) }),
         }
     }
@@ -232,6 +236,7 @@ impl Wire for HealthReport {
         self.parts.iter().try_for_each(Part::check)?;
         let losses = self.last_loss.iter().map(|loss| &loss.why);
         self.fault.iter().chain(losses).try_for_each(|text| check_text("fault", text, MAX_FAULT))?;
+        self.overlay.as_ref().map_or(Ok(()), Overlay::check)?;
         // The decoder takes any text for an id.
         self.cameras.iter().try_for_each(|c| match CameraId::new(c.id.as_str()) {
             Ok(_) => Ok(()),
@@ -282,6 +287,7 @@ impl Wire for HealthReport {
             "parts": self.parts.iter().map(|p| json!({ "name": p.name, "version": p.version })).collect::<Vec<_>>(),
             "fault": self.fault,
             "last_alert": self.last_alert.map(|t| t.to_string()),
+            "overlay": self.overlay.as_ref().map(Overlay::to_json),
             "last_loss": self.last_loss.as_ref().map(|l| json!({ "at": l.at.to_string(), "why": l.why })),
         })
     }

@@ -23,7 +23,10 @@ mod status;
 pub use alert::POSSIBLE_MATCH;
 pub use camera::{CameraStatus, Link, Place};
 pub use command::{Claims, Order, sign_order};
-pub use gauge::{CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, MainGauge, Memory, OutboxGauge, Part, Process};
+pub use gauge::{
+    CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, MainGauge, Memory, OutboxGauge, Overlay, Part, Process,
+    RolledBack,
+};
 pub use health::{HealthFacts, HealthReport, ModelDigest, StateDigests};
 pub use large::{Attached, BlobRef, CHUNK, Missing};
 pub use message::{Message, guess, open};
