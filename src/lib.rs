@@ -9,12 +9,14 @@
 //! | [`hotlist`] | loads lists, normalises plates, matches |
 //! | [`store`] | makes sightings, hits and alerts durable and sealed; the outbox |
 //! | [`centre`] | speaks to the centre: COSE over MQTT, delivery until acknowledged |
-//! | [`command`] | empty until the centre may command: this version takes acks, no commands |
+//! | [`command`] | what the centre may ask: verified, authorised, audited, executed one at a time |
 //!
 //! [`supervise`] wires them: it starts, watches and stops every room's threads and tasks; [`cli`] holds a file a verb.
 //!
 //! **The path of a frame**: `camera::Source::next` → `vision::Analyser::step` → `hotlist::Matcher` →
 //! `store::Recorder` → `centre::publish`. **The path of an ack**: `centre::session` → keyring and signature → `store::Outbox`.
+//! **The path of a command**: `centre::session` or `command::local` → `command::executor` (envelope, journal, authorise) →
+//! `command::ops` → reply.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::cast_sign_loss))]
