@@ -14,8 +14,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::boxes::Boxes;
+use super::cose;
 use super::fault::{Cause, Fault};
-use super::keys::SigningKey;
+use super::keys::{Kid, SigningKey};
 use super::link::{self, LinkEvent, LinkSettings, Sender, Token};
 use super::receipts::{Gap, Receipts, StateError};
 use super::topics::{self, Address, Topics};
@@ -29,6 +30,8 @@ use crate::shutdown::Shutdown;
 const ACK_EVERY: Duration = Duration::from_millis(50);
 /// How often the caller is asked whether to go on, and holes are looked for.
 const TICK: Duration = Duration::from_millis(500);
+/// Least time between two looks at the registry for a key that is not known.
+const REREAD_EVERY: Duration = Duration::from_secs(1);
 /// How long the last acks may take.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -139,6 +142,14 @@ pub struct Parts {
     pub clock: Clock,
 }
 
+/// Whether another registry could make this message believed.
+fn is_unknown(reason: &wire::Error) -> bool {
+    matches!(
+        reason,
+        wire::Error::UnknownBox { .. } | wire::Error::Envelope { source: cose::Error::UnknownKey { .. }, .. }
+    )
+}
+
 /// Whose numbers an ack is about.
 type Counter = (SiteId, BoxId, Epoch);
 
@@ -148,6 +159,7 @@ pub struct Client {
     /// Numbers that arrived and are not yet acknowledged.
     pending: BTreeMap<Counter, BTreeSet<u64>>,
     next_ack: Instant,
+    next_reread: Instant,
     lost: Option<Cause>,
     stopping: bool,
     abandoned: bool,
@@ -161,6 +173,7 @@ impl Client {
             parts,
             pending: BTreeMap::new(),
             next_ack: Instant::now(),
+            next_reread: Instant::now(),
             lost: None,
             stopping: false,
             abandoned: false,
@@ -307,9 +320,11 @@ impl Client {
             // Neither shown nor acknowledged: it comes again.
             return;
         }
-        let boxes = &self.parts.boxes;
-        let opened =
-            wire::open(payload, &self.parts.topic_root, topic, |address| boxes.keys_of(&address.site, &address.box_id));
+        let opened = match self.open(topic, payload) {
+            // The box's key may have been changed, or the box added, since the registry was read.
+            Err(reason) if is_unknown(&reason) && self.reread_boxes() => self.open(topic, payload),
+            opened => opened,
+        };
         let (from, message, _) = match opened {
             Ok(opened) => opened,
             // Replies, evidence and audit are for other verbs.
@@ -342,6 +357,21 @@ impl Client {
             Message::Ack(_) => return,
         };
         self.hear(heard, on);
+    }
+
+    fn open(&self, topic: &str, payload: &[u8]) -> Result<(Address, Message, Kid), wire::Error> {
+        let keys = |from: &Address| self.parts.boxes.keys_of(&from.site, &from.box_id);
+        wire::open(payload, &self.parts.topic_root, topic, keys)
+    }
+
+    /// Reads the registry again, at most once a second; true when it says something else now.
+    fn reread_boxes(&mut self) -> bool {
+        let now = Instant::now();
+        if now < self.next_reread {
+            return false;
+        }
+        self.next_reread = now + REREAD_EVERY;
+        self.parts.boxes.reread()
     }
 
     /// Notes numbers as received and to be acknowledged; true when they are new.

@@ -16,6 +16,13 @@ impl TimeMs {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// Takes what [`Display`](fmt::Display) writes back, and any other time of RFC 3339.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let at = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
+        u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok().map(Self)
+    }
+
     /// The UTC day, counted from 1970-01-01: the unit of retention keys.
     #[must_use]
     pub fn day(self) -> u32 {
@@ -78,6 +85,8 @@ mod tests {
     #[test]
     fn time_prints_as_rfc_3339() {
         assert_eq!(TimeMs(1_767_225_600_123).to_string(), "2026-01-01T00:00:00.123Z");
+        assert_eq!(TimeMs::parse("2026-01-01T01:00:00.123+01:00"), Some(TimeMs(1_767_225_600_123)));
+        assert_eq!((TimeMs::parse("tomorrow"), TimeMs::parse("1969-12-31T23:59:59Z")), (None, None));
         assert_eq!(TimeMs(86_400_000).day(), 1);
     }
 }

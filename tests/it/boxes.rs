@@ -191,7 +191,7 @@ async fn five_hundred_boxes_with_four_cameras_each_are_all_shown() {
         let id = BoxId::new(&format!("box-{n:03}")).unwrap();
         let key = SigningKey::from_seed(&[(n % 250) as u8 + 1; 32]).unwrap();
         let topics = Topics::new(DEFAULT_ROOT, &north, &id).unwrap();
-        site.boxes.add(id, KnownBox { site: north.clone(), key: key.public().clone() });
+        site.boxes.add(id, KnownBox::new(north.clone(), key.public().clone()));
         let state = if n == 77 { BoxState::Offline } else { BoxState::Online };
         let status = Status::new(state, BootId([1; 8]), 1, now, ClockState::Synced);
         messages.push_back((topics.status(), wire::sign(&status, &topics.status(), &key).unwrap()));

@@ -3,6 +3,7 @@
 //! A changed golden file is a change of the format: it needs a new version or a line in the changelog. After such a
 //! decision `WATCHPOST_BLESS=1 cargo test --test it wire` writes them anew.
 
+mod commands;
 mod samples;
 
 use std::path::PathBuf;
@@ -118,7 +119,7 @@ fn keyring_is_pinned() {
         not_before: NOON,
         not_after: (seed == 2).then_some(TimeMs(NOON.0 + 1)),
         revoked: (seed == 3).then_some(NOON),
-        supervisor: false,
+        supervisor: seed == 2,
     };
     let entries = vec![role(1, Role::Delivery), role(2, Role::Custodian), role(3, Role::Auditor)];
     let keyring = Keyring { serial: 7, issued: NOON, entries };
@@ -335,7 +336,7 @@ fn a_registry_of_boxes_comes_back_and_names_its_faults() {
     let path = dir.path().join("boxes.toml");
     let mut known = boxes::Boxes::default();
     let site = SiteId::new("north").unwrap();
-    known.add(BoxId::new("box-1").unwrap(), boxes::KnownBox { site, key: key().public().clone() });
+    known.add(BoxId::new("box-1").unwrap(), boxes::KnownBox::new(site, key().public().clone()));
     std::fs::write(&path, known.to_toml()).unwrap();
     assert_eq!(boxes::Boxes::read(&path).unwrap(), known);
     let twice = known.to_toml() + known.to_toml().split_once('\n').unwrap().1;

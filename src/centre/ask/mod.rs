@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::boxes::KnownBox;
 use super::fault::{Cause, Fault};
-use super::keys::{Keys, SigningKey};
+use super::keys::SigningKey;
 use super::link::{self, LinkEvent, LinkSettings, Sender, Token};
 use super::topics::{self, Topics};
 use super::wire::{Attached, BlobRef, Reply};
@@ -200,7 +200,7 @@ impl Asker {
                 site: known.site.clone(),
                 box_id: box_id.clone(),
                 topics: Topics::new(parts.topic_root, &known.site, box_id).map_err(wrong)?,
-                keys: Keys::from(known.key.clone()),
+                keys: known.keys(),
                 question: Arc::clone(&parts.question),
                 signers: Arc::clone(&parts.signers),
                 ids: Arc::clone(&ids),

@@ -5,6 +5,7 @@
 
 pub mod ask;
 pub mod boxes;
+mod key;
 pub mod log;
 pub mod model;
 mod paper;
@@ -24,6 +25,7 @@ use crate::centre::keys::SigningKey;
 use crate::centre::link::LinkSettings;
 use crate::centre::tls::TlsFiles;
 use crate::centre::topics;
+use crate::clock::Clock;
 use crate::domain::Broker;
 
 /// Name of the file in a centre's folder that names the rest.
@@ -48,6 +50,8 @@ enum Verb {
     Boxes(boxes::Options),
     /// Completions for a shell, on stdout
     Completions(paper::Completions),
+    /// Who may do what: the keyring and its keys; the boxes' own keys
+    Key(key::Options),
     /// The newest lines of a daemon's log
     Log(log::Options),
     /// The man page, on stdout
@@ -146,6 +150,9 @@ impl Ctl {
         let client_id = match &self.verb {
             Verb::Completions(options) => return paper::completions(options),
             Verb::Man => return paper::man(),
+            Verb::Key(options) if options.is_offline() => {
+                return options.run_offline(&self.connection.key_files()?, &mut std::io::stdout().lock());
+            }
             Verb::Tail(_) => "watchpostctl".to_owned(),
             // A question must not end the session of a tail.
             _ => format!("watchpostctl-{}", std::process::id()),
@@ -160,6 +167,7 @@ impl Ctl {
             match self.verb {
                 Verb::Box(options) => this_box::run(&centre, options).await,
                 Verb::Boxes(options) => boxes::run(&centre, options).await,
+                Verb::Key(options) => key::run(&centre, options).await,
                 Verb::Log(options) => log::run(&centre, options).await,
                 Verb::Model(options) => model::run(&centre, options).await,
                 Verb::Tail(options) => tail::run(&centre, options).await,
@@ -175,6 +183,16 @@ impl Connection {
     fn key_folder(&self) -> anyhow::Result<Option<PathBuf>> {
         let file = self.centre.as_deref().map(CentreFile::read).transpose()?.unwrap_or_default();
         Ok(self.keys.clone().or(file.keys))
+    }
+
+    /// Where keyring, root and keys are, for what needs no broker.
+    fn key_files(self) -> anyhow::Result<key::Files> {
+        let file = self.centre.as_deref().map(CentreFile::read).transpose()?.unwrap_or_default();
+        Ok(key::Files {
+            keyring: self.keyring.or(file.keyring),
+            root_key: self.root_key.or(file.root_key),
+            keys: self.keys.or(file.keys),
+        })
     }
 
     fn resolve(self, client_id: String) -> anyhow::Result<Centre> {
@@ -235,7 +253,8 @@ impl CentreFile {
 
 impl Centre {
     fn boxes(&self) -> anyhow::Result<Boxes> {
-        let boxes = Boxes::read(&self.boxes)?;
+        let mut boxes = Boxes::read(&self.boxes)?;
+        boxes.forget_over(Clock::system().utc());
         if boxes.iter().next().is_none() {
             bail!("{} names no box: nothing that arrives could be believed", self.boxes.display());
         }

@@ -159,7 +159,11 @@ fn next_steps(out: &mut dyn Write, args: &Args, places: &Places, centre: Option<
     writeln!(out, "  data and keys   {}", places.data.display())?;
     if let Some(centre) = centre {
         writeln!(out, "centre of this one box:")?;
-        writeln!(out, "  keys            {}/keys: take root.key off this machine", centre.display())?;
+        writeln!(
+            out,
+            "  keys            {}/keys: take root.key off this machine, and give each person theirs",
+            centre.display()
+        )?;
         writeln!(out, "  broker          mqtts://127.0.0.1:{}", args.port)?;
     }
     writeln!(out, "\nnext:")?;
@@ -235,7 +239,13 @@ mod tests {
         let delivery = SigningKey::read(&dir.path().join("centre/keys/delivery.key")).unwrap();
         let now = Clock::system().utc();
         assert!(keyring.keys_of(Role::Delivery, now).get(delivery.kid()).is_some());
-        assert!(Role::ALL.iter().all(|role| keyring.keys_of(*role, now).len() == 1));
+        assert!(Role::ALL.iter().all(|role| !keyring.keys_of(*role, now).is_empty()));
+        for entry in &keyring.entries {
+            let key = SigningKey::read(&dir.path().join(format!("centre/keys/{}.key", entry.name))).unwrap();
+            assert_eq!(key.kid(), entry.key.kid(), "{}", entry.name);
+        }
+        let custodians = keyring.entries.iter().filter(|e| e.role == Role::Custodian).count();
+        assert_eq!((custodians, keyring.entries.iter().filter(|e| e.supervisor).count()), (2, 1));
         let box_key = SigningKey::read(&config.site.data_dir.join("keys/box.key")).unwrap();
         let boxes = Boxes::read(&dir.path().join("centre/boxes.toml")).unwrap();
         assert!(boxes.keys_of(&config.site.site, &config.site.id).unwrap().get(box_key.kid()).is_some());

@@ -38,7 +38,7 @@ pub(super) fn plan(
     keyring(plan, args, centre, places, clock.utc())?;
     tls(plan, args, centre, places, clock.utc())?;
     let mut boxes = Boxes::default();
-    boxes.add(args.box_id.clone(), KnownBox { site: args.site.clone(), key: made.key.clone() });
+    boxes.add(args.box_id.clone(), KnownBox::new(args.site.clone(), made.key.clone()));
     plan.public(centre.join("boxes.toml"), boxes.to_toml());
     plan.public(centre.join("watchpostctl.toml"), watchpostctl(args));
     plan.public(centre.join("broker/acl"), acl()?);
@@ -46,23 +46,37 @@ pub(super) fn plan(
     Ok(())
 }
 
-/// Root, one key a role, and the keyring of serial 1 that says so.
+/// The people of a site that begins: a key a role, called like it; a second custodian, since two people release a hold, and
+/// a supervisor among the investigators, who lifts their bounds.
+const PEOPLE: [(&str, Role, bool); 9] = [
+    ("delivery", Role::Delivery, false),
+    ("fleet", Role::Fleet, false),
+    ("lists", Role::Lists, false),
+    ("investigator", Role::Investigator, false),
+    ("operator", Role::Operator, false),
+    ("custodian", Role::Custodian, false),
+    ("auditor", Role::Auditor, false),
+    ("custodian-2", Role::Custodian, false),
+    ("supervisor", Role::Investigator, true),
+];
+
+/// Root, people's keys, and the keyring of serial 1 that says who they are.
 fn keyring(plan: &mut Plan, args: &Args, centre: &Path, places: &Places, now: TimeMs) -> anyhow::Result<()> {
     let (root, text) = SigningKey::generate()?;
     plan.secret(centre.join("keys/root.key"), text.as_bytes());
     let mut entries = Vec::new();
-    for role in Role::ALL {
+    for (name, role, supervisor) in PEOPLE {
         let (key, text) = SigningKey::generate()?;
-        plan.secret(centre.join(format!("keys/{}.key", role.as_str())), text.as_bytes());
+        plan.secret(centre.join(format!("keys/{name}.key")), text.as_bytes());
         entries.push(Entry {
             key: key.public().clone(),
-            name: role.as_str().to_owned(),
+            name: name.to_owned(),
             role,
             org: args.site.as_str().to_owned(),
             not_before: now,
             not_after: None,
             revoked: None,
-            supervisor: false,
+            supervisor,
         });
     }
     let keyring = Keyring { serial: 1, issued: now, entries }.sign(&root).context("the keyring")?;

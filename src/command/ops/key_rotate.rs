@@ -25,12 +25,12 @@ pub struct Args {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Answer {
-    /// The next key's 32 public bytes; after the change the present one's.
+    /// The public bytes of the key that it signs with from this answer on.
     #[cbor(n(0), with = "minicbor::bytes")]
-    pub key: [u8; 32],
-    /// Whether the box signs with it now.
+    pub present: [u8; 32],
+    /// Those of the key that is prepared.
     #[n(1)]
-    pub in_force: bool,
+    pub next: Option<minicbor::bytes::ByteArray<32>>,
 }
 
 /// Makes the next key, or changes over to it.
@@ -40,22 +40,22 @@ pub struct Answer {
 pub(super) fn run(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
     let args: Args = if command.args().is_empty() { Args::default() } else { decode(command.args())? };
     let before = rooms.box_key.current().kid();
-    let answer = match args.confirm {
+    let next = match args.confirm {
         None => {
             let next = rooms.box_key.prepare().map_err(|e| refusal(&e))?;
             say(rooms, command, ("prepared", next.kid()), before);
-            Answer { key: *next.as_bytes(), in_force: false }
+            Some((*next.as_bytes()).into())
         }
         Some(kid) => {
             let kid = Kid(kid.into());
             if rooms.box_key.switch(kid).map_err(|e| refusal(&e))? {
                 say(rooms, command, ("changed", kid), before);
             }
-            Answer { key: *rooms.box_key.current().public().as_bytes(), in_force: true }
+            None
         }
     };
-    let facts = vec![("in_force", answer.in_force.to_string())];
-    Ok(Done { result: encode(&answer), facts, ..Done::default() })
+    let answer = Answer { present: *rooms.box_key.current().public().as_bytes(), next };
+    Ok(Done { result: encode(&answer), ..Done::default() })
 }
 
 fn say(rooms: &Rooms, command: &Authorised, (step, kid): (&str, Kid), before: Kid) {
@@ -103,19 +103,17 @@ mod tests {
     #[test]
     fn the_key_changes_only_when_the_centre_says_that_it_has_the_next_one() {
         let site = Site::new();
-        let before = site.rooms().box_key.current().kid();
-        let next = rotate(&site, None).unwrap();
-        assert_eq!(rotate(&site, None).unwrap(), next, "asked again: the same key");
-        assert!(!next.in_force && site.rooms().box_key.current().kid() == before);
+        let present = || *site.rooms().box_key.current().public().as_bytes();
+        let before = present();
+        let prepared = rotate(&site, None).unwrap();
+        assert_eq!(rotate(&site, None).unwrap(), prepared, "asked again: the same key");
+        assert!(prepared.present == before && present() == before);
         assert_eq!(rotate(&site, Some(Kid([9; 8]))), Err(Reason::NotFound));
-        let kid = PublicKey::from_bytes(next.key).unwrap().kid();
-        assert_eq!(rotate(&site, Some(kid)).unwrap(), Answer { in_force: true, ..next.clone() });
-        assert_eq!(site.rooms().box_key.current().kid(), kid);
-        assert_eq!(
-            rotate(&site, Some(kid)).unwrap(),
-            Answer { in_force: true, ..next },
-            "told again: nothing is changed"
-        );
+        let next: [u8; 32] = prepared.next.unwrap().into();
+        let kid = PublicKey::from_bytes(next).unwrap().kid();
+        let changed = rotate(&site, Some(kid)).unwrap();
+        assert_eq!((changed.present, changed.next, present()), (next, None, next));
+        assert_eq!(rotate(&site, Some(kid)).unwrap().present, next, "told again: nothing is changed");
         let steps: Vec<_> = site.audit().into_iter().filter(|(event, _)| event == "keys.changed").collect();
         assert_eq!(steps.len(), 3, "prepared twice, changed once: {steps:?}");
     }

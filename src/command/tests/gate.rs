@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::centre::keyring::{Entry, Keyring, Role};
+use crate::centre::topics::{DEFAULT_ROOT, Topics};
 use crate::centre::wire::{Order, Reply};
 use crate::command::ops::key_rotate;
 use crate::command::testkit::{self, Desk, Site};
@@ -252,9 +253,10 @@ fn noise_without_a_key_is_bounded_in_the_audit_log_and_hides_no_refusal_of_a_sig
     let site = Site::new();
     let (parts, _tray) = site.parts();
     let executor = crate::command::Executor::start(parts).unwrap();
-    let (desk_topic, inbox) = ("watchpost/v1/north/box-1/cmd/box.status/".to_owned(), executor.handle());
+    let (site_id, box_id) = site.ids();
+    let (topics, inbox) = (Topics::new(DEFAULT_ROOT, &site_id, &box_id).unwrap(), executor.handle());
     for n in 0..200_u32 {
-        let topic = format!("{desk_topic}{n:032x}");
+        let topic = topics.command(Op::BoxStatus, &u128::from(n).to_be_bytes());
         let incoming =
             crate::command::Incoming { topic, bytes: vec![1, 2, 3], response: None, via: crate::command::Via::Mqtt };
         inbox.offer(incoming);

@@ -173,7 +173,7 @@ impl Site {
     pub fn add_box(&mut self, id: &str) -> TestBox {
         let (site, box_id) = (SiteId::new("north").unwrap(), BoxId::new(id).unwrap());
         let key = SigningKey::create(&self.dir.path().join(format!("{id}.sign.key"))).unwrap();
-        self.boxes.add(box_id.clone(), KnownBox { site: site.clone(), key: key.public().clone() });
+        self.boxes.add(box_id.clone(), KnownBox::new(site.clone(), key.public().clone()));
         TestBox {
             link: self.link(id, self.authority.issue(id)),
             identity: Identity {
