@@ -482,11 +482,11 @@ fn a_model_whose_file_changed_on_the_disk_is_gone_back_from_at_the_start() {
     assert!(in_force(&made).now.is_empty());
 }
 
-/// The tiny detector in a package whose manifest makes numbers of pixels that are too large for 32 bits from a luma of 4 on:
+/// The tiny detector in a package whose manifest makes numbers of pixels that are too large for 32 bits from a luma of 35 on:
 /// its dark canary is right, and no real picture is.
 fn dazzled() -> Parts {
     let (manifest, onnx) = model("tests/fixtures/models/spot");
-    let manifest = manifest_of(&manifest, "2", &onnx).replace("[input]", "[input]\nscale = 1e38");
+    let manifest = manifest_of(&manifest, "2", &onnx).replace("[input]", "[input]\nscale = 1e37");
     let plate = image::GrayImage::from_fn(64, 32, |x, y| image::Luma([if (x, y) == (36, 12) { 2 } else { 0 }]));
     let mut bytes = std::io::Cursor::new(Vec::new());
     plate.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
