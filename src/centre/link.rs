@@ -115,6 +115,8 @@ pub enum LinkEvent {
         retained: bool,
         /// Where an answer is wanted.
         response: Option<Response>,
+        /// What an answer gives back to who asked for it.
+        correlation: Option<Vec<u8>>,
     },
     /// The broker confirmed subscriptions; how many it refused.
     Subscribed {
@@ -292,15 +294,18 @@ impl Sender {
                 };
                 LinkEvent::Published { token, taken }
             }
-            Packet::Publish(publish) => LinkEvent::Message {
-                topic: String::from_utf8_lossy(&publish.topic).into_owned(),
-                payload: publish.payload.to_vec(),
-                retained: publish.retain,
-                response: publish.properties.and_then(|p| {
-                    let correlation = p.correlation_data.map(|data| data.to_vec());
-                    p.response_topic.map(|topic| Response { topic, correlation })
-                }),
-            },
+            Packet::Publish(publish) => {
+                let properties = publish.properties.unwrap_or_default();
+                let correlation = properties.correlation_data.map(|data| data.to_vec());
+                let response = |topic| Response { topic, correlation: correlation.clone() };
+                LinkEvent::Message {
+                    topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+                    payload: publish.payload.to_vec(),
+                    retained: publish.retain,
+                    response: properties.response_topic.map(response),
+                    correlation,
+                }
+            }
             Packet::SubAck(suback) => {
                 let refused = |code: &&SubscribeReasonCode| !matches!(code, SubscribeReasonCode::Success(_));
                 LinkEvent::Subscribed { refused: suback.return_codes.iter().filter(refused).count() }

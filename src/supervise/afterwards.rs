@@ -47,7 +47,8 @@ impl After {
     }
 
     /// What ends the run.
-    pub(super) fn stop(&self) -> &Shutdown {
+    #[must_use]
+    pub fn stop(&self) -> &Shutdown {
         &self.stop
     }
 

@@ -14,6 +14,7 @@
 mod bad_input;
 mod boxes;
 mod broker;
+mod by_hand;
 #[cfg(feature = "testkit")]
 mod camera_cycles;
 #[cfg(feature = "testkit")]
@@ -32,6 +33,7 @@ mod camera_secure;
 mod camera_sources;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod check;
+mod commands;
 #[cfg(all(feature = "gst", feature = "onnx"))]
 mod data;
 mod delivery;

@@ -4,10 +4,13 @@ pub mod broker;
 #[cfg(feature = "testkit")]
 pub mod camera;
 pub mod centre;
+pub mod commanded;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 pub mod daemon;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 pub mod one_box;
 pub mod outbox;
+pub mod raw;
+pub mod said;
 pub mod site;
 pub mod stored;

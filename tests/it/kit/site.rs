@@ -82,17 +82,26 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::new(&dir.path().join("tls"));
         let delivery_key = dir.path().join("delivery.key");
-        let entry = Entry {
-            key: SigningKey::create(&delivery_key).unwrap().public().clone(),
-            name: "delivery".to_owned(),
-            role: Role::Delivery,
-            org: "test".to_owned(),
-            not_before: TimeMs(0),
-            not_after: None,
-            revoked: None,
-            supervisor: false,
+        fs::create_dir_all(dir.path().join("keys")).unwrap();
+        let entry = |role: Role| {
+            let own = dir.path().join(format!("keys/{}.key", role.as_str()));
+            let path = if role == Role::Delivery { &delivery_key } else { &own };
+            Entry {
+                key: SigningKey::create(path).unwrap().public().clone(),
+                name: role.as_str().to_owned(),
+                role,
+                org: "test".to_owned(),
+                not_before: TimeMs(0),
+                not_after: None,
+                revoked: None,
+                supervisor: false,
+            }
         };
-        let keyring = Arc::new(Keyring { serial: 1, issued: TimeMs(0), entries: vec![entry] });
+        let entries = Role::ALL.into_iter().map(entry).collect();
+        let keyring = Arc::new(Keyring { serial: 1, issued: TimeMs(0), entries });
+        let root = SigningKey::create(&dir.path().join("root.key")).unwrap();
+        fs::write(dir.path().join("root.pub"), root.public().to_pem()).unwrap();
+        fs::write(dir.path().join("keyring.cbor"), keyring.sign(&root).unwrap()).unwrap();
         let port = free_port();
         let config = dir.path().join("mosquitto.conf");
         let site = Self {
@@ -153,7 +162,8 @@ impl Site {
         fs::write(folder.join("boxes.toml"), self.boxes.to_toml()).unwrap();
         let text = format!(
             "broker = \"mqtts://127.0.0.1:{}\"\nca = '{}'\ncertificate = '{}'\nprivate_key = '{}'\ndelivery_key = '{}'\n\
-             boxes = \"boxes.toml\"\nstate = \"tail.state\"\n",
+             boxes = \"boxes.toml\"\nkeys = \"../keys\"\nkeyring = \"../keyring.cbor\"\nroot_key = \"../root.pub\"\n\
+             state = \"tail.state\"\n",
             self.port,
             files.ca.display(),
             files.certificate.display(),
