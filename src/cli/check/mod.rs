@@ -79,6 +79,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
         Ok(config) => {
             let clock = Clock::system();
             let wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|only| only == name);
+            if wanted("config") {
+                print(configuration::overlay(&args.config))?;
+            }
             for (_, look) in CHECKS.iter().filter(|(name, _)| wanted(name)) {
                 print(look(&config, &clock))?;
             }

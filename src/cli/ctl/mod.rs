@@ -5,10 +5,14 @@
 
 pub mod ask;
 pub mod boxes;
+pub mod camera;
+pub mod config;
 mod key;
 pub mod log;
 pub mod model;
 mod paper;
+pub mod secret;
+mod staged;
 mod summary;
 mod table;
 pub mod tail;
@@ -48,8 +52,12 @@ enum Verb {
     Box(this_box::Options),
     /// Every box of the fleet: state, version, cameras, outbox, clock, disk, and what is wrong
     Boxes(boxes::Options),
+    /// Cameras: state, another, one less, a pause, a picture of now
+    Camera(camera::Options),
     /// Completions for a shell, on stdout
     Completions(paper::Completions),
+    /// Configurations: what is in force and where it comes from, another one on probation
+    Config(config::Options),
     /// Who may do what: the keyring and its keys; the boxes' own keys
     Key(key::Options),
     /// The newest lines of a daemon's log
@@ -58,6 +66,8 @@ enum Verb {
     Man,
     /// Models: what is there, pack one, send it, put it in force, go back
     Model(model::Options),
+    /// Credentials, sealed so that the box alone can open them
+    Secret(secret::Options),
     /// Receive alerts: verify, show, remove duplicates, tell of gaps, acknowledge
     Tail(tail::Options),
 }
@@ -167,9 +177,12 @@ impl Ctl {
             match self.verb {
                 Verb::Box(options) => this_box::run(&centre, options).await,
                 Verb::Boxes(options) => boxes::run(&centre, options).await,
+                Verb::Camera(options) => camera::run(&centre, options).await,
+                Verb::Config(options) => config::run(&centre, options).await,
                 Verb::Key(options) => key::run(&centre, options).await,
                 Verb::Log(options) => log::run(&centre, options).await,
                 Verb::Model(options) => model::run(&centre, options).await,
+                Verb::Secret(options) => secret::run(&centre, options).await,
                 Verb::Tail(options) => tail::run(&centre, options).await,
                 // They need no centre and were done before.
                 Verb::Completions(_) | Verb::Man => Ok(ExitCode::SUCCESS),
