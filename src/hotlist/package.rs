@@ -270,6 +270,31 @@ pub fn load(header: &Header, body: impl Read) -> Result<List, Error> {
     builder.finish(rows.finish().map_err(broken)?)
 }
 
+/// The entry of this number for people: plate, state, category, days. `None` when there is none.
+///
+/// # Errors
+/// As [`load`].
+pub fn entry(header: &Header, body: &[u8], number: u32) -> Result<Option<String>, Error> {
+    let mut rows = Rows::new(body, u64::from(header.entries));
+    for _ in 1..number {
+        if rows.next().map_err(|e| Error::of_rows(&header.list, &e))?.is_none() {
+            return Ok(None);
+        }
+    }
+    let row = rows.next().map_err(|e| Error::of_rows(&header.list, &e))?;
+    Ok(row.filter(|_| number > 0).map(|row| {
+        let nth = |n: usize, what: &str, names: &mut dyn Iterator<Item = &String>| {
+            n.checked_sub(1).and_then(|n| names.nth(n)).map(|name| format!(", {what} {name}")).unwrap_or_default()
+        };
+        let state = nth(usize::from(row.state), "state", &mut header.states.iter());
+        let category = nth(usize::from(row.category), "category", &mut header.categories.iter().map(|(n, _)| n));
+        let day = |day: u32| TimeMs(u64::from(day) * 86_400_000).to_string().chars().take(10).collect::<String>();
+        let from = if row.from_day == 0 { String::new() } else { format!(", from {}", day(row.from_day)) };
+        let until = if row.until_day == u32::MAX { String::new() } else { format!(", until {}", day(row.until_day)) };
+        format!("{}{state}{category}{from}{until}", String::from_utf8_lossy(row.characters()))
+    }))
+}
+
 /// What a CSV became.
 #[derive(Debug)]
 pub struct Packed {

@@ -263,6 +263,52 @@ fn lists_are_swapped_whole_and_older_ones_refused() {
 }
 
 #[test]
+fn every_read_sees_one_list_whole_while_lists_are_swapped() {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    let csv = |letter: char| {
+        let lines: String = (0..500).map(|n| format!("{letter}XY{n:04}\n")).collect();
+        format!("PlateNumber\n{lines}")
+    };
+    let list = |turn: u64| {
+        let letter = if turn % 2 == 0 { 'E' } else { 'H' };
+        List::parse(Path::new("l.csv"), csv(letter).as_bytes(), TimeMs(turn * 1_000), &settings("stolen", 1)).unwrap()
+    };
+    let lists = Hotlists::new();
+    lists.put(list(2)).unwrap();
+    let (over, seen) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for reader in 0..3_u32 {
+            let (lists, over, seen) = (&lists, &over, &seen);
+            scope.spawn(move || {
+                for n in (0..500).cycle().skip(usize::try_from(reader).unwrap() * 97) {
+                    if over.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    let matcher = lists.matcher();
+                    let of = |letter: char| one(&matcher, &read(&format!("{letter}XY{n:04}"), &[]));
+                    let (even, odd) = (of('E'), of('H'));
+                    assert!(even.is_some() != odd.is_some(), "exactly one of both lists is in force");
+                    let found = even.as_ref().or(odd.as_ref()).unwrap();
+                    assert_eq!(found.list_serial % 2 == 0, even.is_some(), "the serial is that of the list");
+                    assert_eq!(found.entry, u32::try_from(n).unwrap() + 1);
+                    seen.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        for turn in 3..60 {
+            // Every swap comes between reads: each waits until some were made since the last.
+            let before = seen.load(Ordering::SeqCst);
+            lists.put(list(turn)).unwrap();
+            while seen.load(Ordering::SeqCst) < before + 3 {
+                std::thread::yield_now();
+            }
+        }
+        over.store(true, Ordering::SeqCst);
+    });
+}
+
+#[test]
 fn each_list_gives_its_own_best_match() {
     let lists = Hotlists::new();
     for (id, number) in [("b", 2), ("a", 1)] {

@@ -7,6 +7,7 @@ pub mod ask;
 pub mod boxes;
 pub mod camera;
 pub mod config;
+pub mod hotlist;
 mod key;
 pub mod log;
 pub mod model;
@@ -58,6 +59,8 @@ enum Verb {
     Completions(paper::Completions),
     /// Configurations: what is in force and where it comes from, another one on probation
     Config(config::Options),
+    /// Hotlists: what is there, pack one, compare two, send them, try them, take them away
+    Hotlist(hotlist::Options),
     /// Who may do what: the keyring and its keys; the boxes' own keys
     Key(key::Options),
     /// The newest lines of a daemon's log
@@ -157,6 +160,11 @@ impl Ctl {
         {
             return model::pack(packing, self.connection.key_folder()?);
         }
+        if let Verb::Hotlist(options) = &self.verb
+            && options.is_offline()
+        {
+            return hotlist::offline(options, &self.connection.known_keys()?);
+        }
         let client_id = match &self.verb {
             Verb::Completions(options) => return paper::completions(options),
             Verb::Man => return paper::man(),
@@ -179,6 +187,7 @@ impl Ctl {
                 Verb::Boxes(options) => boxes::run(&centre, options).await,
                 Verb::Camera(options) => camera::run(&centre, options).await,
                 Verb::Config(options) => config::run(&centre, options).await,
+                Verb::Hotlist(options) => hotlist::run(&centre, options).await,
                 Verb::Key(options) => key::run(&centre, options).await,
                 Verb::Log(options) => log::run(&centre, options).await,
                 Verb::Model(options) => model::run(&centre, options).await,
@@ -205,6 +214,16 @@ impl Connection {
             keyring: self.keyring.or(file.keyring),
             root_key: self.root_key.or(file.root_key),
             keys: self.keys.or(file.keys),
+        })
+    }
+
+    /// Keys and keyring, as far as they are known without a broker.
+    fn known_keys(&self) -> anyhow::Result<ask::Keys> {
+        let file = self.centre.as_deref().map(CentreFile::read).transpose()?.unwrap_or_default();
+        Ok(ask::Keys {
+            dir: self.keys.clone().or(file.keys),
+            keyring: self.keyring.clone().or(file.keyring),
+            root: self.root_key.clone().or(file.root_key),
         })
     }
 
