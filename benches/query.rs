@@ -119,6 +119,7 @@ fn say(line: &str) {
 /// Time to the first page of each question: (p50, p99, most), and rows found in all.
 fn ask(store: &Store, questions: &[Sought]) -> Option<()> {
     let mut times = Vec::new();
+    let used = cpu();
     let mut rows = 0;
     for sought in questions {
         let begin = Instant::now();
@@ -137,8 +138,9 @@ fn ask(store: &Store, questions: &[Sought]) -> Option<()> {
     times.sort_unstable();
     let at =
         |percent: usize| times.get((times.len() * percent / 100).min(times.len() - 1)).copied().unwrap_or_default();
+    let used = (cpu() - used) * 1_000 / questions.len().max(1) as u64;
     say(&format!(
-        "  {} questions, {rows} rows: p50 {:.2?}, p99 {:.2?}, most {:.2?}",
+        "  {} questions, {rows} rows: {used} µs of CPU each; p50 {:.2?}, p99 {:.2?}, most {:.2?}",
         questions.len(),
         at(50),
         at(99),

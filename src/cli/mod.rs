@@ -7,7 +7,9 @@ pub mod decode;
 pub mod draw;
 pub mod init;
 pub mod local;
+pub mod plates;
 pub mod probe;
+pub mod query;
 pub mod read;
 pub mod run;
 pub mod strokes;
@@ -41,6 +43,8 @@ enum Verb {
     Decode(decode::Args),
     /// Read the plates of pictures and videos
     Read(read::Args),
+    /// Reads and hits of this box, under your key, purpose and case
+    Query(Box<query::Args>),
     /// What a frame costs on this machine
     Bench(bench::Args),
     /// The daemon: cameras to the centre
@@ -63,6 +67,7 @@ pub fn run(args: Args) -> ExitCode {
         Verb::Probe(args) => probe::run(&args, &clock, &mut out).map(ExitCode::from),
         Verb::Decode(args) => decode::run(&args, &clock, &mut std::io::stdin(), &mut out).map(ExitCode::from),
         Verb::Read(args) => read::run(&args),
+        Verb::Query(args) => query::run(&args, &clock, &mut out).map(ExitCode::from),
         Verb::Bench(args) => bench::run(&args, &mut out).map(ExitCode::from),
         Verb::Run(args) => run::run(&args, &log, &mut out).map(ExitCode::from),
         Verb::TryModels(args) => try_models::run(&args, &clock, &mut out).map(ExitCode::from),

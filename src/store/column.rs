@@ -3,14 +3,15 @@
 //! ```text
 //! key    c ‖ shelf 1 (s sightings, h hits) ‖ full 1 (0 small, 1 full) ‖ day 4 ‖ class 1 ‖ number 8
 //! value  head: version 1 ‖ entries 2 ‖ first 8 ‖ last 8 (ms UTC of the oldest and the newest id)
-//!        sealed: nonce 12 ‖ ciphertext ‖ tag 16, AES-256-GCM under the day's "value" subkey,
-//!                AAD = "watchpost column 1" ‖ key ‖ head
+//!        small: sealed; full: offset 8 ‖ length 4 of what is sealed, in the file of its (shelf, day, class)
+//! sealed nonce 12 ‖ ciphertext ‖ tag 16, AES-256-GCM under the day's "value" subkey,
+//!        AAD = "watchpost column 1" ‖ key ‖ head
 //! plain  cameras 1, of each: length 1 ‖ id; then entries: name (16 sighting, 23 hit) ‖ camera 1 (index, 255 not known)
 //!        ‖ mark 1 (class of a sighting, severity of a hit) ‖ length 1 ‖ plate
 //! ```
 //! Numbers are big-endian. Each ledger batch adds one small block for every (shelf, day, class) that it writes to; when
 //! there are [`MERGE_AT`] of them they become full ones of up to [`FULL`] entries, so a read costs some 27 bytes and a
-//! search opens one block for 128 of them. Small and full blocks lie apart, because sled rewrites what lies together.
+//! search opens one block for 256 of them. Full ones never change and lie in plain files beside sled (see `index/shelf`).
 //!
 //! An entry says what was true when its row was written. Rows that changed since are written again and have a newer
 //! entry; so a search takes an entry for a *candidate* and looks at the row. A plate is in the column under the key of
@@ -24,7 +25,7 @@ use super::seal::{class_byte, class_of};
 use crate::domain::{CameraId, EventId, RetentionClass};
 
 /// Most entries of a block. Like the other bounds small in unit tests, so that every one of them is met there.
-pub(super) const FULL: usize = if cfg!(test) { 8 } else { 128 };
+pub(super) const FULL: usize = if cfg!(test) { 8 } else { 256 };
 /// A block with so many entries is not merged any more.
 const NEARLY_FULL: usize = FULL / 4 * 3;
 /// Small blocks of one (shelf, day, class) that are merged.
@@ -103,7 +104,8 @@ pub(super) struct Entry {
 /// One entry as it lies in an opened block.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen<'a> {
-    pub(super) name: Name,
+    /// Bytes of its [`Name`].
+    pub(super) name: &'a [u8],
     pub(super) camera: Option<&'a str>,
     pub(super) mark: u8,
     pub(super) plate: &'a [u8],
@@ -178,7 +180,7 @@ impl Head {
         }
     }
 
-    fn bytes(self) -> Vec<u8> {
+    pub(super) fn bytes(self) -> Vec<u8> {
         let mut head = vec![VERSION];
         head.extend(self.entries.to_be_bytes());
         head.extend(self.first_ms.to_be_bytes());
@@ -232,7 +234,7 @@ pub(super) fn visit<'a>(shelf: Shelf, plain: &'a [u8], visit: &mut dyn FnMut(See
         cameras.push(std::str::from_utf8(input.take(len)?).ok()?);
     }
     while !input.0.is_empty() {
-        let name = Name::parse(input.take(shelf.name_len())?)?;
+        let name = input.take(shelf.name_len())?;
         let camera = cameras.get(usize::from(input.u8()?)).copied();
         let mark = input.u8()?;
         let len = usize::from(input.u8()?);
@@ -246,26 +248,69 @@ pub(super) fn decode(shelf: Shelf, plain: &[u8]) -> Option<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut good = true;
     visit(shelf, plain, &mut |seen| {
-        let camera = seen.camera.map(CameraId::new).transpose();
-        good &= camera.is_ok();
-        let camera = camera.ok().flatten();
-        entries.push(Entry { name: seen.name, camera, mark: seen.mark, plate: seen.plate.to_vec() });
+        let found = seen.camera.map(CameraId::new).transpose().ok().zip(Name::parse(seen.name));
+        good &= found.is_some();
+        entries.extend(found.map(|(camera, name)| Entry { name, camera, mark: seen.mark, plate: seen.plate.to_vec() }));
     })?;
     good.then_some(entries)
 }
 
-/// All blocks, by what is known of them without opening one: some 70 bytes for 128 reads.
+/// Where a full block lies in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub(super) offset: u64,
+    pub(super) len: u32,
+}
+
+impl Spot {
+    /// What stands behind the head of a full block.
+    pub(super) fn bytes(self) -> Vec<u8> {
+        let mut bytes = self.offset.to_be_bytes().to_vec();
+        bytes.extend(self.len.to_be_bytes());
+        bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut input = Bytes(bytes);
+        let spot = Self { offset: input.u64()?, len: input.u32()? };
+        input.0.is_empty().then_some(spot)
+    }
+
+    fn end(self) -> u64 {
+        self.offset.saturating_add(u64::from(self.len))
+    }
+}
+
+/// What the directory knows of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Block {
+    pub(super) head: Head,
+    /// Of a full one.
+    pub(super) spot: Option<Spot>,
+}
+
+impl Block {
+    fn parse(key: &BlockKey, value: &[u8]) -> Option<Self> {
+        let (head, _, rest) = Head::split(value)?;
+        if !key.full {
+            return Some(Self { head, spot: None });
+        }
+        Spot::parse(rest).map(|spot| Self { head, spot: Some(spot) })
+    }
+}
+
+/// All blocks, by what is known of them without opening one: some 80 bytes for 256 reads.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
-    blocks: BTreeMap<BlockKey, Head>,
+    blocks: BTreeMap<BlockKey, Block>,
 }
 
 impl Directory {
     /// Takes a row of the index that begins with `c`; `false` when it makes no sense.
     pub(super) fn read(&mut self, key: &[u8], value: &[u8]) -> bool {
-        let found = BlockKey::parse(key).zip(Head::split(value));
-        let Some((key, (head, _, _))) = found else { return false };
-        self.blocks.insert(key, head);
+        let Some(key) = BlockKey::parse(key) else { return false };
+        let Some(block) = Block::parse(&key, value) else { return false };
+        self.blocks.insert(key, block);
         true
     }
 
@@ -315,14 +360,23 @@ impl Directory {
     }
 
     /// Blocks of a shelf that may have entries within `first..=last` ms, the newest first.
-    pub(super) fn within(&self, shelf: Shelf, first: u64, last: u64) -> Vec<(BlockKey, Head)> {
-        let all = self
-            .blocks
-            .iter()
-            .filter(|(key, head)| key.group.shelf == shelf && head.last_ms >= first && head.first_ms <= last);
-        let mut found: Vec<(BlockKey, Head)> = all.map(|(key, head)| (*key, *head)).collect();
-        found.sort_unstable_by_key(|(_, head)| std::cmp::Reverse(head.last_ms));
+    pub(super) fn within(&self, shelf: Shelf, first: u64, last: u64) -> Vec<(BlockKey, Block)> {
+        let all = self.blocks.iter().filter(|(key, block)| {
+            key.group.shelf == shelf && block.head.last_ms >= first && block.head.first_ms <= last
+        });
+        let mut found: Vec<(BlockKey, Block)> = all.map(|(key, block)| (*key, *block)).collect();
+        found.sort_unstable_by_key(|(_, block)| std::cmp::Reverse(block.head.last_ms));
         found
+    }
+
+    /// How long the file of each group has to be.
+    pub(super) fn file_ends(&self) -> BTreeMap<Group, u64> {
+        let mut ends: BTreeMap<Group, u64> = BTreeMap::new();
+        for (key, spot) in self.blocks.iter().filter_map(|(key, block)| Some((key, block.spot?))) {
+            let end = ends.entry(key.group).or_default();
+            *end = spot.end().max(*end);
+        }
+        ends
     }
 
     /// How many blocks there are, small and full.
@@ -370,7 +424,11 @@ mod tests {
         let group = Group { shelf: Shelf::Hits, day: 3, class: RetentionClass::Read };
         let (head, _) = encode(Shelf::Hits, &[entry(1, None, "A")]);
         assert_eq!(directory.next_number(group), 1);
-        assert!(directory.read(&BlockKey { group, full: true, number: 5 }.bytes(), &head));
+        let spot = Spot { offset: 100, len: 30 };
+        let full = [head.clone(), spot.bytes()].concat();
+        assert!(directory.read(&BlockKey { group, full: true, number: 5 }.bytes(), &full));
+        assert!(!directory.read(&BlockKey { group, full: true, number: 6 }.bytes(), &head), "it has to say where");
+        assert_eq!(directory.file_ends()[&group], 130);
         assert!(directory.read(&BlockKey { group, full: false, number: 3 }.bytes(), &head));
         assert_eq!((directory.next_number(group), directory.counts()), (6, (1, 1)));
         assert_eq!(directory.next_number(Group { day: 4, ..group }), 1);

@@ -23,6 +23,7 @@
 //! then sets it aside and rebuilds it. sled's `flush` does not sync: [`Index::checkpoint`] does.
 
 mod columns;
+pub(super) mod shelf;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -33,11 +34,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::columns::Additions;
+use self::shelf::Shelves;
 use super::column::{BlockKey, Directory};
 use super::daykeys::DayKeys;
 use super::error::Error;
 use super::record::{Bytes, Kind, OutboxName, Record};
-use super::row::{self, PlateMark, ReadFacts};
 use super::seal::{class_byte, class_of};
 use super::segment::Batch;
 use crate::domain::{Epoch, RetentionClass};
@@ -69,6 +70,9 @@ pub(super) struct Index {
     meta: Mutex<Meta>,
     keys: Arc<DayKeys>,
     column: Mutex<Directory>,
+    shelves: Shelves,
+    /// Tells this opening from others: what a search knows of blocks holds for one.
+    opening: [u8; 8],
 }
 
 type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -112,8 +116,18 @@ impl Index {
             open_patiently(&config)
         })?;
         let broken = AtomicBool::new(false);
-        let index =
-            Self { dir: dir.to_owned(), db: Some(db), broken, meta: Mutex::default(), keys, column: Mutex::default() };
+        let mut opening = [0; 8];
+        keys.random.fill(&mut opening)?;
+        let index = Self {
+            dir: dir.to_owned(),
+            db: Some(db),
+            broken,
+            meta: Mutex::default(),
+            keys,
+            column: Mutex::default(),
+            shelves: Shelves::of(dir),
+            opening,
+        };
         let meta = guard(&index.broken, || index.verify(epoch))?;
         *index.meta.lock().unwrap_or_else(PoisonError::into_inner) = meta;
         Ok(index)
@@ -162,6 +176,10 @@ impl Index {
         }
         if epoch.is_some_and(|epoch| meta.epoch != epoch.0) {
             return Err(Error::Index { what: "it belongs to another epoch".to_owned() });
+        }
+        if let Some((group, end)) = column.file_ends().into_iter().find(|(group, end)| self.shelves.len(*group) < *end)
+        {
+            return Err(Error::Index { what: format!("its plate column of day {} ends before byte {end}", group.day) });
         }
         *self.column() = column;
         Ok(meta)
@@ -285,33 +303,6 @@ impl Index {
             changes.insert(key, None);
         }
         Ok(())
-    }
-
-    /// The read of a sighting record, and the key of its plate row; `None` when it has none or its key was destroyed.
-    fn read_of(&self, record: &Record) -> Result<Option<(ReadFacts, Vec<u8>)>, Error> {
-        let Some(plain) = self.opened(record)? else { return Ok(None) };
-        let Some(read) = row::read_facts(&plain)? else { return Ok(None) };
-        let Some(key) = self.keys.for_reading(record.day, record.class)? else { return Ok(None) };
-        let mac = match &read.plate {
-            PlateMark::Text(plate) => key.plate_mac(plate.as_str()),
-            PlateMark::Hashed(mac) => *mac,
-        };
-        let mut out = plate_prefix(record.day, record.class);
-        out.extend(mac);
-        out.extend(&record.name);
-        Ok(Some((read, out)))
-    }
-
-    /// What a record seals; `None` when its key was destroyed, or when it does not open.
-    fn opened(&self, record: &Record) -> Result<Option<Vec<u8>>, Error> {
-        match record.open(&self.keys) {
-            Err(error @ Error::Unsealed { .. }) => {
-                // The row is kept as it is: rebuilding would only meet it again.
-                tracing::error!(%error, "a row does not open and cannot be found by its plate");
-                Ok(None)
-            }
-            opened => opened,
-        }
     }
 
     /// One row.
@@ -448,6 +439,7 @@ impl Index {
             let mut next = *meta;
             self.write(&mut next, changes)?;
             *meta = next;
+            self.shelves.remove(day, class)?;
             Ok(count)
         })
     }
@@ -458,7 +450,7 @@ impl Index {
         guard(&self.broken, || {
             let untidy = self.column().untidy();
             let mut meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
-            untidy.into_iter().try_for_each(|group| self.merge(group, &mut meta))?;
+            untidy.into_iter().try_for_each(|group| self.merge_or_wait(group, &mut meta))?;
             drop(meta);
             self.db()?.flush().map_err(|e| failed(&e))?;
             let file = self.dir.join("db");

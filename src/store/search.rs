@@ -14,8 +14,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Store;
-use super::column::{self, BlockKey, Group, Name, Shelf, ms_of};
+use super::column::{self, Group, Name, Shelf, ms_of};
 use super::error::Error;
+use super::index::shelf::Reader;
 use super::query::StoredHit;
 use super::record::Kind;
 use crate::domain::{CameraId, Class, EventId, PlatePattern, PlateText, Severity, Sighting, TimeMs};
@@ -263,9 +264,9 @@ impl Store {
     /// Sightings with exactly this plate.
     fn by_index(&self, plate: &PlateText, mut best: Best) -> Result<Option<Best>, Error> {
         let mut groups: BTreeMap<Group, u64> = BTreeMap::new();
-        for (key, head) in self.0.index().blocks(Shelf::Sightings, best.ids.0, best.ids.1) {
+        for (key, block) in self.0.index().blocks(Shelf::Sightings, best.ids.0, best.ids.1).1 {
             let last = groups.entry(key.group).or_default();
-            *last = head.last_ms.max(*last);
+            *last = block.head.last_ms.max(*last);
         }
         let mut groups: Vec<(Group, u64)> = groups.into_iter().collect();
         groups.sort_unstable_by_key(|(_, last)| std::cmp::Reverse(*last));
@@ -287,31 +288,35 @@ impl Store {
     /// By the column; `None` when blocks were merged under it.
     fn by_column(&self, shelf: Shelf, sought: &Sought, mut best: Best) -> Result<Option<Best>, Error> {
         let until = best.before.map_or(best.ids.1, |name| name.ms().min(best.ids.1));
-        let blocks = self.0.index().blocks(shelf, best.ids.0, until);
-        for (key, head) in blocks {
-            if best.beats(head.last_ms) {
+        let (opening, blocks) = self.0.index().blocks(shelf, best.ids.0, until);
+        let mut reader = Reader::default();
+        for (key, block) in blocks {
+            if best.beats(block.head.last_ms) {
                 break;
             }
-            let Some(plain) = self.0.index().block(key)? else {
-                if self.merged(key)? {
+            // A lock for this block alone.
+            let opened = self.0.index().block(opening, (key, block), &mut reader)?;
+            let Some(plain) = opened else {
+                if self.0.keys.if_readable(key.group.day, key.group.class)?.is_some() {
                     return Ok(None);
                 }
+                // Deleted with its key.
                 continue;
             };
+            let mut good = true;
             let sound = column::visit(shelf, &plain, &mut |seen| {
                 if sought.may_fit(shelf, &seen) {
-                    best.offer(seen.name);
+                    let name = Name::parse(seen.name);
+                    good &= name.is_some();
+                    if let Some(name) = name {
+                        best.offer(name);
+                    }
                 }
             });
+            let sound = sound.filter(|()| good);
             sound.ok_or_else(|| Error::Index { what: "a block of the plate column is damaged".to_owned() })?;
         }
         Ok(Some(best))
-    }
-
-    /// Whether a block that could not be read was merged, and not deleted with its key.
-    fn merged(&self, key: BlockKey) -> Result<bool, Error> {
-        let deleted = self.0.keys.if_readable(key.group.day, key.group.class)?.is_none();
-        Ok(!deleted && !self.0.index().has_block(key))
     }
 }
 

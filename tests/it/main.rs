@@ -55,6 +55,7 @@ mod passes;
 mod probe;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod python;
+mod queries;
 #[cfg(feature = "onnx")]
 mod read;
 #[cfg(feature = "onnx")]

@@ -353,7 +353,9 @@ fn reply_json(reply: &Reply) -> Value {
     })
 }
 
-fn summary_json(answers: &[(BoxId, Outcome)]) -> Value {
+/// The same for programs.
+#[must_use]
+pub fn summary_json(answers: &[(BoxId, Outcome)]) -> Value {
     let names =
         |of: &str| -> Vec<&str> { answers.iter().filter(|(_, o)| word(o) == of).map(|(id, _)| id.as_str()).collect() };
     json!({

@@ -12,6 +12,7 @@ mod key;
 pub mod log;
 pub mod model;
 mod paper;
+pub mod query;
 pub mod secret;
 mod staged;
 mod summary;
@@ -69,6 +70,8 @@ enum Verb {
     Man,
     /// Models: what is there, pack one, send it, put it in force, go back
     Model(model::Options),
+    /// Reads and hits by plate, time, camera, class; with their pictures
+    Query(Box<query::Options>),
     /// Credentials, sealed so that the box alone can open them
     Secret(secret::Options),
     /// Receive alerts: verify, show, remove duplicates, tell of gaps, acknowledge
@@ -191,6 +194,7 @@ impl Ctl {
                 Verb::Key(options) => key::run(&centre, options).await,
                 Verb::Log(options) => log::run(&centre, options).await,
                 Verb::Model(options) => model::run(&centre, options).await,
+                Verb::Query(options) => query::run(&centre, *options).await,
                 Verb::Secret(options) => secret::run(&centre, options).await,
                 Verb::Tail(options) => tail::run(&centre, options).await,
                 // They need no centre and were done before.

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{MutexGuard, PoisonError};
 
-use super::super::column::{self, BlockKey, Directory, Entry, FULL, Group, Head, MERGE_AT, Name, Shelf};
+use super::super::column::{self, Block, BlockKey, Directory, Entry, FULL, Group, Head, MERGE_AT, Name, Shelf};
+use super::shelf::Reader;
 use super::{Changes, Index, Kind, Meta, bad_row, failed, guard, plate_prefix, row_key, row_record};
 use crate::domain::{CameraId, EventId, RetentionClass};
 use crate::store::error::Error;
@@ -46,6 +47,33 @@ impl Additions {
 impl Index {
     pub(super) fn column(&self) -> MutexGuard<'_, Directory> {
         self.column.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The read of a sighting record, and the key of its plate row; `None` when it has none or its key was destroyed.
+    pub(super) fn read_of(&self, record: &Record) -> Result<Option<(ReadFacts, Vec<u8>)>, Error> {
+        let Some(plain) = self.opened(record)? else { return Ok(None) };
+        let Some(read) = row::read_facts(&plain)? else { return Ok(None) };
+        let Some(key) = self.keys.for_reading(record.day, record.class)? else { return Ok(None) };
+        let mac = match &read.plate {
+            PlateMark::Text(plate) => key.plate_mac(plate.as_str()),
+            PlateMark::Hashed(mac) => *mac,
+        };
+        let mut out = plate_prefix(record.day, record.class);
+        out.extend(mac);
+        out.extend(&record.name);
+        Ok(Some((read, out)))
+    }
+
+    /// What a record seals; `None` when its key was destroyed, or when it does not open.
+    fn opened(&self, record: &Record) -> Result<Option<Vec<u8>>, Error> {
+        match record.open(&self.keys) {
+            Err(error @ Error::Unsealed { .. }) => {
+                // The row is kept as it is: rebuilding would only meet it again.
+                tracing::error!(%error, "a row does not open and cannot be found by its plate");
+                Ok(None)
+            }
+            opened => opened,
+        }
     }
 
     /// Takes a hit into what a batch adds.
@@ -101,11 +129,24 @@ impl Index {
 
     /// Merges the small blocks of a group when there are many.
     pub(super) fn merge_if_due(&self, group: Group, meta: &mut Meta) -> Result<(), Error> {
-        if self.column().small(group).len() >= MERGE_AT { self.merge(group, meta) } else { Ok(()) }
+        // Fewer tries where a full disk keeps them from being merged.
+        let small = self.column().small(group).len();
+        if small >= MERGE_AT && small.is_multiple_of(MERGE_AT) { self.merge_or_wait(group, meta) } else { Ok(()) }
+    }
+
+    /// [`Index::merge`]; what a disk that is full or broken does not take stays as it is: small blocks are found as well.
+    pub(super) fn merge_or_wait(&self, group: Group, meta: &mut Meta) -> Result<(), Error> {
+        match self.merge(group, meta) {
+            Err(error @ Error::Io { .. }) => {
+                tracing::warn!(%error, "small blocks of the plate column stay as they are");
+                Ok(())
+            }
+            merged => merged,
+        }
     }
 
     /// Puts the small blocks of a group together, in the order of time: full ones, and a small one of what is left.
-    pub(super) fn merge(&self, group: Group, meta: &mut Meta) -> Result<(), Error> {
+    fn merge(&self, group: Group, meta: &mut Meta) -> Result<(), Error> {
         let (small, first) = {
             let column = self.column();
             (column.small(group), column.next_number(group))
@@ -113,17 +154,30 @@ impl Index {
         let mut changes = Changes::new();
         let mut entries: BTreeMap<Name, Entry> = BTreeMap::new();
         for key in small {
-            let Some(plain) = self.opened_block(key)? else { continue };
+            let Some(plain) = self.opened_small(key)? else { continue };
             let found = column::decode(group.shelf, &plain).ok_or_else(bad_block)?;
             // Oldest block first: what a row says last is what counts.
             entries.extend(found.into_iter().map(|entry| (entry.name, entry)));
             changes.insert(key.bytes(), None);
         }
         let entries: Vec<Entry> = entries.into_values().collect();
+        let (mut full, mut sealed) = (Vec::new(), Vec::new());
         for (number, some) in (first..).zip(entries.chunks(FULL)) {
             let key = BlockKey { group, full: column::is_full(some.len()), number };
             let Some(value) = self.sealed_block(key, some)? else { return Ok(()) };
-            changes.insert(key.bytes(), Some(value));
+            if !key.full {
+                changes.insert(key.bytes(), Some(value));
+                continue;
+            }
+            let (_, head, body) = Head::split(&value).ok_or_else(bad_block)?;
+            full.push((key, head.to_vec()));
+            sealed.push(body.to_vec());
+        }
+        if !sealed.is_empty() {
+            for ((key, mut value), spot) in full.into_iter().zip(self.shelves.append(group, &sealed)?) {
+                value.extend(spot.bytes());
+                changes.insert(key.bytes(), Some(value));
+            }
         }
         let mut next = *meta;
         self.write(&mut next, changes)?;
@@ -131,22 +185,21 @@ impl Index {
         Ok(())
     }
 
-    /// Content of a block; `None` when it is not there any more, or its key is not.
-    fn opened_block(&self, key: BlockKey) -> Result<Option<Vec<u8>>, Error> {
+    /// Content of a small block; `None` when it is not there any more, or its key is not.
+    fn opened_small(&self, key: BlockKey) -> Result<Option<Vec<u8>>, Error> {
         let Some(value) = self.db()?.get(key.bytes()).map_err(|e| failed(&e))? else { return Ok(None) };
-        let Some(data_key) = self.keys.if_readable(key.group.day, key.group.class)? else { return Ok(None) };
         let (_, head, sealed) = Head::split(&value).ok_or_else(bad_block)?;
+        self.unsealed(key, head, sealed)
+    }
+
+    fn unsealed(&self, key: BlockKey, head: &[u8], sealed: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let Some(data_key) = self.keys.if_readable(key.group.day, key.group.class)? else { return Ok(None) };
         data_key.value.open(&key.aad(head), sealed).map(Some).ok_or_else(bad_block)
     }
 
-    /// Blocks of a shelf that may have entries within `first..=last` ms, the newest first.
-    pub(in crate::store) fn blocks(&self, shelf: Shelf, first: u64, last: u64) -> Vec<(BlockKey, Head)> {
-        self.column().within(shelf, first, last)
-    }
-
-    /// Whether a block is there: small ones go when they are merged.
-    pub(in crate::store) fn has_block(&self, key: BlockKey) -> bool {
-        self.column().has(&key)
+    /// Blocks of a shelf that may have entries within `first..=last` ms, the newest first, and what they hold for.
+    pub(in crate::store) fn blocks(&self, shelf: Shelf, first: u64, last: u64) -> ([u8; 8], Vec<(BlockKey, Block)>) {
+        (self.opening, self.column().within(shelf, first, last))
     }
 
     /// Small and full blocks.
@@ -155,9 +208,23 @@ impl Index {
         self.column().counts()
     }
 
-    /// [`Index::opened_block`] for a search.
-    pub(in crate::store) fn block(&self, key: BlockKey) -> Result<Option<Vec<u8>>, Error> {
-        guard(&self.broken, || self.opened_block(key))
+    /// Content of a block that [`Index::blocks`] told of; `None` when it was merged, deleted, or the index is another.
+    pub(in crate::store) fn block(
+        &self,
+        opening: [u8; 8],
+        (key, block): (BlockKey, Block),
+        reader: &mut Reader,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        guard(&self.broken, || {
+            // Also says so when the index is closed.
+            self.db()?;
+            if self.opening != opening || !self.column().has(&key) {
+                return Ok(None);
+            }
+            let Some(spot) = block.spot else { return self.opened_small(key) };
+            let Some(sealed) = reader.read(&self.shelves, key.group, spot)? else { return Ok(None) };
+            self.unsealed(key, &block.head.bytes(), &sealed)
+        })
     }
 
     /// Names of sightings of day and class whose plate has this index value, below `before`, newest first.

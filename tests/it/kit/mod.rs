@@ -7,7 +7,10 @@ pub mod centre;
 pub mod commanded;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 pub mod daemon;
-#[cfg(all(feature = "testkit", feature = "onnx"))]
+#[cfg_attr(
+    not(all(feature = "testkit", feature = "onnx")),
+    expect(dead_code, reason = "most of it is for tests of a daemon with cameras")
+)]
 pub mod one_box;
 pub mod outbox;
 pub mod raw;
