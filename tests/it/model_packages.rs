@@ -499,3 +499,19 @@ fn models_that_fail_on_frames_are_gone_back_from_while_the_daemon_runs() {
     assert!(force.now.is_empty() && force.fallbacks[0].why.contains("failed on"), "{force:?}");
     assert!(changes(&made.config())[1].contains("action=fell-back from=detector: spot-2"));
 }
+
+#[test]
+fn a_box_whose_admin_keeps_it_to_themselves_takes_no_models_and_runs_none_of_the_centre() {
+    let made = activated();
+    let vision = ["[box]\nmanaged = false\n".to_owned(), camera("gate", 1, "test://ball", "")];
+    made.configure(&vision);
+    {
+        let desk = Desk::of(&made);
+        let refusal = desk.activate("reader-1", "9.0").unwrap_err();
+        assert!(refusal.reason == Reason::Conflict && refusal.text.contains("managed = false"), "{refusal}");
+    }
+    let mut daemon = made.daemon();
+    daemon.until("watchpost runs");
+    daemon.kill();
+    assert_eq!(in_force(&made).probation.unwrap().starts, 0, "no start of the centre's models");
+}

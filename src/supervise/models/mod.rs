@@ -2,7 +2,7 @@
 //!
 //! [`load`] counts the start of a set on probation before it touches a model and falls back, as often as there is something
 //! to fall back to, when the set has had its starts, is not what was signed, or can't be loaded; at last the models that
-//! `[vision]` names are loaded, and their fault is the start's. While the daemon runs, [`Managed::look`] confirms a set
+//! `[vision]` names are loaded, and their fault is the start's. With `managed = false` under `[box]` they are the only ones. While the daemon runs, [`Managed::look`] confirms a set
 //! that has run for long enough, and falls back from one that fails on frames or makes analysis threads panic. An end in
 //! good order takes the start's mark back when [`Managed`] is dropped; a process that dies leaves it.
 
@@ -54,7 +54,9 @@ pub(super) fn load(config: &Config, clock: &Clock) -> anyhow::Result<(Models, Ma
         clock: clock.clone(),
         untold: Vec::new(),
     };
-    managed.begin();
+    if config.site.managed {
+        managed.begin();
+    }
     loop {
         match managed.settings(config).and_then(|settings| load_checked(&settings)) {
             Ok(models) => return Ok((models, managed)),
@@ -80,7 +82,8 @@ pub enum InForce {
 /// No folder of models, or a model of the centre that is not what was signed.
 pub fn settings_in_force(config: &Config) -> Result<(Settings, Set), InForce> {
     let shelf = Shelf::of(&config.site.data_dir);
-    let set = force::read(shelf.folder()).map_err(InForce::Centre)?.now;
+    let force = if config.site.managed { force::read(shelf.folder()) } else { Ok(force::Force::default()) };
+    let set = force.map_err(InForce::Centre)?.now;
     let chosen: Result<Vec<Chosen>, Error> = set.iter().map(|one| shelf.chosen(one)).collect();
     let settings = model_settings(&config.vision).map_err(InForce::Vision)?;
     Ok((chosen.and_then(|chosen| with(settings, &chosen)).map_err(InForce::Centre)?, set))
@@ -299,7 +302,8 @@ impl Drop for Managed {
 #[must_use]
 pub fn here(config: &Config, models: &Models) -> Here {
     let set = force::read(Shelf::of(&config.site.data_dir).folder()).unwrap_or_default().now;
-    let from_centre = |m: &Manifest| set.iter().any(|one| one.name == m.name && one.version == m.version);
+    let from_centre =
+        |m: &Manifest| config.site.managed && set.iter().any(|one| one.name == m.name && one.version == m.version);
     let task = |at: usize, manifest: &Manifest| match at {
         0 => Some(Task::Detector),
         1 => Some(Task::Reader),
@@ -343,3 +347,6 @@ fn shipped(folder: &Path) -> Vec<Told> {
     found.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
     found
 }
+
+#[cfg(test)]
+mod tests;

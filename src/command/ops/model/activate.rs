@@ -44,6 +44,7 @@ pub struct Answer {
 
 pub(in crate::command::ops) fn run(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
     let args: Args = ops::decode(command.args())?;
+    super::is_managed(rooms)?;
     let shelf = super::shelf(rooms);
     let chosen = choose(rooms, &shelf, &args)?;
     let now = super::force(&shelf)?.now;

@@ -35,6 +35,14 @@ fn signers(rooms: &Rooms) -> (Arc<Keyring>, Keys) {
     (keyring, keys)
 }
 
+/// Refuses where the local admin has the centre's word switched off.
+fn is_managed(rooms: &Rooms) -> Result<(), Refusal> {
+    if rooms.config.site.managed {
+        return Ok(());
+    }
+    Err(Refusal::new(Reason::Conflict, "[box] managed = false on this box: only its own admin changes its models"))
+}
+
 /// Refuses a task that the configuration has off: the centre's models replace models and switch nothing on.
 fn is_on(vision: &Vision, task: Task) -> Result<(), Refusal> {
     let on = match task {

@@ -48,6 +48,7 @@ pub struct Answer {
 
 pub(in crate::command::ops) fn run(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
     let args: Args = ops::decode(command.args())?;
+    super::is_managed(rooms)?;
     let bytes = rooms.blobs.get(args.package)?;
     let (keyring, keys) = super::signers(rooms);
     let package = Package::open(&bytes, &keys)?;

@@ -25,6 +25,7 @@ pub struct Answer {
 
 pub(in crate::command::ops) fn run(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
     let Args {} = ops::decode(command.args())?;
+    super::is_managed(rooms)?;
     let shelf = super::shelf(rooms);
     let from = super::force(&shelf)?.now;
     let by = &command.caller().person.name;
