@@ -353,8 +353,8 @@ impl Client {
                 }
                 Heard::Health { from, report }
             }
-            // Acks go down; the centre's own are not subscribed to.
-            Message::Ack(_) => return,
+            // Acks and commands go down, and replies are for who asked: none of them is subscribed to.
+            Message::Ack(_) | Message::Reply(_) | Message::Command(_) => return,
         };
         self.hear(heard, on);
     }

@@ -11,11 +11,14 @@ use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
 use serde_json::{Value, json};
 
 use crate::centre::boxes::Boxes;
+use crate::centre::cose;
+use crate::centre::cose::two::Envelope;
 use crate::centre::keyring::{Keyring, Role};
-use crate::centre::keys::{Keys, PublicKey};
+use crate::centre::keys::{Keys, PublicKey, hex};
 use crate::centre::topics::{self, Address, Kind};
-use crate::centre::{cose, wire};
+use crate::centre::wire::{self, Wire as _};
 use crate::clock::Clock;
+use crate::domain::TimeMs;
 
 /// Largest input, in bytes: base64 and hex of the largest envelope, with line ends.
 const MAX_INPUT: u64 = 256 * 1024;
@@ -53,7 +56,7 @@ pub fn run(args: &Args, clock: &Clock, input: &mut dyn Read, out: &mut dyn Write
     let (name, raw) = read(args, input)?;
     let bytes = unwrap_text(&raw);
     let json = match (&args.topic, keys(args, clock)?) {
-        (Some(topic), Some(keys)) => verified(&bytes, args, topic, &keys).with_context(|| name.clone())?,
+        (Some(topic), Some(keys)) => verified(&bytes, args, topic, &keys, clock.utc()).with_context(|| name.clone())?,
         _ => shown(&bytes, args).with_context(|| name.clone())?,
     };
     writeln!(out, "{}", serde_json::to_string_pretty(&json)?)?;
@@ -134,7 +137,41 @@ impl Trust {
     }
 }
 
-fn verified(bytes: &[u8], args: &Args, topic: &str, trust: &Trust) -> anyhow::Result<Value> {
+/// A command with all its signatures, which only a keyring can vouch for. That they are good says who asks, not that a box
+/// does it: time, audience, role and replay are its own to judge.
+fn command(bytes: &[u8], topic: &str, address: &Address, trust: &Trust, now: TimeMs) -> anyhow::Result<Value> {
+    let Trust::Keyring(keyring, _) = trust else {
+        bail!("a command is signed by people: give --keyring and --root-key");
+    };
+    let envelope = Envelope::parse(bytes, cose::MAX_ENVELOPE)?;
+    let mut signers = Vec::new();
+    for (which, kid) in envelope.kids().iter().enumerate() {
+        let entry = keyring.entry(*kid).with_context(|| format!("key {kid} is not in the keyring"))?;
+        envelope.verify(which, topic, &entry.key)?;
+        signers.push(json!({
+            "kid": kid.to_string(), "name": entry.name, "role": entry.role.as_str(), "org": entry.org,
+            "valid_now": entry.valid_at(now),
+        }));
+    }
+    let claims: wire::Claims = wire::decode(envelope.payload())?;
+    if !claims.fits(&address.kind) || claims.audience != wire::command::audience(&address.site, &address.box_id) {
+        bail!("signed as {} {} for {}, which is not this topic", claims.op, hex(&claims.id), claims.audience);
+    }
+    Ok(json!({
+        "verified": true,
+        "note": "the signatures are good; whether a box does it is its own to judge",
+        "signers": signers,
+        "bytes": bytes.len(),
+        "topic": topic,
+        "message": claims.to_json(),
+    }))
+}
+
+fn verified(bytes: &[u8], args: &Args, topic: &str, trust: &Trust, now: TimeMs) -> anyhow::Result<Value> {
+    let address = topics::parse(&args.topic_root, topic)?;
+    if let Kind::Command { .. } = address.kind {
+        return command(bytes, topic, &address, trust, now);
+    }
     let (address, message, kid) = wire::open(bytes, &args.topic_root, topic, |address| trust.keys_of(address))?;
     Ok(json!({
         "verified": true,
@@ -154,15 +191,16 @@ fn shown(bytes: &[u8], args: &Args) -> anyhow::Result<Value> {
         let keyring = Keyring::verify(bytes, &path, &PublicKey::read(root)?)?;
         return Ok(json!({ "verified": true, "bytes": bytes.len(), "message": keyring.to_json() }));
     }
-    let opened = cose::inspect(bytes, cose::MAX_ENVELOPE)?;
-    let message = wire::guess(&opened.payload).map_err(|errors| {
+    let opened = Envelope::parse(bytes, cose::MAX_ENVELOPE)?;
+    let message = wire::guess(opened.payload()).map_err(|errors| {
         let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("a signed envelope with none of the known messages in it:\n  {}", reasons.join("\n  "))
     })?;
     Ok(json!({
         "verified": false,
         "note": "nobody vouches for this: give --topic with --key, --boxes or --keyring",
-        "kid": opened.kid.to_string(),
+        "kid": opened.kids().first().map(ToString::to_string),
+        "kids": opened.kids().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "bytes": bytes.len(),
         "message": message.to_json(),
     }))

@@ -1,5 +1,6 @@
 //! Commands over a real broker with TLS and access rules: asked, answered, answered again, never done twice.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use watchpost::centre::keys::{Keys, hex};
 use watchpost::centre::link::Taken;
 use watchpost::centre::topics::Kind;
 use watchpost::centre::wire::{self, HealthReport, Order, Reply, sign_order};
+use watchpost::cli::decode;
+use watchpost::clock::Clock;
 use watchpost::command::Afterwards;
 use watchpost::command::blobs::{BlobRef, CHUNK};
 use watchpost::domain::{ClockState, CommandStatus, Op, Reason};
@@ -286,4 +289,41 @@ async fn a_fleet_answers_one_question_whole() {
     for life in lives {
         life.stop().await;
     }
+}
+
+/// What `watchpost decode` shows of a message; an error is its text.
+fn decode(bytes: &[u8], topic: Option<&str>, keyring: Option<(&Path, &Path)>) -> Result<serde_json::Value, String> {
+    let args = decode::Args {
+        file: None,
+        topic: topic.map(str::to_owned),
+        topic_root: "watchpost/v1".to_owned(),
+        key: None,
+        boxes: None,
+        keyring: keyring.map(|(ring, _)| ring.to_owned()),
+        root_key: keyring.map(|(_, root)| root.to_owned()),
+    };
+    let mut out = Vec::new();
+    decode::run(&args, &Clock::system(), &mut &*bytes, &mut out).map_err(|e| format!("{e:#}"))?;
+    Ok(serde_json::from_slice(&out).unwrap())
+}
+
+#[test]
+fn a_command_is_shown_and_not_believed_before_its_signatures_are_good() {
+    let mut site = Site::new();
+    let blind = site.add_blind("box-1");
+    let (topic, bytes, _) = command(&site, &blind, Op::BoxRestart);
+    let shown = decode(&bytes, None, None).unwrap();
+    assert_eq!((&shown["verified"], &shown["message"]["op"]), (&false.into(), &"box.restart".into()));
+    let (ring, root) = (site.dir.path().join("keyring.cbor"), site.dir.path().join("root.pub"));
+    let trust = Some((ring.as_path(), root.as_path()));
+    let shown = decode(&bytes, Some(&topic), trust).unwrap();
+    assert_eq!((&shown["verified"], &shown["signers"][0]["role"]), (&true.into(), &"fleet".into()));
+    // Of another box, or altered in one bit.
+    let other = topic.replace("box-1", "box-2");
+    assert!(decode(&bytes, Some(&other), trust).unwrap_err().contains("does not fit"));
+    let mut bad = bytes.clone();
+    let last = bad.len() - 1;
+    bad[last] ^= 1;
+    assert!(decode(&bad, Some(&topic), trust).unwrap_err().contains("does not fit"));
+    assert_eq!(decode(&bad, None, None).unwrap()["verified"], false);
 }

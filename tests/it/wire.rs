@@ -442,6 +442,8 @@ proptest! {
                 Message::Status(m) => wire::encode(m),
                 Message::Camera(m) => wire::encode(m),
                 Message::Health(m) => wire::encode(m.as_ref()),
+                Message::Reply(m) => wire::encode(m.as_ref()),
+                Message::Command(m) => wire::encode(m.as_ref()),
             };
             prop_assert_eq!(again, payload);
             prop_assert!(message.to_json().is_object());

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{CameraStatus, Error, HealthReport, Status, Wire, decode, verify};
+use super::{CameraStatus, Claims, Error, HealthReport, Reply, Status, Wire, decode, verify};
 use crate::centre::keys::{Keys, Kid};
 use crate::centre::topics::{self, Address, Kind};
 use crate::domain::{Ack, Alert, Shed};
@@ -22,6 +22,10 @@ pub enum Message {
     Camera(CameraStatus),
     /// Health.
     Health(Box<HealthReport>),
+    /// The answer to a command.
+    Reply(Box<Reply>),
+    /// A command. Shown, and never opened here: who may command is decided by the command room.
+    Command(Box<Claims>),
 }
 
 impl Message {
@@ -35,6 +39,8 @@ impl Message {
             Self::Status(m) => m.to_json(),
             Self::Camera(m) => m.to_json(),
             Self::Health(m) => m.to_json(),
+            Self::Reply(m) => m.to_json(),
+            Self::Command(m) => m.to_json(),
         }
     }
 }
@@ -60,7 +66,8 @@ pub fn open(
         Kind::Status => at.verify::<Status>().map(|(m, kid)| (Message::Status(m), kid))?,
         Kind::CameraStatus(_) => at.verify::<CameraStatus>().map(|(m, kid)| (Message::Camera(m), kid))?,
         Kind::Health => at.verify::<HealthReport>().map(|(m, kid)| (Message::Health(Box::new(m)), kid))?,
-        Kind::Command { .. } | Kind::Reply { .. } | Kind::Blob { .. } | Kind::Evidence { .. } | Kind::Audit => {
+        Kind::Reply { .. } => at.verify::<Reply>().map(|(m, kid)| (Message::Reply(Box::new(m)), kid))?,
+        Kind::Command { .. } | Kind::Blob { .. } | Kind::Evidence { .. } | Kind::Audit => {
             return Err(Error::Unread { topic: topic.to_owned() });
         }
     };
@@ -92,13 +99,15 @@ type Attempt = fn(&[u8]) -> Result<Message, Error>;
 /// # Errors
 /// What each format found wrong, when none fits.
 pub fn guess(payload: &[u8]) -> Result<Message, Vec<Error>> {
-    let tries: [Attempt; 6] = [
+    let tries: [Attempt; 8] = [
         |p| decode(p).map(|m| Message::Alert(Box::new(m))),
         |p| decode(p).map(Message::Shed),
         |p| decode(p).map(Message::Ack),
         |p| decode(p).map(Message::Status),
         |p| decode(p).map(Message::Camera),
         |p| decode(p).map(|m| Message::Health(Box::new(m))),
+        |p| decode(p).map(|m| Message::Reply(Box::new(m))),
+        |p| decode(p).map(|m| Message::Command(Box::new(m))),
     ];
     let mut errors = Vec::new();
     for attempt in tries {
