@@ -14,7 +14,7 @@
 //! Formats are drawn in the file that writes them: [`folder`], [`seal`], [`daykeys`], [`segment`], [`record`], [`row`],
 //! [`index`], [`evidence`], [`audit`]. Golden files in `tests/golden/store` pin their bytes.
 //!
-//! There is no tokio in here: calls block, the recorder has a thread of its own. Left out so far: queries by anything but id, plate and time.
+//! There is no tokio in here: calls block, the recorder has a thread of its own. [`search`] asks for plates.
 
 pub mod accounting;
 mod alerting;
