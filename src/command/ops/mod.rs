@@ -37,7 +37,7 @@ pub fn execute(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
     match command.op() {
         // Of the box.
         Op::BoxStatus => this_box::status(rooms, command),
-        Op::BoxRestart => this_box::restart(command),
+        Op::BoxRestart => this_box::restart(rooms, command),
         Op::BoxWipe => this_box::wipe(rooms, command),
         Op::LogTail => log_tail::run(rooms, command),
 

@@ -4,6 +4,7 @@
 //! wipe happen once the reply has left; a wipe destroys every key of the store, so that nothing of it can be read again.
 
 use crate::command::{Afterwards, Authorised, Done, Refusal, Rooms};
+use crate::config;
 use crate::domain::Reason;
 
 /// What is there now.
@@ -12,9 +13,13 @@ pub(super) fn status(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusa
     Ok(Done { result: rooms.controls.health(), ..Done::default() })
 }
 
-/// Ends the daemon in good order and starts it anew.
-pub(super) fn restart(command: &Authorised) -> Result<Done, Refusal> {
+/// Ends the daemon in good order and starts it anew; not with a configuration that it could not start with.
+pub(super) fn restart(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
     no_args(command)?;
+    if let Err(faults) = config::load(&rooms.config_path) {
+        let text = format!("the configuration has faults, so the daemon runs on: {faults}");
+        return Err(Refusal::new(Reason::Conflict, text));
+    }
     Ok(Done { then: Some(Afterwards::Restart), ..Done::default() })
 }
 
@@ -59,6 +64,15 @@ mod tests {
         assert_eq!(run(Op::BoxRestart, None).then, Some(Afterwards::Restart));
         let wiped = run(Op::BoxWipe, Some("custodian"));
         assert_eq!((wiped.then, wiped.facts[0].0), (Some(Afterwards::Wipe), "sightings"));
+    }
+
+    #[test]
+    fn a_restart_into_a_faulty_configuration_is_refused() {
+        let site = Site::new();
+        std::fs::write(&site.rooms().config_path, "[box]\nsite = \"north\"\n").unwrap();
+        let command = site.authorised_bytes(Op::BoxRestart, site.caller(Role::Fleet), Vec::new());
+        let refusal = crate::command::ops::execute(&site.rooms(), &command).unwrap_err();
+        assert!(refusal.reason == Reason::Conflict && refusal.text.contains("runs on"), "{refusal}");
     }
 
     #[test]
