@@ -68,6 +68,8 @@ mod regions;
 mod run;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod sight;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod staged;
 mod store_kill;
 mod stored_delivery;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
