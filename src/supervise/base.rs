@@ -123,6 +123,7 @@ fn gauges(
 ) -> report::Ask {
     let (dir, files) = (config.site.data_dir.clone(), config.hotlists.clone());
     let (store, hotlists, health) = (store.clone(), Arc::clone(hotlists), Arc::clone(health));
+    let keeper = super::keeping::Keeper::new(store.clone(), &config.store);
     Box::new(move |now| Gauges {
         disk: machine::disk(&dir),
         memory: machine::memory(),
@@ -131,5 +132,6 @@ fn gauges(
         pictures_lost: store.pictures_lost(),
         lists: lists::gauges(&files, &hotlists, &health, now),
         parts: parts.clone(),
+        keeping: keeper.gauge(now),
     })
 }

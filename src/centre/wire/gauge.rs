@@ -6,6 +6,7 @@ use minicbor::{Decode, Encode};
 use serde_json::{Value, json};
 
 use super::camera::Link;
+use super::keeping::KeepingGauge;
 use super::{check_text, cut};
 use crate::domain::{CameraId, Class, ListId, TimeMs, TreeHead};
 use crate::health::{CameraCounters, CentreCounters, ConfigState, ListCounters};
@@ -424,4 +425,6 @@ pub struct Gauges {
     pub lists: Vec<ListGauge>,
     /// What the daemon works with; at most 8 are told.
     pub parts: Vec<Part>,
+    /// Hits that nobody has seen, verdicts, holds, retention.
+    pub keeping: Option<KeepingGauge>,
 }

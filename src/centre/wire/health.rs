@@ -6,6 +6,7 @@ use minicbor::{Decode, Encode};
 use serde_json::{Value, json};
 
 use super::gauge::{CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, Memory, OutboxGauge, Overlay, Part, Process};
+use super::keeping::KeepingGauge;
 use super::status::{BootId, clock_word};
 use super::{Wire, check_text, cut};
 use crate::centre::keys::hex;
@@ -149,6 +150,9 @@ pub struct HealthReport {
     /// What the centre laid over the configuration.
     #[n(25)]
     pub overlay: Option<Overlay>,
+    /// Hits that nobody has seen, verdicts, holds, retention.
+    #[n(26)]
+    pub keeping: Option<KeepingGauge>,
 }
 
 /// What the counters do not know and a health message says.
@@ -178,7 +182,7 @@ impl HealthReport {
     pub fn of(counters: &Health, facts: HealthFacts) -> Self {
         let centre = &counters.centre;
         let now = facts.time.0;
-        let Gauges { disk, memory, process, audit, pictures_lost, mut lists, mut parts } = facts.gauges;
+        let Gauges { disk, memory, process, audit, pictures_lost, mut lists, mut parts, keeping } = facts.gauges;
         lists.truncate(MAX_LISTS);
         parts.truncate(MAX_PARTS);
         Self {
@@ -207,6 +211,7 @@ impl HealthReport {
             fault: centre.fault().map(|fault| cut(&fault, MAX_FAULT)),
             last_alert: counters.last_alert(),
             overlay: counters.config().as_ref().map(Overlay::of),
+            keeping,
             last_loss: centre.last_loss().map(|(at, why)| Loss { at, why: cut(&why, MAX_FAULT) }),
         }
     }
@@ -233,6 +238,7 @@ impl Wire for HealthReport {
             }
         }
         self.lists.iter().try_for_each(ListGauge::check)?;
+        self.keeping.as_ref().map_or(Ok(()), KeepingGauge::check)?;
         self.parts.iter().try_for_each(Part::check)?;
         let losses = self.last_loss.iter().map(|loss| &loss.why);
         self.fault.iter().chain(losses).try_for_each(|text| check_text("fault", text, MAX_FAULT))?;
@@ -288,6 +294,7 @@ impl Wire for HealthReport {
             "fault": self.fault,
             "last_alert": self.last_alert.map(|t| t.to_string()),
             "overlay": self.overlay.as_ref().map(Overlay::to_json),
+            "keeping": self.keeping.as_ref().map(KeepingGauge::to_json),
             "last_loss": self.last_loss.as_ref().map(|l| json!({ "at": l.at.to_string(), "why": l.why })),
         })
     }

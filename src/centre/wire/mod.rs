@@ -14,6 +14,7 @@ mod camera;
 pub mod command;
 mod gauge;
 mod health;
+pub mod keeping;
 mod large;
 mod message;
 pub mod reply;

@@ -8,17 +8,21 @@ pub mod boxes;
 pub mod camera;
 pub mod config;
 pub mod hotlist;
+pub mod hold;
+pub mod ignore;
 mod key;
 pub mod log;
 pub mod model;
 mod paper;
 pub mod query;
+pub mod retention;
 pub mod secret;
 mod staged;
 mod summary;
 mod table;
 pub mod tail;
 pub mod this_box;
+pub mod verdict;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -60,8 +64,12 @@ enum Verb {
     Completions(paper::Completions),
     /// Configurations: what is in force and where it comes from, another one on probation
     Config(config::Options),
+    /// Holds: place one for a case, release it, list them
+    Hold(hold::Options),
     /// Hotlists: what is there, pack one, compare two, send them, try them, take them away
     Hotlist(hotlist::Options),
+    /// Plates that never make a hit
+    Ignore(ignore::Options),
     /// Who may do what: the keyring and its keys; the boxes' own keys
     Key(key::Options),
     /// The newest lines of a daemon's log
@@ -72,10 +80,14 @@ enum Verb {
     Model(model::Options),
     /// Reads and hits by plate, time, camera, class; with their pictures
     Query(Box<query::Options>),
+    /// How long boxes keep things: show, set
+    Retention(retention::Options),
     /// Credentials, sealed so that the box alone can open them
     Secret(secret::Options),
     /// Receive alerts: verify, show, remove duplicates, tell of gaps, acknowledge
     Tail(tail::Options),
+    /// What hits were found to be: look at one with its pictures, judge it, close it
+    Verdict(verdict::Options),
 }
 
 /// Where the broker, the keys and the boxes are.
@@ -196,6 +208,10 @@ impl Ctl {
                 Verb::Model(options) => model::run(&centre, options).await,
                 Verb::Query(options) => query::run(&centre, *options).await,
                 Verb::Secret(options) => secret::run(&centre, options).await,
+                Verb::Hold(options) => hold::run(&centre, options).await,
+                Verb::Ignore(options) => ignore::run(&centre, options).await,
+                Verb::Retention(options) => retention::run(&centre, options).await,
+                Verb::Verdict(options) => verdict::run(&centre, options).await,
                 Verb::Tail(options) => tail::run(&centre, options).await,
                 // They need no centre and were done before.
                 Verb::Completions(_) | Verb::Man => Ok(ExitCode::SUCCESS),

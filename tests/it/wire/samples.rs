@@ -2,14 +2,15 @@
 
 use watchpost::centre::keys::{Keys, SigningKey};
 use watchpost::centre::topics::{DEFAULT_ROOT, Topics};
+use watchpost::centre::wire::keeping::{KeepingGauge, Precision, PrecisionGauge, UnseenGauge, UnseenHit};
 use watchpost::centre::wire::{
     BootId, BoxState, CameraStatus, Disk, Gauges, HealthFacts, HealthReport, ListGauge, Memory, OutboxGauge, Part,
     Place, Process, StateDigests, Status,
 };
 use watchpost::domain::alert::{ALERT_VERSION, CandidateMark, SHED_VERSION, VehicleMark};
 use watchpost::domain::{
-    Ack, Alert, BoxId, CameraId, Class, ClockState, Epoch, EventId, How, ListId, MatchMark, PlateText, Severity, Shed,
-    SiteId, Stage, TimeMs, TreeHash, TreeHead,
+    Ack, Alert, BoxId, CameraId, Class, ClockState, Epoch, EventId, How, ListId, MatchMark, PlateText, Retention,
+    Severity, Shed, SiteId, Stage, TimeMs, TreeHash, TreeHead,
 };
 use watchpost::health::{CameraState, Health};
 
@@ -141,6 +142,27 @@ pub(super) fn gauges() -> Gauges {
             ListGauge::new(list("local"), 3, &health().list(&list("local"))),
         ],
         parts: vec![Part::new("onnxruntime", "1.31.1"), Part::new("gstreamer", "1.22.0")],
+        keeping: Some(keeping()),
+    }
+}
+
+fn keeping() -> KeepingGauge {
+    let waits =
+        UnseenHit { id: EventId::from_parts(NOON.0, [0xa5; 10]), severity: Severity::Serious, since: TimeMs(NOON.0) };
+    let row = |of, right, judged| vec![Precision { of, right, judged }];
+    KeepingGauge {
+        unseen: Some(UnseenGauge { hits: 3, oldest: vec![waits] }),
+        holds: 2,
+        overdue: vec![1],
+        unreadable: vec![7],
+        retention: Some(Retention::default()),
+        set: true,
+        precision: PrecisionGauge {
+            cameras: row(3, 40, 44),
+            lists: row(2, 40, 44),
+            states: row(0x5152_5354, 40, 44),
+            bins: row(9, 39, 40),
+        },
     }
 }
 

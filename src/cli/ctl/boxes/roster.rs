@@ -248,6 +248,7 @@ fn of_health(health: &HealthReport) -> Vec<String> {
             None => {}
         }
     }
+    troubles.extend(health.keeping.iter().flat_map(|keeping| keeping.troubles(health.time)));
     troubles.extend(health.fault.iter().map(|fault| format!("delivery: {fault}")));
     troubles
 }
