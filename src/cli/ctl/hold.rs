@@ -77,8 +77,8 @@ struct List {
 /// A moment as RFC 3339 says it.
 pub(super) fn time_of(text: &str) -> Result<TimeMs, String> {
     let format = time::format_description::well_known::Rfc3339;
-    let at = time::OffsetDateTime::parse(text, &format)
-        .map_err(|e| format!("is no time like 2026-01-31T08:00:00Z: {e}"))?;
+    let at =
+        time::OffsetDateTime::parse(text, &format).map_err(|e| format!("is no time like 2026-01-31T08:00:00Z: {e}"))?;
     u64::try_from(at.unix_timestamp_nanos() / 1_000_000).map(TimeMs).map_err(|_| "is before 1970".to_owned())
 }
 
@@ -162,7 +162,9 @@ fn scope_words(scope: &HoldScope) -> String {
     match scope {
         HoldScope::Hit(id) => format!("hit {id}"),
         HoldScope::Plate(plate) => format!("plate {}", printable(plate.as_str())),
-        HoldScope::Span(span) => format!("camera {} from {} to {}", printable(span.camera.as_str()), span.from, span.to),
+        HoldScope::Span(span) => {
+            format!("camera {} from {} to {}", printable(span.camera.as_str()), span.from, span.to)
+        }
     }
 }
 
@@ -193,10 +195,10 @@ impl Show for Listed {
 
     fn text(&self, box_id: &BoxId, answer: &Answer, out: &mut dyn Write) -> anyhow::Result<()> {
         let list = Self::of(answer)?;
-        let retention = list.retention.as_ref().map_or_else(
-            || "not known: what was set does not open, and nothing is deleted".to_owned(),
-            in_words,
-        );
+        let retention = list
+            .retention
+            .as_ref()
+            .map_or_else(|| "not known: what was set does not open, and nothing is deleted".to_owned(), in_words);
         let by = list.set.as_ref().map_or_else(
             || "as configured".to_owned(),
             |mark| format!("set by {} at {}", printable(&mark.by), mark.at),
