@@ -213,7 +213,7 @@ fn the_longest_of_the_others_fit_their_bounds() {
     long_report.parts = vec![Part::new(&"n".repeat(40), &"v".repeat(40)); 8];
     long_report.fault = Some("f".repeat(160));
     long_report.digests = StateDigests::new([1; 32], (0..16).map(|i| (format!("{i:032}"), [1; 32])));
-    wire::sign(&long_report, &topics().health(), &key()).unwrap();
+    wire::sign(&long_report.fitted(), &topics().health(), &key()).unwrap();
 }
 
 /// The signed bytes of a payload, however wrong it is.

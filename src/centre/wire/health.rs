@@ -6,7 +6,7 @@ use minicbor::{Decode, Encode};
 use serde_json::{Value, json};
 
 use super::gauge::{CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, Memory, OutboxGauge, Overlay, Part, Process};
-use super::keeping::KeepingGauge;
+use super::keeping::{KeepingGauge, PrecisionGauge};
 use super::status::{BootId, clock_word};
 use super::{Wire, check_text, cut};
 use crate::centre::keys::hex;
@@ -21,6 +21,8 @@ const MAX_CAMERAS: usize = 64;
 const MAX_LISTS: usize = 32;
 const MAX_PARTS: usize = 8;
 const MAX_FAULT: usize = 160;
+/// Bytes that signing adds, and some to spare.
+const ENVELOPE: usize = 128;
 
 /// A model in use.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -214,6 +216,23 @@ impl HealthReport {
             keeping,
             last_loss: centre.last_loss().map(|(at, why)| Loss { at, why: cut(&why, MAX_FAULT) }),
         }
+        .fitted()
+    }
+
+    /// As it is, or without what the centre can ask for elsewhere where it would not fit: first what verdicts say, which a
+    /// report says better, then all of [`HealthReport::keeping`].
+    #[must_use]
+    pub fn fitted(mut self) -> Self {
+        let too_long = |report: &Self| super::encode(report).len() > <Self as Wire>::MAX_SIGNED - ENVELOPE;
+        if too_long(&self)
+            && let Some(keeping) = &mut self.keeping
+        {
+            keeping.precision = PrecisionGauge::default();
+        }
+        if too_long(&self) {
+            self.keeping = None;
+        }
+        self
     }
 }
 
