@@ -15,11 +15,10 @@ pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 pub(super) fn refused(error: Error) -> Refusal {
     let reason = match &error {
         Error::NoSuchHit { .. } | Error::NoSuchHold { .. } => Reason::NotFound,
-        Error::WhichHit { .. } => Reason::Arguments,
         Error::Handling(HandlingError::Closed { .. } | HandlingError::NotJudged) | Error::HoldUnreadable { .. } => {
             Reason::Conflict
         }
-        Error::Handling(_) => Reason::Arguments,
+        Error::WhichHit { .. } | Error::Handling(_) => Reason::Arguments,
         Error::TooManyHolds { .. } => Reason::Bound,
         _ => Reason::Internal,
     };

@@ -121,7 +121,7 @@ impl Image {
         let db = sled::open(dir).unwrap();
         let mut opened = Vec::new();
         for tree in db.tree_names() {
-            for row in db.open_tree(tree).unwrap().iter() {
+            for row in &db.open_tree(tree).unwrap() {
                 let (key, value) = row.unwrap();
                 let mut plain = Vec::new();
                 if value.len() > 6 && key.len() > 1 {

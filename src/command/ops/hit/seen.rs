@@ -120,7 +120,7 @@ mod tests {
         assert!(events.contains(&"picture.viewed".to_owned()) && events.contains(&"hit.judged".to_owned()));
         assert!(!format!("{:?}", site.audit()).contains("AB123CD"));
 
-        site.sim.advance(Duration::from_secs(60));
+        site.sim.advance(Duration::from_mins(1));
         let again: Answer = decode(&ask(&site, 1, false).unwrap().result).unwrap();
         assert_eq!(again.hits[0].seen_at, answer.hits[0].seen_at, "the first one counts");
         assert!(again.crop.is_none());
