@@ -140,9 +140,12 @@ impl DayKeys {
         if !gone.exists() {
             disk::write_whole(&*self.disk, &gone, &[]).map_err(Error::io("write", &gone))?;
         }
-        if path.exists() {
-            overwrite(&path).map_err(Error::io("overwrite", &path))?;
-            self.disk.remove(&path).map_err(Error::io("remove", &path))?;
+        // One that was set aside as damaged may differ from a sound one by a bit.
+        for path in [path.with_extension("damaged"), path] {
+            if path.exists() {
+                overwrite(&path).map_err(Error::io("overwrite", &path))?;
+                self.disk.remove(&path).map_err(Error::io("remove", &path))?;
+            }
         }
         self.disk.sync_dir(&self.dir).map_err(Error::io("sync", &self.dir))
     }
