@@ -18,12 +18,13 @@ use super::cose;
 use super::fault::{Cause, Fault};
 use super::keys::{Kid, SigningKey};
 use super::link::{self, LinkEvent, LinkSettings, Sender, Token};
+use super::note;
 use super::receipts::{Gap, Receipts, StateError};
 use super::topics::{self, Address, Topics};
 use super::wire::{self, CameraStatus, HealthReport, Message, Status};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
-use crate::domain::{Alert, BoxId, Epoch, Shed, SiteId, TimeMs};
+use crate::domain::{Alert, BoxId, Epoch, Shed, SiteId, TimeMs, tree};
 use crate::shutdown::Shutdown;
 
 /// Acks gather for so long after one left.
@@ -97,6 +98,15 @@ pub enum Heard {
         from: Address,
         /// The report.
         report: Box<HealthReport>,
+    },
+    /// A checkpoint of a box's audit log, as it came: whether it is believed is for the witness to say.
+    Checkpoint {
+        /// From where.
+        from: Address,
+        /// The keys that it may be signed with.
+        keys: Keys,
+        /// A signed note, or what claims to be one.
+        note: Vec<u8>,
     },
     /// A message that was refused; it is not acknowledged.
     Refused {
@@ -320,6 +330,12 @@ impl Client {
             // Neither shown nor acknowledged: it comes again.
             return;
         }
+        if let Ok(from) = topics::parse(&self.parts.topic_root, topic)
+            && from.kind == topics::Kind::Audit
+        {
+            // Its signature is a note's, no COSE.
+            return self.checkpoint(from, payload, on);
+        }
         let opened = match self.open(topic, payload) {
             // The box's key may have been changed, or the box added, since the registry was read.
             Err(reason) if is_unknown(&reason) && self.reread_boxes() => self.open(topic, payload),
@@ -327,7 +343,7 @@ impl Client {
         };
         let (from, message, _) = match opened {
             Ok(opened) => opened,
-            // Replies, evidence and audit are for other verbs.
+            // Replies and evidence are for other verbs.
             Err(wire::Error::Unread { .. }) => return,
             Err(reason) => return self.hear(Heard::Refused { topic: topic.to_owned(), reason }, on),
         };
@@ -372,6 +388,21 @@ impl Client {
         }
         self.next_reread = now + REREAD_EVERY;
         self.parts.boxes.reread()
+    }
+
+    /// Hands on a checkpoint with the keys that it may be signed with; those of a box that is not known are nobody's.
+    fn checkpoint(&mut self, from: Address, note: &[u8], on: &mut (dyn FnMut(Heard) -> Next + Send)) {
+        let origin = tree::origin(&from.site, &from.box_id);
+        let keys = |boxes: &Boxes| boxes.keys_of(&from.site, &from.box_id);
+        let mut known = keys(&self.parts.boxes);
+        // The box's key may have been changed, or the box added, since the registry was read.
+        let fits = known.as_ref().is_some_and(|keys| note::open(note, &origin, keys).is_ok());
+        if !fits && self.reread_boxes() {
+            known = keys(&self.parts.boxes);
+        }
+        if let Some(keys) = known {
+            self.hear(Heard::Checkpoint { from, keys, note: note.to_vec() }, on);
+        }
     }
 
     /// Notes numbers as received and to be acknowledged; true when they are new.

@@ -5,7 +5,7 @@
 //!
 //! [`session`] keeps a [`link`] to the broker, waits by [`crate::backoff`] after a [`fault`], and carries [`publish`], which
 //! drains the outbox through a sending [`window`], [`carry`], which takes up replies and their like, and [`status`]. [`client`] is the other end, the centre's: it keeps
-//! [`receipts`] of what arrived and acknowledges; [`listen`] only looks around; [`ask`] sends commands and gathers answers. [`x509`] tells how long certificates last.
+//! [`receipts`] of what arrived and acknowledges, and is [`witness`] of audit logs, whose checkpoints are signed as a [`note`]; [`listen`] only looks around; [`ask`] sends commands and gathers answers. [`x509`] tells how long certificates last.
 
 pub mod ask;
 pub mod boxes;
@@ -27,4 +27,5 @@ pub mod tls;
 pub mod topics;
 pub mod window;
 pub mod wire;
+pub mod witness;
 pub mod x509;

@@ -117,7 +117,31 @@ pub(super) async fn run(
 pub(super) async fn gather(
     centre: &Centre,
     asking: &Asking,
+    question: Question,
+) -> anyhow::Result<Vec<(BoxId, Outcome)>> {
+    let mut line = ProgressLine::new();
+    let answers = gather_with(centre, asking, question, &mut |progress| line.show(progress)).await;
+    line.clear();
+    answers
+}
+
+/// [`gather`] that tells nobody how far it is.
+///
+/// # Errors
+/// As [`run`].
+pub(super) async fn gather_quietly(
+    centre: &Centre,
+    asking: &Asking,
+    question: Question,
+) -> anyhow::Result<Vec<(BoxId, Outcome)>> {
+    gather_with(centre, asking, question, &mut |_| ()).await
+}
+
+async fn gather_with(
+    centre: &Centre,
+    asking: &Asking,
     mut question: Question,
+    on: &mut (dyn FnMut(Progress) + Send),
 ) -> anyhow::Result<Vec<(BoxId, Outcome)>> {
     let boxes = asking.whom(centre)?;
     asking.signing.put_into(&mut question);
@@ -131,15 +155,13 @@ pub(super) async fn gather(
         wait: Duration::from_secs(asking.wait),
         clock: Clock::system(),
     };
-    let mut line = ProgressLine::new();
-    let answers = ask::ask(parts, &mut |progress| line.show(progress)).await;
-    line.clear();
+    let answers = ask::ask(parts, on).await;
     answers.map_err(|fault| anyhow::anyhow!("{fault}: {}", fault.cause.advice()))
 }
 
 impl Asking {
     /// The boxes that are meant.
-    fn whom(&self, centre: &Centre) -> anyhow::Result<Vec<(BoxId, KnownBox)>> {
+    pub(super) fn whom(&self, centre: &Centre) -> anyhow::Result<Vec<(BoxId, KnownBox)>> {
         let known = centre.boxes()?;
         let all = || known.iter().map(|(id, known)| (id.clone(), known.clone()));
         let file = centre.boxes.display();

@@ -4,6 +4,7 @@
 //! entries can be given on the command line instead. Needs neither GStreamer nor ONNX Runtime nor OpenCV.
 
 pub mod ask;
+pub mod audit;
 pub mod boxes;
 pub mod camera;
 pub mod config;
@@ -54,6 +55,8 @@ pub struct Ctl {
 /// What the centre does; in the order of the alphabet.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// The boxes' audit logs: verified against what was witnessed, shown, proven, exported
+    Audit(audit::Options),
     /// The boxes themselves: how they are now, restart, wipe
     Box(this_box::Options),
     /// Every box of the fleet: state, version, cameras, outbox, clock, disk, and what is wrong
@@ -198,6 +201,7 @@ impl Ctl {
             .context("cannot start the tokio runtime")?;
         runtime.block_on(async {
             match self.verb {
+                Verb::Audit(options) => audit::run(&centre, options).await,
                 Verb::Box(options) => this_box::run(&centre, options).await,
                 Verb::Boxes(options) => boxes::run(&centre, options).await,
                 Verb::Camera(options) => camera::run(&centre, options).await,
