@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::boxes::Boxes;
 use super::cose;
 use super::fault::{Cause, Fault};
-use super::keys::{Kid, SigningKey};
+use super::keys::{Keys, Kid, SigningKey};
 use super::link::{self, LinkEvent, LinkSettings, Sender, Token};
 use super::note;
 use super::receipts::{Gap, Receipts, StateError};

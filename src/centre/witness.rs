@@ -35,7 +35,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The file is not what was written.
-    #[error("the witness's file {path} cannot be understood ({what}): bring back a copy; without it a rollback of this box can't be told")]
+    #[error(
+        "the witness's file {path} cannot be understood ({what}): bring back a copy; without it a rollback of this box can't be told"
+    )]
     Form {
         /// The file.
         path: PathBuf,
@@ -482,7 +484,11 @@ mod tests {
             assert!(what.to_string().starts_with(words), "{what}");
             assert!(b.alarm().unwrap().starts_with(words), "kept");
             assert!(matches!(b.hear(log, then), Heard::Alarm { again: true, .. }));
-            assert_eq!(b.witness.known(&b.of()).unwrap().unwrap().believed.head, head(5, "five"), "the old is believed");
+            assert_eq!(
+                b.witness.known(&b.of()).unwrap().unwrap().believed.head,
+                head(5, "five"),
+                "the old is believed"
+            );
         }
         let b = box1();
         b.hear(1, head(5, "five"));

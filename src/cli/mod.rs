@@ -1,5 +1,6 @@
 //! One file a verb of `watchpost`; those of `watchpostctl` are in [`ctl`].
 
+pub mod audit;
 pub mod bench;
 pub mod check;
 pub mod ctl;
@@ -47,6 +48,8 @@ enum Verb {
     Query(Box<query::Args>),
     /// What a frame costs on this machine
     Bench(bench::Args),
+    /// This box's audit log: shown, proven, exported
+    Audit(audit::Options),
     /// The daemon: cameras to the centre
     Run(run::Args),
     /// Models on pictures, for a daemon that thinks of putting them in force
@@ -69,6 +72,7 @@ pub fn run(args: Args) -> ExitCode {
         Verb::Read(args) => read::run(&args),
         Verb::Query(args) => query::run(&args, &clock, &mut out).map(ExitCode::from),
         Verb::Bench(args) => bench::run(&args, &mut out).map(ExitCode::from),
+        Verb::Audit(options) => audit::run(options, &mut out).map(ExitCode::from),
         Verb::Run(args) => run::run(&args, &log, &mut out).map(ExitCode::from),
         Verb::TryModels(args) => try_models::run(&args, &clock, &mut out).map(ExitCode::from),
     };

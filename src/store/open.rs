@@ -127,7 +127,8 @@ impl Store {
         }
         inner.account_for_lost(end)?;
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        inner.say(Event::Started, &[("version", version), ("epoch", end.epoch.to_string())]);
+        let (epoch, batch) = (end.epoch.to_string(), end.batch.to_string());
+        inner.say(Event::Started, &[("version", version), ("epoch", epoch), ("batch", batch)]);
         Ok(Self(Arc::new(inner)))
     }
 }

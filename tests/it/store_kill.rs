@@ -36,7 +36,7 @@ fn id(n: u64) -> EventId {
     EventId::from_parts(1_767_225_600_000 + n, random)
 }
 
-fn entry(n: u64) -> Entry {
+pub fn entry(n: u64) -> Entry {
     let read = PlateRead {
         text: PlateText::from_raw(&format!("K{n}")).unwrap(),
         confidence: 0.9,

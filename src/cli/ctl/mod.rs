@@ -24,6 +24,7 @@ mod table;
 pub mod tail;
 pub mod this_box;
 pub mod verdict;
+mod watching;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -6,22 +6,24 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::summary::{Summary, gap_json, gap_text};
 use super::table::{self, CameraNames, Table};
+use super::watching::{self, Watching};
 use super::{Centre, printable};
 use crate::centre::client::{Client, Heard, Next, Parts};
 use crate::centre::receipts::Receipts;
 use crate::centre::topics::{Address, Kind};
 use crate::centre::wire::{CameraStatus, Link, Wire as _};
+use crate::centre::witness::Witness;
 use crate::clock::Clock;
 use crate::domain::{Alert, BoxId, CameraId, TimeMs};
 use crate::shutdown::Shutdown;
@@ -67,9 +69,25 @@ pub(super) async fn run(centre: &Centre, options: Options) -> anyhow::Result<Exi
     });
     let shutdown = Shutdown::new();
     stop_on_signals(&shutdown)?;
-    let mut tail = Tail::new(options, table, clock);
+    let witness = Witness::new(&state.parent().unwrap_or(Path::new(".")).join("audit"));
+    let asking = watching::auditor(centre);
+    let (ask, wanted) = tokio::sync::mpsc::channel(watching::WAITING);
+    let (tell, proven) = tokio::sync::mpsc::channel(watching::WAITING);
+    let watched = Watching::new(witness.clone(), asking.is_some().then_some(ask));
+    let mut tail = Tail::new(options, table, clock, watched, proven);
     tail.begin();
-    let receipts = client.run(&shutdown, &mut |heard| tail.hear(heard)).await?;
+    let proofs = async {
+        if let Some(asking) = &asking {
+            watching::prove(centre, asking, &witness, wanted, tell).await;
+        }
+        // The client's end is the end of all.
+        std::future::pending::<()>().await;
+    };
+    let mut hear = |heard| tail.hear(heard);
+    let receipts = tokio::select! {
+        receipts = client.run(&shutdown, &mut hear) => receipts?,
+        () = proofs => bail!("the witness has ended"),
+    };
     tail.end(&receipts)
 }
 
@@ -100,10 +118,21 @@ struct Tail {
     terminal: bool,
     /// Writing failed: whoever read us is gone.
     failed: Option<io::Error>,
+    watching: Watching,
+    /// What came of proofs that were asked for.
+    proven: tokio::sync::mpsc::Receiver<watching::Told>,
+    /// Audit logs that contradict what was witnessed.
+    alarms: u64,
 }
 
 impl Tail {
-    fn new(options: Options, table: Table, clock: Clock) -> Self {
+    fn new(
+        options: Options,
+        table: Table,
+        clock: Clock,
+        watching: Watching,
+        proven: tokio::sync::mpsc::Receiver<watching::Told>,
+    ) -> Self {
         Self {
             options,
             last_alert: clock.monotonic(),
@@ -116,6 +145,9 @@ impl Tail {
             connected_once: false,
             terminal: io::stdout().is_terminal(),
             failed: None,
+            watching,
+            proven,
+            alarms: 0,
         }
     }
 
@@ -171,9 +203,26 @@ impl Tail {
                 let told = json!({ "kind": "session", "state": "lost", "reason": fault.to_string() });
                 self.notice(&text, &told);
             }
-            Heard::Tick => {}
+            Heard::Checkpoint { from, keys, note } => {
+                let now = (self.clock.utc(), self.clock.monotonic());
+                let told = self.watching.hear(&from, &keys, &note, now);
+                self.audit(told);
+            }
+            Heard::Tick => {
+                while let Ok(told) = self.proven.try_recv() {
+                    self.audit(Some(told));
+                }
+            }
         }
         self.next()
+    }
+
+    /// Tells something about an audit log.
+    fn audit(&mut self, told: Option<watching::Told>) {
+        if let Some(told) = told {
+            self.alarms += u64::from(told.wrong);
+            self.notice(&told.text, &told.json);
+        }
     }
 
     /// Learns the camera's name; says what it is doing when that is news.
@@ -259,7 +308,10 @@ impl Tail {
         {
             return Err(error).context("alerts could not be written to stdout");
         }
-        let wrong = !self.connected_once || self.summary.refused > 0 || gaps.iter().any(|g| !g.before_first_contact);
+        let wrong = !self.connected_once
+            || self.summary.refused > 0
+            || self.alarms > 0
+            || gaps.iter().any(|g| !g.before_first_contact);
         Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }

@@ -102,9 +102,10 @@ impl State {
         if self.edge.size().is_multiple_of(MARK_EVERY) {
             self.marks.push(at);
         }
-        if record.event == Event::Committed.as_str() {
+        if [Event::Committed, Event::Started].iter().any(|event| record.event == event.as_str()) {
             let epoch = record.detail("epoch").and_then(|e| e.parse().ok());
-            self.hits = epoch.zip(record.detail("batch").and_then(|b| b.parse().ok()));
+            let told = epoch.zip(record.detail("batch").and_then(|b| b.parse().ok()));
+            self.hits = told.or(self.hits);
         }
         self.edge.push(leaf_hash(leaf))
     }

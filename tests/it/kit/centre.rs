@@ -109,7 +109,7 @@ fn note(log: &mut Log, heard: Heard) {
         Heard::GapOpened(_) => log.gaps += 1,
         Heard::Connected => log.connected += 1,
         Heard::Lost(fault) => log.lost.push(fault.to_string()),
-        Heard::GapClosed(_) | Heard::Shed { .. } | Heard::Tick => {}
+        Heard::GapClosed(_) | Heard::Shed { .. } | Heard::Checkpoint { .. } | Heard::Tick => {}
     }
 }
 

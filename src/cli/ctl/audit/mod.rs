@@ -186,9 +186,15 @@ async fn export(centre: &Centre, asked: &Exporting) -> anyhow::Result<ExitCode> 
         let mut out = std::io::stdout().lock();
         match fetch(centre, asked, box_id, &known).await {
             Ok(export) => {
-                std::fs::write(&path, export.encode()).with_context(|| format!("{} cannot be written", path.display()))?;
+                std::fs::write(&path, export.encode())
+                    .with_context(|| format!("{} cannot be written", path.display()))?;
                 let (first, last) = (export.range.first, export.range.last());
-                writeln!(out, "{box_id}: records {first} to {last} of {}, verified: {}", export.range.head.size, path.display())?;
+                writeln!(
+                    out,
+                    "{box_id}: records {first} to {last} of {}, verified: {}",
+                    export.range.head.size,
+                    path.display()
+                )?;
             }
             Err(error) => {
                 failed += 1;

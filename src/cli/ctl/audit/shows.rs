@@ -34,7 +34,7 @@ impl Believed {
             Self::This(site, keys) => (site.clone(), keys.clone()),
             Self::Registry(boxes) => {
                 let (_, known) = boxes.iter().find(|(id, _)| *id == box_id).context("a box that is not known")?;
-                (known.site.clone(), Keys::from(known.key.clone()))
+                (known.site.clone(), known.keys())
             }
         };
         Ok(note::open(note, &tree::origin(&site, box_id), &keys)?)
@@ -92,7 +92,9 @@ impl Show for Records {
         let export = export_of(answer)?;
         let (checkpoint, records) = export.check()?;
         let records: Vec<Value> = self.wanted(records).map(|record| record.to_json()).collect();
-        Ok(json!({ "size": checkpoint.head.size, "root": checkpoint.head.root.to_string(), "log": checkpoint.log.to_string(), "records": records }))
+        Ok(
+            json!({ "size": checkpoint.head.size, "root": checkpoint.head.root.to_string(), "log": checkpoint.log.to_string(), "records": records }),
+        )
     }
 
     fn text(&self, box_id: &BoxId, answer: &Answer, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -158,10 +160,19 @@ impl Show for Proof {
         }
         let (size, root) = (told.head.size, told.head.root);
         if let Some(old) = told.old {
-            writeln!(out, "{box_id}: the log of {size} records begins with the {} records of root {}", old.size, old.root)?;
+            writeln!(
+                out,
+                "{box_id}: the log of {size} records begins with the {} records of root {}",
+                old.size, old.root
+            )?;
         }
         if let Some(record) = told.leaf.as_deref().and_then(AuditRecord::decode) {
-            writeln!(out, "{box_id}: in the log of {size} records, by {} hashes:\n{}", told.proof.len(), line(&record))?;
+            writeln!(
+                out,
+                "{box_id}: in the log of {size} records, by {} hashes:\n{}",
+                told.proof.len(),
+                line(&record)
+            )?;
         }
         Ok(writeln!(out, "{box_id}: signed by the box: size {size} root {root}")?)
     }

@@ -11,12 +11,11 @@ use serde_json::json;
 
 use super::{Verifying, shows};
 use crate::centre::boxes::KnownBox;
-use crate::centre::keys::Keys;
 use crate::centre::note;
 use crate::centre::witness::{Alarm, Watched, Witness};
-use crate::clock::Clock;
 use crate::cli::ctl::Centre;
 use crate::cli::ctl::ask::{self, Asking, Outcome, Question};
+use crate::clock::Clock;
 use crate::command::ops::{self, audit};
 use crate::domain::tree::{Edge, leaf_hash};
 use crate::domain::{BoxId, Checkpoint, Op, Reason, TimeMs, tree};
@@ -113,14 +112,14 @@ async fn put(centre: &Centre, asking: &Asking, box_id: &BoxId, args: &audit::pro
 ///
 /// # Errors
 /// No key to ask with, no session with the broker, or files of the witness that cannot be read or written.
-pub async fn one(
+pub(in crate::cli::ctl) async fn one(
     centre: &Centre,
     asking: &Asking,
     witness: &Witness,
     (box_id, known): (&BoxId, &KnownBox),
     accept: bool,
 ) -> anyhow::Result<Verdict> {
-    let keys = Keys::from(known.key.clone());
+    let keys = known.keys();
     let of = Watched { site: &known.site, box_id, keys: &keys };
     let now = Clock::system().utc();
     let kept = witness.known(&of)?;
@@ -152,7 +151,9 @@ pub async fn one(
                 Err(alarm) => Verdict::Alarm(alarm.to_string()),
             })
         }
-        Said::Refused(Reason::Conflict | Reason::NotFound, _) => contradicted(centre, asking, witness, &of, had, now).await,
+        Said::Refused(Reason::Conflict | Reason::NotFound, _) => {
+            contradicted(centre, asking, witness, &of, had, now).await
+        }
         Said::Refused(Reason::Internal, why) => {
             let alarm = Alarm::Changed { now: had, had, why };
             witness.raise(&of, &alarm, now)?;
@@ -221,11 +222,13 @@ fn offline(centre: &Centre, options: &Verifying, file: &Path) -> anyhow::Result<
     let (claimed, _) = export.check().with_context(|| format!("{}", file.display()))?;
     let boxes = centre.boxes()?;
     let whose = boxes.iter().find(|(id, known)| tree::origin(&known.site, id) == claimed.origin);
-    let (box_id, known) = whose.with_context(|| format!("{} is of {}, which is not in the registry", file.display(), claimed.origin))?;
+    let (box_id, known) =
+        whose.with_context(|| format!("{} is of {}, which is not in the registry", file.display(), claimed.origin))?;
     let records = shows::Believed::Registry(boxes.clone()).check(box_id, &export)?;
     let (first, last, of) = (export.range.first, export.range.last(), claimed.head.size);
-    let mut lines = vec![format!("{box_id}: records {first} to {last} of {of}, {} in all: as the box signed them", records.len())];
-    let keys = Keys::from(known.key.clone());
+    let mut lines =
+        vec![format!("{box_id}: records {first} to {last} of {of}, {} in all: as the box signed them", records.len())];
+    let keys = known.keys();
     let kept = match &options.checkpoint {
         Some(path) => {
             let note = std::fs::read(path).with_context(|| format!("{}", path.display()))?;
@@ -272,5 +275,7 @@ fn held_against(export: &Export, claimed: &Checkpoint, kept: Option<&Checkpoint>
             Err(format!("changed: it does not begin with the {size} records that are kept"))
         };
     }
-    Ok(format!("not held against the checkpoint of {size} records that is kept: export from --first 1, or verify online"))
+    Ok(format!(
+        "not held against the checkpoint of {size} records that is kept: export from --first 1, or verify online"
+    ))
 }
