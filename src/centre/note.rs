@@ -77,9 +77,13 @@ pub fn sign(checkpoint: &Checkpoint, key: &SigningKey) -> Result<Vec<u8>, Error>
     Ok(Note::new(text.as_bytes(), &[signature]).map_err(Error::Form)?.to_bytes())
 }
 
+/// Gives the signed note of a head.
+pub type HeadSigner = Box<dyn Fn(LogId, &TreeHead) -> Vec<u8> + Send + Sync>;
+
 /// Signs heads of a box's log by the key that it then has, for `Store::sign_checkpoints`; a note that cannot be signed is
 /// empty, and nobody believes it.
-pub fn signer(site: &SiteId, box_id: &BoxId, key: BoxKey) -> Box<dyn Fn(LogId, &TreeHead) -> Vec<u8> + Send + Sync> {
+#[must_use]
+pub fn signer(site: &SiteId, box_id: &BoxId, key: BoxKey) -> HeadSigner {
     let origin = tree::origin(site, box_id);
     Box::new(move |log, head| {
         let checkpoint = Checkpoint { origin: origin.clone(), log, head: *head };

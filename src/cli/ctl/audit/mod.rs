@@ -162,12 +162,11 @@ pub(super) async fn run(centre: &Centre, options: Options) -> anyhow::Result<Exi
 
 /// Where checkpoints are kept.
 pub(super) fn witness(centre: &Centre, given: Option<&Path>) -> anyhow::Result<Witness> {
-    let dir = match given {
-        Some(dir) => dir.to_owned(),
-        None => {
-            let state = centre.state.as_deref().context("--witness is not given (or give --centre DIR)")?;
-            state.parent().unwrap_or(Path::new(".")).join("audit")
-        }
+    let dir = if let Some(dir) = given {
+        dir.to_owned()
+    } else {
+        let state = centre.state.as_deref().context("--witness is not given (or give --centre DIR)")?;
+        state.parent().unwrap_or(Path::new(".")).join("audit")
     };
     Ok(Witness::new(&dir))
 }

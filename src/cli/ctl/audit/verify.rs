@@ -229,15 +229,12 @@ fn offline(centre: &Centre, options: &Verifying, file: &Path) -> anyhow::Result<
     let mut lines =
         vec![format!("{box_id}: records {first} to {last} of {of}, {} in all: as the box signed them", records.len())];
     let keys = known.keys();
-    let kept = match &options.checkpoint {
-        Some(path) => {
-            let note = std::fs::read(path).with_context(|| format!("{}", path.display()))?;
-            Some(note::open(&note, &claimed.origin, &keys)?)
-        }
-        None => {
-            let watched = Watched { site: &known.site, box_id, keys: &keys };
-            super::witness(centre, options.witness.as_deref())?.known(&watched)?.map(|known| known.believed)
-        }
+    let kept = if let Some(path) = &options.checkpoint {
+        let note = std::fs::read(path).with_context(|| format!("{}", path.display()))?;
+        Some(note::open(&note, &claimed.origin, &keys)?)
+    } else {
+        let watched = Watched { site: &known.site, box_id, keys: &keys };
+        super::witness(centre, options.witness.as_deref())?.known(&watched)?.map(|known| known.believed)
     };
     let held = held_against(&export, &claimed, kept.as_ref());
     let wrong = held.is_err();

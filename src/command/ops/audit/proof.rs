@@ -62,12 +62,11 @@ pub fn run(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
         return Err(Refusal::new(Reason::Conflict, text));
     }
     // The whole log: of the head that a checkpoint says, though more is written meanwhile.
-    let (checkpoint, size) = match args.size {
-        Some(size) => (None, size),
-        None => {
-            let (note, head) = store.signed_head().map_err(|e| refused(&e))?;
-            (Some(note), head.size)
-        }
+    let (checkpoint, size) = if let Some(size) = args.size {
+        (None, size)
+    } else {
+        let (note, head) = store.signed_head().map_err(|e| refused(&e))?;
+        (Some(note), head.size)
     };
     let answer = match (args.old, args.record) {
         (Some(old), None) => {
