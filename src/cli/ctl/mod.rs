@@ -23,6 +23,7 @@ mod summary;
 mod table;
 pub mod tail;
 pub mod this_box;
+pub mod trace;
 pub mod verdict;
 mod watching;
 
@@ -92,6 +93,8 @@ enum Verb {
     Tail(tail::Options),
     /// What hits were found to be: look at one with its pictures, judge it, close it
     Verdict(verdict::Options),
+    /// Where a plate was seen, by every box that is asked: one timeline, and GeoJSON
+    Trace(Box<trace::Options>),
 }
 
 /// Where the broker, the keys and the boxes are.
@@ -218,6 +221,7 @@ impl Ctl {
                 Verb::Retention(options) => retention::run(&centre, options).await,
                 Verb::Verdict(options) => verdict::run(&centre, options).await,
                 Verb::Tail(options) => tail::run(&centre, options).await,
+                Verb::Trace(options) => trace::run(&centre, *options).await,
                 // They need no centre and were done before.
                 Verb::Completions(_) | Verb::Man => Ok(ExitCode::SUCCESS),
             }

@@ -7,6 +7,7 @@
 pub mod gather;
 pub mod pictures;
 pub mod show;
+pub mod timeline;
 
 use std::str::FromStr;
 
