@@ -91,10 +91,10 @@ enum Verb {
     Secret(secret::Options),
     /// Receive alerts: verify, show, remove duplicates, tell of gaps, acknowledge
     Tail(tail::Options),
-    /// What hits were found to be: look at one with its pictures, judge it, close it
-    Verdict(verdict::Options),
     /// Where a plate was seen, by every box that is asked: one timeline, and GeoJSON
     Trace(Box<trace::Options>),
+    /// What hits were found to be: look at one with its pictures, judge it, close it
+    Verdict(verdict::Options),
 }
 
 /// Where the broker, the keys and the boxes are.
