@@ -141,3 +141,68 @@ fn change_over(boxes: &mut Boxes, box_id: &BoxId, next: &PublicKey, until: TimeM
     boxes.add(box_id.clone(), KnownBox { site: before.site, key: next.clone(), other });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::centre::keys::SigningKey;
+    use crate::centre::wire::Reply;
+    use crate::domain::{ClockState, CommandStatus, Reason, SiteId};
+
+    const UNTIL: TimeMs = TimeMs(1_767_830_400_000);
+
+    fn key(seed: u8) -> PublicKey {
+        SigningKey::from_seed(&[seed; 32]).unwrap().public().clone()
+    }
+
+    fn answered(present: u8, next: Option<u8>) -> Outcome {
+        let result = Answer { present: *key(present).as_bytes(), next: next.map(|n| (*key(n).as_bytes()).into()) };
+        let mut reply = Reply::new([1; 16], CommandStatus::Successful, TimeMs(0), ClockState::Synced);
+        reply.result = Some(ops::encode(&result));
+        Outcome::Answered(ask::Answer { reply, attachments: std::collections::BTreeMap::new(), missing: Vec::new() })
+    }
+
+    fn registry() -> (Boxes, BoxId) {
+        let (mut boxes, id) = (Boxes::default(), BoxId::new("box-1").unwrap());
+        boxes.add(id.clone(), KnownBox::new(SiteId::new("north").unwrap(), key(1)));
+        (boxes, id)
+    }
+
+    fn keys(boxes: &Boxes, id: &BoxId) -> (PublicKey, Option<OtherKey>) {
+        let known = known(boxes, id).unwrap();
+        (known.key, known.other)
+    }
+
+    #[test]
+    fn both_keys_are_believed_before_the_box_changes_over_and_the_old_one_for_a_time_after() {
+        let (mut boxes, id) = registry();
+        let Step::Prepared(next) = step(&mut boxes, &id, &answered(1, Some(2)), UNTIL).unwrap() else { panic!() };
+        assert_eq!(keys(&boxes, &id), (key(1), Some(OtherKey { key: key(2), until: None })));
+        assert_eq!(confirmed(&answered(2, None), next.kid()), Ok(()));
+        assert!(confirmed(&answered(1, None), next.kid()).unwrap_err().contains("still signs"));
+        change_over(&mut boxes, &id, &next, UNTIL).unwrap();
+        assert_eq!(keys(&boxes, &id), (key(2), Some(OtherKey { key: key(1), until: Some(UNTIL) })));
+    }
+
+    #[test]
+    fn a_change_whose_last_answer_was_lost_is_finished_and_none_of_the_two_keys_is_dropped() {
+        let (mut boxes, id) = registry();
+        assert!(matches!(step(&mut boxes, &id, &answered(1, Some(2)), UNTIL), Ok(Step::Prepared(_))));
+        // The box has changed over, and prepares a third key when it is asked again.
+        assert!(
+            matches!(step(&mut boxes, &id, &answered(2, Some(3)), UNTIL), Ok(Step::WasDone(kid)) if kid == key(2).kid())
+        );
+        assert_eq!(keys(&boxes, &id), (key(2), Some(OtherKey { key: key(1), until: Some(UNTIL) })));
+    }
+
+    #[test]
+    fn a_box_that_refuses_or_is_silent_leaves_the_registry_as_it_is() {
+        let (mut boxes, id) = registry();
+        let refused =
+            Reply::new([1; 16], CommandStatus::Denied, TimeMs(0), ClockState::Synced).because(Reason::Role, "no");
+        for outcome in [Outcome::Refused(refused), Outcome::Silent, Outcome::Offline] {
+            assert!(matches!(step(&mut boxes, &id, &outcome, UNTIL), Ok(Step::Not(_))));
+        }
+        assert_eq!(keys(&boxes, &id), (key(1), None));
+    }
+}
