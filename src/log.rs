@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -77,7 +77,9 @@ pub fn init(default: &str) -> LogRing {
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let ring = LogRing::default();
     let to_stderr = tracing_subscriber::fmt::layer().with_ansi(colour).with_writer(std::io::stderr).with_filter(filter);
-    let into_ring = IntoRing { ring: ring.clone(), clock: Clock::system() }.with_filter(LevelFilter::INFO);
+    // ONNX Runtime tells of devices and versions at INFO; what matters of it comes as an error.
+    let level = Targets::new().with_default(LevelFilter::INFO).with_target("ort", LevelFilter::WARN);
+    let into_ring = IntoRing { ring: ring.clone(), clock: Clock::system() }.with_filter(level);
     // An Err means that a subscriber is set already, as in tests: that one serves.
     let _ = tracing_subscriber::registry().with(to_stderr).with(into_ring).try_init();
     ring

@@ -34,6 +34,8 @@ mod camera_secure;
 mod camera_sources;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod check;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod commanded_daemon;
 mod commands;
 #[cfg(all(feature = "gst", feature = "onnx"))]
 mod data;
