@@ -87,6 +87,17 @@ fn a_list_has_an_owner_who_says_with_whom_its_hits_are_shared() {
 }
 
 #[test]
+fn a_preset_is_the_most_and_what_stands_beside_it_can_only_shorten() {
+    let with = |keys: &str| load_text(&format!("{GOOD}[store.retention]\npreset = \"us-me\"\n{keys}"));
+    let kept = with("info_days = 3\n").unwrap().store.retention;
+    assert_eq!((kept.reads_hours, kept.info_days, kept.critical_days), (479, 3, 19));
+    let faults = with("reads_hours = 480\nserious_days = 90\n").unwrap_err().to_string();
+    assert!(faults.contains("allows at most 479") && faults.contains("allows at most 19"), "{faults}");
+    let none = load_text(&format!("{GOOD}[store.retention]\npreset = \"de-stpo\"\nreads = \"hashed\"\n"));
+    assert!(none.unwrap_err().to_string().contains("allows off"));
+}
+
+#[test]
 fn a_file_that_is_not_there_is_one_clear_fault() {
     let faults = load(Path::new("/nonexistent/watchpost.toml")).unwrap_err();
     assert!(faults.to_string().contains("cannot read /nonexistent/watchpost.toml"), "{faults}");
