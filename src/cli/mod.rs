@@ -12,6 +12,7 @@ pub mod plates;
 pub mod probe;
 pub mod query;
 pub mod read;
+pub mod report;
 pub mod run;
 pub mod strokes;
 pub mod try_models;
@@ -46,6 +47,8 @@ enum Verb {
     Read(read::Args),
     /// Reads and hits of this box, under your key, purpose and case
     Query(Box<query::Args>),
+    /// A month of this box in counts, small ones left out: as text, JSON, CSV or a page
+    Report(report::Args),
     /// What a frame costs on this machine
     Bench(bench::Args),
     /// This box's audit log: shown, proven, exported
@@ -71,6 +74,7 @@ pub fn run(args: Args) -> ExitCode {
         Verb::Decode(args) => decode::run(&args, &clock, &mut std::io::stdin(), &mut out).map(ExitCode::from),
         Verb::Read(args) => read::run(&args),
         Verb::Query(args) => query::run(&args, &clock, &mut out).map(ExitCode::from),
+        Verb::Report(args) => report::run(&args, &mut out).map(ExitCode::from),
         Verb::Bench(args) => bench::run(&args, &mut out).map(ExitCode::from),
         Verb::Audit(options) => audit::run(options, &mut out).map(ExitCode::from),
         Verb::Run(args) => run::run(&args, &log, &mut out).map(ExitCode::from),

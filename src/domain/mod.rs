@@ -20,6 +20,7 @@ pub mod pattern;
 pub mod plate;
 pub mod polygon;
 pub mod region;
+pub mod report;
 pub mod retention;
 pub mod script;
 pub mod sighting;

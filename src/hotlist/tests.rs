@@ -267,11 +267,11 @@ fn every_read_sees_one_list_whole_while_lists_are_swapped() {
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     let csv = |letter: char| {
-        let lines: String = (0..500).map(|n| format!("{letter}XY{n:04}\n")).collect();
-        format!("PlateNumber\n{lines}")
+        let lines: Vec<String> = (0..500).map(|n| format!("{letter}XY{n:04}")).collect();
+        format!("PlateNumber\n{}\n", lines.join("\n"))
     };
     let list = |turn: u64| {
-        let letter = if turn % 2 == 0 { 'E' } else { 'H' };
+        let letter = if turn.is_multiple_of(2) { 'E' } else { 'H' };
         List::parse(Path::new("l.csv"), csv(letter).as_bytes(), TimeMs(turn * 1_000), &settings("stolen", 1)).unwrap()
     };
     let lists = Hotlists::new();
@@ -290,7 +290,7 @@ fn every_read_sees_one_list_whole_while_lists_are_swapped() {
                     let (even, odd) = (of('E'), of('H'));
                     assert!(even.is_some() != odd.is_some(), "exactly one of both lists is in force");
                     let found = even.as_ref().or(odd.as_ref()).unwrap();
-                    assert_eq!(found.list_serial % 2 == 0, even.is_some(), "the serial is that of the list");
+                    assert_eq!(found.list_serial.is_multiple_of(2), even.is_some(), "the serial is that of the list");
                     assert_eq!(found.entry, u32::try_from(n).unwrap() + 1);
                     seen.fetch_add(1, Ordering::SeqCst);
                 }

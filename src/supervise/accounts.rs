@@ -1,7 +1,7 @@
 //! What the daemon itself writes into the audit log, and the log's checkpoints on their way to the centre.
 //!
-//! Start and stop with version and digests, steps and states of the wall clock, lists in force, and once an hour what
-//! was received and not looked at or could not be recorded. A checkpoint is told when the log grew, at most one in
+//! Start and stop with version and digests, steps and states of the wall clock, lists in force, and once an hour how much
+//! each camera read and hit and how long it gave no pictures (what a report of the month counts), and what was received and not looked at or could not be recorded. A checkpoint is told when the log grew, at most one in
 //! [`TELL_EVERY`], and the newest again every [`AGAIN_AFTER`], so that a witness that was away has one soon; it waits with
 //! the [`Carrier`] until the broker has taken it.
 //!
@@ -22,7 +22,7 @@ use crate::centre::wire::StateDigests;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::{CameraId, ClockState, ListId, TreeHead};
-use crate::health::Health;
+use crate::health::{CameraState, Health};
 use crate::hotlist::Hotlists;
 use crate::store::Store;
 use crate::store::audit::Event;
@@ -46,6 +46,8 @@ struct Counts {
     unanalysed: u64,
     damaged: u64,
     lost: u64,
+    reads: u64,
+    hits: u64,
 }
 
 /// What is said of a list: entries and serial.
@@ -64,6 +66,9 @@ pub(super) struct Accounts {
     lists_at: Duration,
     drops: BTreeMap<CameraId, Counts>,
     pictures_lost: u64,
+    /// How long cameras gave no pictures, since the last time it was written down.
+    down: BTreeMap<CameraId, Duration>,
+    looked_at: Duration,
     drops_at: Duration,
     told: Option<(TreeHead, Duration)>,
 }
@@ -100,6 +105,8 @@ impl Accounts {
             lists_at: now,
             drops: BTreeMap::new(),
             pictures_lost: store.pictures_lost(),
+            down: BTreeMap::new(),
+            looked_at: now,
             drops_at: now + DROPS_EVERY,
             told: None,
         };
@@ -121,6 +128,7 @@ impl Accounts {
     pub(super) fn look(&mut self) {
         let now = self.clock.monotonic();
         self.look_at_clock();
+        self.look_at_cameras(now);
         if now >= self.lists_at {
             self.lists_at = now + LISTS_EVERY;
             self.look_at_lists();
@@ -150,6 +158,16 @@ impl Accounts {
         } else if state != state_was {
             let details = [("clock", state.as_str().to_owned()), ("was", state_was.as_str().to_owned())];
             self.say(Event::ClockStepped, &details);
+        }
+    }
+
+    /// Adds up how long cameras that should give pictures gave none.
+    fn look_at_cameras(&mut self, now: Duration) {
+        let since = now.saturating_sub(std::mem::replace(&mut self.looked_at, now));
+        for (id, counters) in self.health.cameras() {
+            if matches!(counters.state(), CameraState::Offline(_) | CameraState::Starting) {
+                *self.down.entry(id).or_default() += since;
+            }
         }
     }
 
@@ -185,7 +203,7 @@ impl Accounts {
         }
     }
 
-    /// Writes down what was not looked at or not recorded since the last time.
+    /// Writes down what was read and hit, and what was not looked at or not recorded, since the last time.
     fn add_up(&mut self) {
         for (id, counters) in self.health.cameras() {
             let now = Counts {
@@ -194,9 +212,18 @@ impl Accounts {
                 unanalysed: counters.unanalysed.get(),
                 damaged: counters.damaged.get(),
                 lost: counters.lost.get(),
+                reads: counters.reads.get(),
+                hits: counters.hits.get(),
             };
             let before = self.drops.insert(id.clone(), now).unwrap_or_default();
             let camera = || ("camera", id.to_string());
+            let down = self.down.remove(&id).unwrap_or_default().as_secs();
+            let (reads, hits) = (now.reads - before.reads, now.hits - before.hits);
+            if reads + hits + down > 0 {
+                let details =
+                    [camera(), ("reads", reads.to_string()), ("hits", hits.to_string()), ("down_s", down.to_string())];
+                self.store.audit_later(Event::Counted, &details);
+            }
             let (dropped, unanalysed) = (now.dropped - before.dropped, now.unanalysed - before.unanalysed);
             let damaged = now.damaged - before.damaged;
             if dropped + unanalysed + damaged > 0 {
@@ -297,6 +324,8 @@ mod tests {
             lists_at: clock.monotonic(),
             drops: BTreeMap::new(),
             pictures_lost: 0,
+            down: BTreeMap::new(),
+            looked_at: clock.monotonic(),
             drops_at: clock.monotonic() + DROPS_EVERY,
             told: None,
         };

@@ -16,6 +16,7 @@ pub mod log;
 pub mod model;
 mod paper;
 pub mod query;
+pub mod report;
 pub mod retention;
 pub mod secret;
 mod staged;
@@ -87,6 +88,8 @@ enum Verb {
     Query(Box<query::Options>),
     /// How long boxes keep things: show, set
     Retention(retention::Options),
+    /// A month of boxes in counts, small ones left out: as text, JSON, CSV or a page
+    Report(report::Options),
     /// Credentials, sealed so that the box alone can open them
     Secret(secret::Options),
     /// Receive alerts: verify, show, remove duplicates, tell of gaps, acknowledge
@@ -215,6 +218,7 @@ impl Ctl {
                 Verb::Log(options) => log::run(&centre, options).await,
                 Verb::Model(options) => model::run(&centre, options).await,
                 Verb::Query(options) => query::run(&centre, *options).await,
+                Verb::Report(options) => report::run(&centre, options).await,
                 Verb::Secret(options) => secret::run(&centre, options).await,
                 Verb::Hold(options) => hold::run(&centre, options).await,
                 Verb::Ignore(options) => ignore::run(&centre, options).await,
@@ -329,7 +333,7 @@ impl Centre {
 }
 
 /// A text of a box or a broker without what could steer a terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).take(200).collect()
 }
 

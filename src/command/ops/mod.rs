@@ -16,6 +16,7 @@ pub mod keyring_put;
 pub mod log_tail;
 pub mod model;
 pub mod query;
+pub mod report;
 pub mod retention_set;
 pub mod secret;
 mod stored;
@@ -75,7 +76,7 @@ pub fn execute(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
         Op::HoldRelease => hold::release::run(rooms, command),
         Op::HoldList => hold::list::run(rooms, command),
         Op::RetentionSet => retention_set::run(rooms, command),
-        Op::ReportGet => not_yet(command),
+        Op::ReportGet => report::run(rooms, command),
 
         // Models.
         Op::ModelList => model::list::run(rooms, command),
@@ -87,10 +88,6 @@ pub fn execute(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
         Op::AuditProof => audit::proof::run(rooms, command),
         Op::AuditExport => audit::export::run(rooms, command),
     }
-}
-
-fn not_yet(command: &Authorised) -> Result<Done, Refusal> {
-    Err(Refusal::new(Reason::Unsupported, format!("{} is not in this version", command.op())))
 }
 
 /// Takes arguments or an answer back.

@@ -59,6 +59,8 @@ pub enum Event {
     Dropped,
     /// Sightings or pictures could not be recorded, since the last such record.
     Lost,
+    /// Reads and hits of a camera, and how long it gave no pictures, since the last such record.
+    Counted,
 }
 
 impl Event {
@@ -94,6 +96,7 @@ impl Event {
             Self::Repaired => "audit.repaired",
             Self::Dropped => "frames.dropped",
             Self::Lost => "record.lost",
+            Self::Counted => "counted",
         }
     }
 }

@@ -254,6 +254,14 @@ pub fn read(dir: &Path) -> Result<Vec<AuditRecord>, Error> {
     Ok(records)
 }
 
+/// Shows every record of the log in the store folder `dir`, oldest first, one at a time.
+///
+/// # Errors
+/// As [`read`]; what was shown before the fault stands.
+pub fn visit(dir: &Path, visit: &mut dyn FnMut(AuditRecord)) -> Result<(), Error> {
+    scan(&dir.join(super::folder::AUDIT), &mut |record, _| visit(record))
+}
+
 /// Reads a log of a file from its start; a torn end is no fault.
 fn scan(path: &Path, visit: &mut dyn FnMut(AuditRecord, Vec<u8>)) -> Result<(), Error> {
     let changed = |what: String| Error::AuditChanged { path: path.to_owned(), what };
