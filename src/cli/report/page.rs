@@ -12,7 +12,7 @@ font:15px/1.45 system-ui,sans-serif}h1{font-size:1.7rem;margin:0}h2{font-size:1.
 border-bottom:2px solid var(--ink);padding-bottom:.25rem}h3{font-size:1rem;margin:0 0 .3rem}.soft{color:var(--soft)}\
 .tables{display:grid;grid-template-columns:repeat(auto-fill,minmax(17.5rem,1fr));gap:1.25rem 2rem}\
 table{border-collapse:collapse;width:100%}td{padding:.15rem 0;border-bottom:1px solid var(--line);vertical-align:middle}\
-td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;padding-left:.6rem}td.b{width:34%}\
+td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;padding-left:.6rem}td.b{width:34%}td:first-child{width:46%}\
 .bar{height:.6rem;background:var(--bar);border-radius:2px;min-width:1px}tr.total td{font-weight:600;border-bottom:0}\
 section{break-inside:avoid}@media print{body{padding:0;font-size:12px}}";
 
