@@ -147,7 +147,7 @@ async fn a_broker_that_dies_between_execution_and_answer_costs_the_answer_nothin
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_goes_to_the_response_topic_that_is_the_boxs_own() {
+async fn an_answer_goes_to_a_response_topic_of_the_box_itself() {
     let mut site = Site::new();
     let blind = site.add_blind("box-1");
     let _broker = site.start_broker();

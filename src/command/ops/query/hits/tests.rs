@@ -18,7 +18,7 @@ fn hits_are_seen_by_their_owner_and_by_whom_they_are_shared_with() {
     told.hit(3, "AB123CD", Severity::Serious, Some(("south", Share::None)));
     told.hit(4, "AB123CD", Severity::Serious, Some(("south", Share::with(vec!["north".to_owned()]).unwrap())));
     let seen = |name: &str| ids(&told.answer::<Answer>(Op::HitsQuery, name, None, &Args::default()));
-    let of = |agos: &[u64]| agos.iter().map(|ago| told.id(*ago)).collect::<Vec<_>>();
+    let of = |since: &[u64]| since.iter().map(|ago| told.id(*ago)).collect::<Vec<_>>();
     assert_eq!(seen("investigator"), of(&[1, 2, 4]));
     let across = told.audited("queried");
     assert_eq!(across.len(), 2, "one of the page, one of the view across");
@@ -41,7 +41,7 @@ fn hits_are_found_by_plate_severity_list_state_and_owner() {
     told.hit(2, "A8123CD", Severity::Critical, Some(("north", Share::None)));
     told.read(3, "AB123CD");
     let find = |args: Args| ids(&told.answer::<Answer>(Op::HitsQuery, "investigator", None, &args));
-    let of = |agos: &[u64]| agos.iter().map(|ago| told.id(*ago)).collect::<Vec<_>>();
+    let of = |since: &[u64]| since.iter().map(|ago| told.id(*ago)).collect::<Vec<_>>();
     let plate = |how| Asked { plate: Some("AB123CD".to_owned()), how: Some(how), ..Asked::default() };
     assert_eq!(find(Args { asked: plate(How::Exact), ..Args::default() }), of(&[1]));
     assert_eq!(find(Args { asked: plate(How::Confusable), ..Args::default() }), of(&[1, 2]));

@@ -23,7 +23,7 @@ fn reads_are_found_by_plate_camera_class_and_time() {
         told.read(ago, plate);
     }
     let find = |args: Args| ids(&told.answer::<Answer>(Op::ReadsQuery, "investigator", None, &args));
-    let of = |agos: &[u64]| agos.iter().map(|ago| told.id(*ago)).collect::<Vec<_>>();
+    let of = |since: &[u64]| since.iter().map(|ago| told.id(*ago)).collect::<Vec<_>>();
     assert_eq!(find(Args::default()), of(&[2, 3, 4, 5]));
     assert_eq!(find(asked("AB123CD", How::Exact)), of(&[5]));
     assert_eq!(find(asked("AB123CD", How::Confusable)), of(&[4, 5]));
