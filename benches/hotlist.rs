@@ -1,6 +1,8 @@
 //! What lists of a million entries cost: loading the sealed package, matching (exact, confusable, near), memory, and what
 //! readers notice while such lists are swapped.
 
+#![allow(clippy::print_stdout, reason = "figures are what it is for")]
+
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
