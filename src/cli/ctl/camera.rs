@@ -138,10 +138,12 @@ async fn shoot(centre: &Centre, shooting: &Shooting) -> anyhow::Result<ExitCode>
     if shooting.asking.signing.purpose.is_none() {
         bail!("a picture of now needs a purpose: --purpose CODE");
     }
+    let folder = shooting.out.as_deref().unwrap_or(Path::new("."));
+    // Before the question: a picture that was looked at is in the audit log, and should not be lost here.
+    std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     let mut question = Question::new(Op::CameraSnapshot, encode(&snapshot::Args { camera: shooting.camera.clone() }));
     question.attached = |result| decode::<snapshot::Answer>(result).map(|told| vec![told.picture]).unwrap_or_default();
     let answers = ask::gather(centre, &shooting.asking, question).await?;
-    let folder = shooting.out.as_deref().unwrap_or(Path::new("."));
     for (box_id, outcome) in &answers {
         let Outcome::Answered(answer) = outcome else { continue };
         let told = shot(answer)?;

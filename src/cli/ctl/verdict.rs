@@ -106,7 +106,8 @@ pub(super) async fn run(centre: &Centre, options: Options) -> anyhow::Result<Exi
         What::Seen(seen) => {
             let args = hit::seen::Args { which: seen.which.hit(), pictures: seen.pictures.is_some() };
             let show = Looked { id: seen.which.id, folder: seen.pictures };
-            ask::run(centre, &seen.asking, Question::new(Op::HitSeen, ops::encode(&args)), &show).await
+            let question = Question::new(Op::HitSeen, ops::encode(&args)).attached(hit::seen::attached);
+            ask::run(centre, &seen.asking, question, &show).await
         }
         What::Give(give) => {
             let (which, verdict) = (give.which.hit(), Some(give.verdict));

@@ -39,6 +39,12 @@ pub struct Answer {
     pub scene: Option<Attached>,
 }
 
+/// The pictures that an answer names.
+#[must_use]
+pub fn attached(result: &[u8]) -> Vec<Attached> {
+    decode::<Answer>(result).map(|told| told.crop.into_iter().chain(told.scene).collect()).unwrap_or_default()
+}
+
 pub(in crate::command::ops) fn run(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
     let args: Args = decode(command.args())?;
     let cause = args.which.cause()?;
