@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! watchpost.toml  ◄─ conf.d/*.toml  ◄─ data_dir/managed/*.toml      (later lies over earlier, by name within a folder)
-//!   local: the admin of the box          the centre: `config.set`, models, retention
+//!   local: the admin of the box          the centre: `config.set`, models
 //! ```
 //! Local files: tables merge, arrays of tables are joined. What the centre lays over them: tables merge, and a `[[camera]]`
 //! or `[[hotlist.list]]` stands **instead** of the one with the same id, whole, or takes it out with `removed = true`.
-//! Some keys are local: who the box is, where its data and keys lie, and what could open it to others ([`LOCAL`]).
+//! Some keys are local: who the box is, where its data and keys lie, how long it keeps things, and what could open it to
+//! others ([`LOCAL`]).
 //!
 //! All files are read once: what is checked is what the digest tells of.
 
@@ -27,6 +28,7 @@ pub const LOCAL: &[(&str, &str)] = &[
     ("centre.private_key", "keys are made and kept on the box"),
     ("centre.allow_plaintext", "encryption is switched off on the box alone"),
     ("centre.topic_root", "the broker's access rules go by it"),
+    ("store.retention", "how long things are kept is said by `retention.set`, and shorter by two people"),
     ("vision.onnxruntime", "it names a program library that would be loaded"),
 ];
 

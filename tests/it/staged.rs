@@ -88,13 +88,13 @@ fn a_good_configuration_is_confirmed_and_a_broken_broker_address_is_rolled_back_
     let yard = Yard::new(&[]);
     let mut daemon = Daemon::start(&yard.of);
     yard.is_up();
-    let good = yard.ctl(&["config", "set", "store.retention.minor_days=31", "--stand", "1", "--within", "60"]);
-    good.expect(0, &["store.retention.minor_days: 30 → 31", "configuration 1 confirmed"]);
+    let good = yard.ctl(&["config", "set", "store.cache_mib=31", "--stand", "1", "--within", "60"]);
+    good.expect(0, &["store.cache_mib: 16 → 31", "configuration 1 confirmed"]);
     let bad = yard.ctl(&["config", "set", "centre.broker=mqtts://127.0.0.1:1", "--stand", "2", "--within", "8"]);
     bad.expect(1, &["configuration 2 is staged", "configuration 2 rolled back", "within 8 s"]);
     let told = yard.until(&["config", "get", "centre.broker"], |told| told["last"]["confirmed"] == false);
     assert_eq!((told["serial"].as_u64(), told["values"][0]["origin"].as_str()), (Some(1), Some("local")), "{told:#}");
-    let minor = yard.until(&["config", "get", "store.retention.minor"], |_| true);
+    let minor = yard.until(&["config", "get", "store.cache_mib"], |_| true);
     assert_eq!(minor["values"][0]["origin"], "centre", "what was confirmed before is in force: {minor:#}");
     let health = yard.until(&["box", "status"], |told| told["overlay"]["rolled_back"]["serial"] == 2);
     assert_eq!(health["overlay"]["serial"], 1, "{health:#}");
@@ -109,7 +109,7 @@ fn a_power_cut_in_the_middle_of_a_probation_is_survived_and_a_second_rolls_back(
     let mut daemon = Daemon::start(&yard.of);
     yard.is_up();
     let set = |value: &str, stand: &str| {
-        let key = format!("store.retention.minor_days={value}");
+        let key = format!("store.cache_mib={value}");
         yard.ctl(&["config", "set", &key, "--no-wait", "--stand", stand, "--within", "120"])
     };
     set("31", "15").expect(0, &["configuration 1 is staged"]);
@@ -128,7 +128,7 @@ fn a_power_cut_in_the_middle_of_a_probation_is_survived_and_a_second_rolls_back(
         }
         daemon.kill();
     }
-    let told = yard.until(&["config", "get", "store.retention.minor"], |_| true);
+    let told = yard.until(&["config", "get", "store.cache_mib"], |_| true);
     assert_eq!((told["last"]["confirmed"].as_bool(), told["values"][0]["value"].as_str()), (Some(false), Some("31")));
     assert!(told["last"]["why"].as_str().unwrap().contains("without a word"), "{told:#}");
     daemon.kill();

@@ -62,11 +62,11 @@ fn an_overlay_merges_sections_and_puts_blocks_in_the_place_of_those_with_the_sam
     let files = Files::new();
     let config = files
         .load(
-            "[store.retention]\nreads_hours = 48\n[[camera]]\nid = \"gate\"\nnumber = 1\nuri = \"rtsp://192.0.2.9/b\"\n\
+            "[store]\ncache_mib = 48\n[[camera]]\nid = \"gate\"\nnumber = 1\nuri = \"rtsp://192.0.2.9/b\"\n\
              [[camera]]\nid = \"yard\"\nremoved = true\n[[camera]]\nid = \"door\"\nnumber = 3\nuri = \"rtsp://192.0.2.3/\"\n",
         )
         .unwrap();
-    assert_eq!((config.store.retention.reads_hours, config.store.retention.minor_days), (48, 20));
+    assert_eq!((config.store.cache_mib, config.store.retention.minor_days), (48, 20));
     assert_eq!(ids(&config), ["gate", "door"]);
     let gate = &config.cameras[0];
     assert!(gate.uri.contains("192.0.2.9") && gate.fps.is_none() && gate.ca.is_none(), "replaced whole: {gate:?}");
@@ -98,27 +98,24 @@ fn faults_of_the_overlay_are_told_all_at_once_with_their_lines() {
 #[test]
 fn the_local_admin_switches_the_overlay_off() {
     let files = Files::new();
-    files.put("data/managed/centre.toml", "[store.retention]\nreads_hours = 1\n");
+    files.put("data/managed/centre.toml", "[store]\ncache_mib = 32\n");
     let on = super::super::load(&files.main()).unwrap();
-    assert_eq!(on.store.retention.reads_hours, 1);
+    assert_eq!(on.store.cache_mib, 32);
     files.put("conf.d/local.toml", "[box]\nmanaged = false\n");
     let off = super::super::load(&files.main()).unwrap();
-    assert_eq!((off.store.retention.reads_hours, off.site.managed), (24, false));
+    assert_eq!((off.store.cache_mib, off.site.managed), (16, false));
     assert_ne!(on.digest, off.digest);
 }
 
 #[test]
 fn rows_say_where_each_value_comes_from() {
     let files = Files::new();
-    let layers = files.layers("[store.retention]\nreads_hours = 48\n");
+    let layers = files.layers("[store]\nremind_minutes = 48\n");
     let rows = layers.rows(true);
     let row = |key: &str| rows.iter().find(|r| r.key == key).unwrap_or_else(|| panic!("{key} in {rows:#?}"));
     let of = |key: &str| row(key).place.as_ref().map(|p| layers.is_of_centre(p));
     assert_eq!((row("camera.gate.fps").value.as_str(), of("camera.gate.fps")), ("5", Some(false)));
-    assert_eq!(
-        (row("store.retention.reads_hours").value.as_str(), of("store.retention.reads_hours")),
-        ("48", Some(true))
-    );
+    assert_eq!((row("store.remind_minutes").value.as_str(), of("store.remind_minutes")), ("48", Some(true)));
     assert_eq!((row("store.cache_mib").value.as_str(), of("store.cache_mib")), ("16", None));
     assert!(layers.rows(false).iter().all(|r| r.place.is_some()));
 }
@@ -131,15 +128,17 @@ fn single_keys_are_changed_and_a_local_camera_is_copied_first() {
         let changes: Vec<_> = changes.iter().map(|(k, v)| ((*k).to_owned(), v.map(ToOwned::to_owned))).collect();
         patch::change(&layers, overlay, &changes)
     };
-    let overlay = change("", &[("camera.gate.fps", Some("10")), ("store.retention.reads_hours", Some("48"))]).unwrap();
+    let overlay = change("", &[("camera.gate.fps", Some("10")), ("store.cache_mib", Some("48"))]).unwrap();
     let config = files.load(&overlay).unwrap();
     assert_eq!(config.cameras[0].fps, Some(10.0));
     assert_eq!(config.cameras[0].ca.as_deref(), Some(files.0.path().join("cam.pem").as_path()), "still the same file");
-    assert_eq!(config.store.retention.reads_hours, 48);
-    let overlay = change(&overlay, &[("camera.gate.fps", None), ("store.retention.reads_hours", None)]).unwrap();
+    assert_eq!(config.store.cache_mib, 48);
+    let overlay = change(&overlay, &[("camera.gate.fps", None), ("store.cache_mib", None)]).unwrap();
     let config = files.load(&overlay).unwrap();
-    assert_eq!((config.cameras[0].fps, config.store.retention.reads_hours), (None, 24));
+    assert_eq!((config.cameras[0].fps, config.store.cache_mib), (None, 16));
     assert_eq!(change(&overlay, &[("camera.gate", None)]).unwrap(), "", "nothing is left");
+    let deep = change("", &[(&"a.".repeat(30_000), Some("1"))]).unwrap_err();
+    assert!(deep.len() == 1 && deep[0].contains("30001 parts") && deep[0].len() < 200, "{deep:?}");
     let faults = change("", &[("camera.no.fps", Some("1")), ("store", Some("1")), ("store.cache_mib", Some("1 2"))]);
     assert_eq!(faults.unwrap_err().len(), 3);
 }

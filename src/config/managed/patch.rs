@@ -16,6 +16,9 @@ const HEAD: &str = "# What the centre lays over this box's configuration (config
 /// Keys of blocks that are paths: they are made absolute when a block of another folder is copied.
 const PATHS: [&str; 2] = ["ca", "file"];
 
+/// Most parts of a key.
+const MAX_DEPTH: usize = 8;
+
 /// A key with its new value as TOML; `None` takes it out of the overlay.
 pub type Change = (String, Option<String>);
 
@@ -31,7 +34,7 @@ pub fn change(layers: &Layers, overlay: &str, changes: &[Change]) -> Result<Stri
     let mut faults = Vec::new();
     for (key, value) in changes {
         if let Err(what) = change_one(layers, &mut doc, key, value.as_deref()) {
-            faults.push(format!("{key}: {what}"));
+            faults.push(format!("{}: {what}", key.chars().take(80).collect::<String>()));
         }
     }
     if faults.is_empty() { write(&doc) } else { Err(faults) }
@@ -89,6 +92,10 @@ fn write(doc: &Table) -> Result<String, Vec<String>> {
 fn change_one(layers: &Layers, doc: &mut Table, key: &str, value: Option<&str>) -> Result<(), String> {
     let value = value.map(parse_value).transpose()?;
     let path: Vec<&str> = key.split('.').collect();
+    if path.len() > MAX_DEPTH {
+        // Tables as deep as a key of 60 KiB is long would take the stack with them.
+        return Err(format!("has {} parts, at most {MAX_DEPTH} make a key", path.len()));
+    }
     let (section, rest): (&[&str], &[&str]) = match path.as_slice() {
         ["camera", rest @ ..] => (&["camera"], rest),
         ["hotlist", "list", rest @ ..] => (&["hotlist", "list"], rest),

@@ -36,19 +36,29 @@ fn book(site: &Site) -> Book {
 #[test]
 fn a_good_overlay_is_staged_audited_and_takes_a_restart() {
     let site = Site::new();
-    let done = overlay(&site, "[store.retention]\nreads_hours = 48\n").unwrap();
+    let done = overlay(&site, "[store]\ncache_mib = 48\n").unwrap();
     assert_eq!(done.then, Some(Afterwards::Restart));
     let told = answer(&done);
     assert_eq!((told.serial, told.changes.len()), (Some(1), 1));
     assert_eq!(told.changes[0].after.as_deref(), Some("48"));
     let loaded = crate::config::load(&site.rooms().config_path).unwrap();
-    assert_eq!((loaded.digest, loaded.store.retention.reads_hours), (told.digest, 48));
+    assert_eq!((loaded.digest, loaded.store.cache_mib), (told.digest, 48));
     let trial = book(&site).trial.unwrap();
     assert_eq!((trial.serial, trial.by.as_str(), trial.needs_session), (1, "fleet", false));
     let (_, details) = site.audit().into_iter().rfind(|(event, _)| event == "config.changed").unwrap();
-    for (name, value) in [("step", "staged"), ("serial", "1"), ("keys", "store.retention.reads_hours")] {
+    for (name, value) in [("step", "staged"), ("serial", "1"), ("keys", "store.cache_mib")] {
         assert!(details.contains(&(name.to_owned(), value.to_owned())), "{name} in {details:?}");
     }
+}
+
+#[test]
+fn how_long_things_are_kept_is_no_business_of_one_fleet_key() {
+    let site = Site::new();
+    for text in ["[store.retention]\ncritical_days = 1\n", "[store]\nretention = { reads_hours = 1 }\n"] {
+        let refusal = overlay(&site, text).unwrap_err();
+        assert!(refusal.reason == Reason::Verification && refusal.text.contains("retention.set"), "{refusal}");
+    }
+    assert_eq!(book(&site), Book::default());
 }
 
 #[test]
