@@ -1,7 +1,11 @@
 //! `hold.list`: the holds in force, which of them are due for review, and how long things are kept.
+//!
+//! A hold names a plate, a case and a reason. Custodians answer for all of them; investigators see those that their own
+//! organisation placed, and the others are as if they were not there.
 
 use minicbor::{Decode, Encode};
 
+use crate::centre::keyring::Role;
 use crate::command::ops::{decode, encode, stored};
 use crate::command::{Authorised, Done, Refusal, Rooms};
 use crate::domain::{Hold, Mark, Retention};
@@ -45,6 +49,8 @@ pub(in crate::command::ops) fn run(rooms: &Rooms, command: &Authorised) -> Resul
     let Args {} = decode(command.args())?;
     let now = rooms.clock.utc();
     let mut holds = rooms.store.holds();
+    let person = &command.caller().person;
+    holds.retain(|hold| person.role == Role::Custodian || hold.placed.org == person.org);
     holds.sort_by_key(|hold| (!hold.is_overdue(now), hold.number));
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let (all, overdue) = (count(holds.len()), count(holds.iter().filter(|hold| hold.is_overdue(now)).count()));
@@ -68,4 +74,31 @@ pub(in crate::command::ops) fn run(rooms: &Rooms, command: &Authorised) -> Resul
     let mut facts = vec![("holds", all.to_string()), ("overdue", overdue.to_string())];
     facts.extend(stored::persons(command.caller()));
     Ok(Done { result: encode(&answer), tells_plates: true, facts, ..Done::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::ops::hold::place;
+    use crate::command::testkit::Site;
+    use crate::domain::{HoldScope, Op, PlateText, TimeMs};
+
+    #[test]
+    fn an_investigator_sees_the_holds_of_the_own_organisation_and_a_custodian_all() {
+        let site = Site::new();
+        for (name, plate) in [("investigator", "AB123CD"), ("investigator-south", "XY987ZA")] {
+            let scope = HoldScope::Plate(PlateText::from_raw(plate).unwrap());
+            let review = TimeMs(site.rooms().clock.utc().0 + 86_400_000);
+            let args = place::Args { scope, reason: "asked for".to_owned(), review };
+            site.run_as(Op::HoldPlace, site.caller_named(name, None), &args).unwrap();
+        }
+        let seen_by = |name: &str| {
+            let done = site.run_as(Op::HoldList, site.caller_named(name, None), &Args {}).unwrap();
+            let answer: Answer = decode(&done.result).unwrap();
+            (answer.all, answer.holds.into_iter().map(|hold| hold.placed.by).collect::<Vec<_>>())
+        };
+        assert_eq!(seen_by("investigator"), (1, vec!["investigator".to_owned()]));
+        assert_eq!(seen_by("investigator-south"), (1, vec!["investigator-south".to_owned()]));
+        assert_eq!(seen_by("custodian").0, 2);
+    }
 }

@@ -48,7 +48,7 @@ pub struct Row {
     /// When the one in force was made.
     #[n(5)]
     pub issued: Option<TimeMs>,
-    /// SHA-256 of its file or entries.
+    /// SHA-256 of its file or entries; of the caller's own lists and those of nobody.
     #[cbor(n(6), with = "minicbor::bytes")]
     pub digest: Option<[u8; 32]>,
     /// Whose it is, and who else sees its hits.
@@ -127,7 +127,8 @@ fn row(rooms: &Rooms, matcher: &crate::hotlist::Matcher, id: ListId, org: &str) 
         serial: in_force.map_or(0, |list| list.serial()),
         entries: in_force.map_or(0, |list| u32::try_from(list.len()).unwrap_or(u32::MAX)),
         issued: in_force.map(|list| list.issued()),
-        digest: in_force.map(|list| *list.digest()),
+        // Of a short list a digest tells the plates to whoever tries them out.
+        digest: in_force.filter(|_| own).map(|list| *list.digest()),
         owner,
         stale: in_force.is_some_and(|list| list.is_stale(rooms.clock.utc())),
         memory: in_force.map_or(0, |list| u64::try_from(list.bytes()).unwrap_or(u64::MAX)),

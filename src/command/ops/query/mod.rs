@@ -1,12 +1,12 @@
 //! Reads, hits and pictures for investigators: what the three operations share.
 //!
-//! * **Bounds.** One person gets [`ROWS`] rows over all pages of one purpose and case, from the last [`DAYS`] days. Beyond
+//! * **Bounds.** One person gets [`ROWS`] rows over all pages of one purpose and case (however it is spelled), from the last [`DAYS`] days. Beyond
 //!   either a supervisor of the same organisation signs as well. Rows are counted on disk before they are given out.
 //! * **Audit.** Each page is a record on disk before it leaves: person, organisation, purpose, case, a digest of the
 //!   question and the number of rows. The digest is an HMAC under a key of the store: equal questions have equal digests,
 //!   and nobody can find out by trying which plate was asked for. Rows of another organisation's list are a record more for
 //!   each such organisation, which names both.
-//! * **Cursor.** The place of the last row that was looked at, with a MAC over question, person, purpose and case: it goes
+//! * **Cursor.** The place of the last row that was looked at, masked, with a MAC over question, person, purpose and case: it goes
 //!   on with the same question of the same person, also after a restart, and with no other.
 //! * **Size.** A page has at most [`ROWS`] rows and [`PAGE_BYTES`] of them, so that a signed reply holds it.
 
@@ -240,7 +240,7 @@ impl Room {
     }
 }
 
-/// Person, organisation, purpose and case: what rows are counted by and cursors belong to.
+/// Person, organisation, purpose and case: what cursors belong to.
 fn whom(command: &Authorised) -> [&[u8]; 4] {
     let caller = command.caller();
     [
@@ -249,6 +249,16 @@ fn whom(command: &Authorised) -> [&[u8]; 4] {
         caller.purpose.map_or("", crate::domain::Purpose::as_str).as_bytes(),
         caller.case.as_deref().unwrap_or("").as_bytes(),
     ]
+}
+
+/// As [`whom`], but that a case is one however its number is spelled: `K-17`, `k 17` and `K17` share their rows.
+fn counted_as(command: &Authorised) -> [Vec<u8>; 4] {
+    let [name, org, purpose, case] = whom(command).map(<[u8]>::to_vec);
+    let spelled = String::from_utf8_lossy(&case);
+    let plain: String = spelled.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    // A number of signs alone is what it is.
+    let case = if plain.is_empty() { case } else { plain.into_bytes() };
+    [name, org, purpose, case]
 }
 
 /// Refuses what lies further back than one person may look.
@@ -276,7 +286,7 @@ impl<'a> Asking<'a> {
         if !(1..=ROWS).contains(&limit) {
             return Err(wrong(format!("a page of {limit} rows is asked for; it may have 1 to {ROWS}")));
         }
-        let counted = rooms.store.counted(&whom(command));
+        let counted = rooms.store.counted(&counted_as(command).each_ref().map(Vec::as_slice));
         let left = u64::from(ROWS).saturating_sub(counted);
         if left == 0 && !command.caller().is_supervised() {
             let text = format!(
@@ -304,11 +314,11 @@ impl<'a> Asking<'a> {
     /// The place that a cursor tells.
     fn after(&self, cursor: Option<&Vec<u8>>) -> Result<Option<Place>, Refusal> {
         let Some(cursor) = cursor else { return Ok(None) };
-        let place = cursor.split_first_chunk::<{ Place::LEN }>().filter(|(place, mac)| {
-            let wanted = self.mac(place.as_slice());
-            mac.len() == 16 && wanted.starts_with(mac)
+        let place = cursor.split_first_chunk::<{ Place::LEN }>().and_then(|(hidden, mac)| {
+            let place = self.masked(hidden, mac);
+            let good = mac.len() == 16 && self.mac(&place).starts_with(mac);
+            Place::parse(&place).filter(|_| good)
         });
-        let place = place.and_then(|(place, _)| Place::parse(place));
         let text = "the cursor is of another question, person, purpose or case, or of another box: begin without one";
         place.map(Some).ok_or_else(|| wrong(text))
     }
@@ -316,7 +326,17 @@ impl<'a> Asking<'a> {
     fn cursor(&self, place: &Place) -> Vec<u8> {
         let place = place.bytes();
         let mac = self.mac(&place);
-        place.iter().chain(mac.iter().take(16)).copied().collect()
+        let mac = mac.get(..16).unwrap_or_default();
+        [&self.masked(&place, mac)[..], mac].concat()
+    }
+
+    /// A place, or what hides it, the other way round: the row that was looked at last may be one that is not shown, and
+    /// its name tells sighting, list and entry.
+    fn masked(&self, place: &[u8; Place::LEN], mac: &[u8]) -> [u8; Place::LEN] {
+        let mask = self.rooms.store.bind("cursor mask", &[&self.digest, mac]);
+        let mut out = *place;
+        out.iter_mut().zip(mask).for_each(|(o, m)| *o ^= m);
+        out
     }
 
     /// Counts and audits what is about to be given out. `owners`: of other organisations' lists, with their rows.
@@ -329,8 +349,12 @@ impl<'a> Asking<'a> {
         owners: &[(String, u64)],
     ) -> Result<Page, Refusal> {
         let store = &self.rooms.store;
-        let counted =
-            if rows == 0 { self.counted } else { store.count(&whom(self.command), rows).map_err(internal)? };
+        let counted = if rows == 0 {
+            self.counted
+        } else {
+            let whom = counted_as(self.command);
+            store.count(&whom.each_ref().map(Vec::as_slice), rows).map_err(internal)?
+        };
         let question = data_encoding::HEXLOWER.encode(self.digest.get(..16).unwrap_or_default());
         audit(self.rooms, self.command, Event::Queried, &[("question", question.clone()), ("rows", rows.to_string())])?;
         for (owner, rows) in owners {

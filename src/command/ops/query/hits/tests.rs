@@ -34,6 +34,22 @@ fn hits_are_seen_by_their_owner_and_by_whom_they_are_shared_with() {
 }
 
 #[test]
+fn a_cursor_does_not_tell_of_a_hit_that_is_hidden() {
+    let site = Site::new();
+    let told = Told::new(&site, 100);
+    told.hit(1, "AB123CD", Severity::Serious, None);
+    told.hit(2, "AB123CD", Severity::Serious, Some(("south", Share::None)));
+    told.hit(3, "AB123CD", Severity::Serious, None);
+    let first = Args { limit: Some(1), ..Args::default() };
+    let page: Answer = told.answer(Op::HitsQuery, "investigator", None, &first);
+    // It stands behind the hidden one.
+    let cursor = page.page.cursor.unwrap();
+    assert!(!cursor.windows(6).any(|w| told.id(2).0.starts_with(w)), "{cursor:?}");
+    let next = Args { cursor: Some(cursor), ..first };
+    assert_eq!(ids(&told.answer(Op::HitsQuery, "investigator", None, &next)), [told.id(3)]);
+}
+
+#[test]
 fn hits_are_found_by_plate_severity_list_state_and_owner() {
     let site = Site::new();
     let told = Told::new(&site, 100);

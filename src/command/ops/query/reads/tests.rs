@@ -114,6 +114,12 @@ fn more_than_500_rows_of_one_case_take_a_supervisor() {
         told.ask(Op::ReadsQuery, "investigator", None, &Args::default()).unwrap_err().reason,
         Reason::Supervisor
     );
+    for spelling in ["k-1", "K 1", "k1 ", "K\u{2011}1"] {
+        let caller =
+            crate::command::Caller { case: Some(spelling.to_owned()), ..site.caller_named("investigator", None) };
+        let same = site.run_as(Op::ReadsQuery, caller, &Args::default()).unwrap_err();
+        assert_eq!(same.reason, Reason::Supervisor, "{spelling} is the same case");
+    }
     let other = site.run_as(Op::ReadsQuery, other_case(&site), &Args { limit: Some(1), ..Args::default() });
     assert!(other.is_ok());
     // A supervisor of another organisation is none: the gate says so; of the own one goes on where it stopped.
