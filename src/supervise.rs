@@ -120,11 +120,14 @@ pub struct Summary {
 pub fn run(config: &Arc<Config>, options: &Options, clock: &Clock, shutdown: &Shutdown) -> anyhow::Result<Summary> {
     // A command stops this run; whoever stops the process stops it too.
     let after = After::new(shutdown.child(), clock.clone());
-    let mut summary = live(config, options, clock, &after)?;
-    summary.again = (summary.again || after.what() == Some(Afterwards::Restart)) && !shutdown.is_set();
+    wipe::finish(config)?;
+    let lived = live(config, options, clock, &after);
+    // Before anything else, also when the daemon did not end well.
     if after.what() == Some(Afterwards::Wipe) {
         wipe::wipe(config)?;
     }
+    let mut summary = lived?;
+    summary.again = (summary.again || after.what() == Some(Afterwards::Restart)) && !shutdown.is_set();
     Ok(summary)
 }
 

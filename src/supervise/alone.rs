@@ -40,6 +40,7 @@ impl Alone {
         let centre = config.centre.as_ref().context(
             "there is no [centre] in the configuration, so no keyring: nobody's key counts for anything on this box",
         )?;
+        wipe::finish(config)?;
         let digests = StateDigests::new(config.digest, []);
         let base = Base::open(config, Health::new(), digests, Vec::new(), clock)?;
         let trust = Trust::read(config, centre)?;

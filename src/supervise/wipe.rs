@@ -1,5 +1,7 @@
 //! `box.wipe`: destroys the store's keys and all that the box keeps, once everything has stopped.
 //!
+//! The note that it was asked for goes last: what a power cut leaves undone is done at the next start ([`finish`]).
+//!
 //! What stays: the box's signing key and the serial of its keyring, so that it is still itself; the audit log; what the
 //! configuration names elsewhere.
 
@@ -9,7 +11,8 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::{store_dir, store_key_path};
-use crate::config::Config;
+use crate::command::ops::this_box::WIPE_ASKED;
+use crate::config::{Config, managed};
 use crate::store;
 
 /// Destroys it.
@@ -18,6 +21,7 @@ use crate::store;
 /// What could not be destroyed; what comes before it in the order is.
 pub(super) fn wipe(config: &Config) -> anyhow::Result<()> {
     let data_dir = &config.site.data_dir;
+    let note = data_dir.join(WIPE_ASKED);
     let key = store_key_path(config);
     // A credential of systemd is read-only and somebody else's.
     let own_key = Some(key.as_path()).filter(|key| key.starts_with(data_dir));
@@ -34,10 +38,11 @@ pub(super) fn wipe(config: &Config) -> anyhow::Result<()> {
     for entry in fs::read_dir(data_dir).with_context(|| data_dir.display().to_string())?.flatten() {
         let path = entry.path();
         let stays = ["keys", "store", "run"].iter().any(|name| path == data_dir.join(name));
-        if !stays {
+        if !stays && path != note {
             remove(&path).with_context(|| format!("the wipe of {}", path.display()))?;
         }
     }
+    managed::remove(&note).with_context(|| format!("the wipe of {}", note.display()))?;
     tracing::warn!(keys, data_dir = %data_dir.display(), "the box was wiped: nothing that it kept can be read again");
     if own_key.is_none() {
         tracing::warn!(key = %key.display(), "the store's key is a credential of the system: destroy it there");
@@ -45,6 +50,48 @@ pub(super) fn wipe(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Does a wipe that was asked for before the daemon ended without it.
+///
+/// # Errors
+/// As [`wipe`]; and when it was done, since there is nothing to run with then.
+pub(super) fn finish(config: &Config) -> anyhow::Result<()> {
+    if !config.site.data_dir.join(WIPE_ASKED).exists() {
+        return Ok(());
+    }
+    wipe(config)?;
+    anyhow::bail!("this box was to be wiped and had not done it: now it is; `watchpost init` begins anew")
+}
+
 fn remove(path: &Path) -> std::io::Result<()> {
     if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wipe_that_a_power_cut_left_undone_is_done_at_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("watchpost.toml");
+        fs::write(&file, "[box]\nsite = \"north\"\nid = \"box-1\"\ndata_dir = \"data\"\n").unwrap();
+        let config = crate::config::load(&file).unwrap();
+        let data = &config.site.data_dir;
+        for folder in ["keys", "store/keys", "store/ledger", "credentials", "hotlists"] {
+            fs::create_dir_all(data.join(folder)).unwrap();
+        }
+        for path in ["keys/store.key", "keys/box.key", "store/keys/1-0.key", "credentials/gate", "hotlists/a.list"] {
+            fs::write(data.join(path), [7; 32]).unwrap();
+        }
+        finish(&config).unwrap();
+        assert!(data.join("keys/store.key").exists(), "nobody asked for it");
+        managed::replace(&data.join(WIPE_ASKED), b"").unwrap();
+        let said = finish(&config).unwrap_err().to_string();
+        assert!(said.contains("now it is"), "{said}");
+        for path in ["keys/store.key", "store/keys/1-0.key", "credentials/gate", "hotlists", WIPE_ASKED] {
+            assert!(!data.join(path).exists(), "{path}");
+        }
+        assert!(data.join("keys/box.key").exists(), "it is still itself");
+        finish(&config).unwrap();
+    }
 }

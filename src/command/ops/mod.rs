@@ -20,7 +20,7 @@ pub mod report;
 pub mod retention_set;
 pub mod secret;
 mod stored;
-mod this_box;
+pub mod this_box;
 mod told;
 
 use minicbor::{Decode, Encode};

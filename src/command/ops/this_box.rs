@@ -1,11 +1,15 @@
 //! `box.status`, `box.restart`, `box.wipe`: the box itself.
 //!
 //! None has arguments. The status is a health report of now, as under `health` but signed inside the reply. Restart and
-//! wipe happen once the reply has left; a wipe destroys every key of the store, so that nothing of it can be read again.
+//! wipe happen once the reply has left; a wipe destroys every key of the store, so that nothing of it can be read again. It
+//! is noted on the disk first: a box whose power is cut before it was done does it at its next start.
 
 use crate::command::{Afterwards, Authorised, Done, Refusal, Rooms};
 use crate::config;
 use crate::domain::Reason;
+
+/// In the data folder: a wipe was asked for and is not done whole.
+pub const WIPE_ASKED: &str = "wipe.asked";
 
 /// What is there now.
 pub(super) fn status(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
@@ -26,6 +30,10 @@ pub(super) fn restart(rooms: &Rooms, command: &Authorised) -> Result<Done, Refus
 /// Destroys every key of the store and ends the daemon.
 pub(super) fn wipe(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
     no_args(command)?;
+    let note = rooms.config.site.data_dir.join(WIPE_ASKED);
+    config::managed::replace(&note, b"").map_err(|e| {
+        Refusal::new(Reason::Internal, format!("cannot write {}, nothing is wiped: {e}", note.display()))
+    })?;
     let counts = rooms.store.counts();
     let facts = vec![("sightings", counts.sightings.to_string()), ("hits", counts.hits.to_string())];
     Ok(Done { facts, then: Some(Afterwards::Wipe), ..Done::default() })
@@ -62,7 +70,10 @@ mod tests {
         };
         assert_eq!(run(Op::BoxStatus, None).result, [0xa0]);
         assert_eq!(run(Op::BoxRestart, None).then, Some(Afterwards::Restart));
+        let note = site.rooms().config.site.data_dir.join(super::WIPE_ASKED);
+        assert!(!note.exists());
         let wiped = run(Op::BoxWipe, Some("custodian"));
+        assert!(note.exists(), "a power cut does not save the box from it");
         assert_eq!((wiped.then, wiped.facts[0].0), (Some(Afterwards::Wipe), "sightings"));
     }
 
