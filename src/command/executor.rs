@@ -44,6 +44,9 @@ const BUSY_ANSWERS: u32 = 32;
 /// Refusals a minute that have a record and an answer of their own: with a good signature, and without.
 const SIGNED_TOLD: u32 = 120;
 const UNSIGNED_TOLD: u32 = 10;
+/// Commands that come again need no key to be sent: they are answered as their signer's rate allows, and so many a minute
+/// have a record.
+const REPLAYS_TOLD: u32 = 20;
 
 /// What the executor works with.
 pub struct Parts {
@@ -192,6 +195,7 @@ pub(super) struct Work {
     rate: Rate,
     signed: Bound,
     unsigned: Bound,
+    replayed: Bound,
 }
 
 impl Work {
@@ -218,6 +222,7 @@ impl Work {
             rate: Rate::new(parts.limits),
             signed: Bound::new(SIGNED_TOLD),
             unsigned: Bound::new(UNSIGNED_TOLD),
+            replayed: Bound::new(REPLAYS_TOLD),
         })
     }
 
@@ -231,6 +236,7 @@ impl Work {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.journal.forget_answers();
             self.tell_counts(false);
         }
         self.tell_counts(true);
@@ -263,8 +269,11 @@ impl Work {
             Err(refused) => return self.refuse(Some((id, &to)), &refused, &known),
         };
         let print = fingerprint(&incoming.bytes);
+        self.journal.forget_answers();
         let seen = self.journal.known(&id, &print);
-        let kind = if seen == Known::New { RateKind::Fresh } else { RateKind::Again };
+        let fresh = gate.is_fresh(&signed);
+        // An old command is sent by whoever captured it: it must not take what its signer may send.
+        let kind = if seen == Known::New && fresh.is_ok() { RateKind::Fresh } else { RateKind::Again };
         let person = signed.verified.caller.person.clone();
         let refused = |why| Refused { why, kid: Some(signed.kid), signer: Some(Box::new(person.clone())) };
         if !self.rate.takes(signed.kid, kind, self.rooms.clock.monotonic(), &keyring) {
@@ -274,7 +283,7 @@ impl Work {
         if seen != Known::New {
             return self.again(&seen, (id, &to), &refused, &known);
         }
-        let fresh = gate.is_fresh(&signed).and_then(|()| self.is_above_floor(&signed));
+        let fresh = fresh.and_then(|()| self.is_above_floor(&signed));
         match fresh.and_then(|()| authorise(signed.verified.clone())) {
             Ok(command) => self.execute(&command, &signed, print, &to),
             Err(why) => self.refuse(Some((id, &to)), &refused(why), &known),
@@ -302,9 +311,8 @@ impl Work {
         };
         if let Some(answer) = answer {
             let why = replay("came again: answered as the first time");
-            if let Told::Recorded(_) = self.tell(&why, known) {
-                self.shared.send(at.1, answer);
-            }
+            self.tell(&why, known);
+            self.shared.send(at.1, answer);
             return;
         }
         let text = match seen {
@@ -327,7 +335,11 @@ impl Work {
     /// Records a refusal, or counts it.
     fn tell(&mut self, refused: &Refused, known: &Record) -> Told {
         let now = self.rooms.clock.monotonic();
-        let bound = if refused.signer.is_some() { &mut self.signed } else { &mut self.unsigned };
+        let bound = match (refused.why.reason, &refused.signer) {
+            (Reason::Replay, _) => &mut self.replayed,
+            (_, Some(_)) => &mut self.signed,
+            (_, None) => &mut self.unsigned,
+        };
         if !bound.tells(refused.why.reason, now) {
             return Told::Counted;
         }
@@ -346,7 +358,7 @@ impl Work {
             fingerprint: print,
             challenged: signed.challenge.is_some(),
         };
-        let record = Record::of(command, to.via);
+        let record = Record::of(command, to.via, &self.rooms.store);
         if let Err(error) = self.journal.take(taken) {
             let refused = Refused {
                 why: unwritten(&error),
@@ -415,7 +427,11 @@ impl Work {
             // Told as a count alone: whoever offered it has had the answer.
             self.unsigned.count(Reason::Busy, now);
         }
-        let over = [("yes", self.signed.over(now, at_once)), ("no", self.unsigned.over(now, at_once))];
+        let over = [
+            ("yes", self.signed.over(now, at_once)),
+            ("no", self.unsigned.over(now, at_once)),
+            ("yes", self.replayed.over(now, at_once)),
+        ];
         for (signed, counts) in over {
             let Some(counts) = counts else { continue };
             let total: u64 = counts.values().sum();

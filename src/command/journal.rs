@@ -16,7 +16,8 @@
 //! floor: its challenge counts for minutes and in one run of the daemon alone. A journal that is damaged is set aside;
 //! the floor is then the present, as soon as the clock is set.
 //!
-//! Answers are kept up to 2 MiB, the newest; such as tell of plates in memory alone.
+//! Answers are kept up to 2 MiB, the newest; such as tell of plates in memory alone and for ten minutes, so that none comes
+//! back after what it tells of was deleted.
 
 use std::collections::HashMap;
 use std::fs;
@@ -48,6 +49,9 @@ const MOST_ANSWERS: usize = 2 << 20;
 const MAX_RECORD: usize = 128 << 10;
 /// A challenge counts for less.
 const CHALLENGE_LASTS: Duration = Duration::from_mins(10);
+
+/// How long an answer that is in memory alone is given again: longer than a command counts.
+const MEMORY_LASTS: Duration = Duration::from_mins(10);
 
 /// What of an envelope tells it from others.
 pub type Fingerprint = [u8; 16];
@@ -265,6 +269,18 @@ impl Journal {
             let Some(oldest) = kept.min_by_key(|e| e.number) else { return };
             if let Outcome::Answered(reply, _) = std::mem::replace(&mut oldest.outcome, Outcome::Gone) {
                 self.answers -= reply.len();
+            }
+        }
+    }
+
+    /// Lets go of answers that are in memory alone, once their time is over.
+    pub fn forget_answers(&mut self) {
+        let now = self.clock.monotonic();
+        for entry in self.entries.values_mut() {
+            let is_over = entry.at.is_none_or(|at| now.saturating_sub(at) >= MEMORY_LASTS);
+            if is_over && let Outcome::Answered(reply, false) = &entry.outcome {
+                self.answers -= reply.len();
+                entry.outcome = Outcome::Gone;
             }
         }
     }

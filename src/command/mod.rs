@@ -125,8 +125,8 @@ pub struct Done {
     pub result: Vec<u8>,
     /// Large parts of the answer.
     pub attachments: Vec<Attachment>,
-    /// The answer tells of plates: it is kept in memory alone until it has left, and what is replayed after a restart is
-    /// only that it was done.
+    /// The answer tells of plates: it is kept in memory alone and for minutes, and what is replayed later is only that it
+    /// was done.
     pub tells_plates: bool,
     /// For the audit record of how it ended, beside who and what.
     pub facts: Vec<(&'static str, String)>,

@@ -1,6 +1,6 @@
 //! What the audit log says of a command, and which status a reason comes to.
 //!
-//! Who (key, name, organisation, role; a second person), what (operation, id, digest of the arguments), what for (purpose,
+//! Who (key, name, organisation, role; a second person), what (operation, id, HMAC of the arguments), what for (purpose,
 //! case), by which way. Never the arguments themselves: they may name a plate.
 
 use super::authorise::Authorised;
@@ -9,6 +9,7 @@ use super::line::Via;
 use super::{CommandId, Person};
 use crate::centre::keys::hex;
 use crate::domain::{CommandStatus, Op, Reason};
+use crate::store::Store;
 
 type Details = Vec<(&'static str, String)>;
 
@@ -27,8 +28,9 @@ impl Record {
         Self { op: op.to_owned(), id: *id, via, more: Details::new() }
     }
 
-    /// Of a command that may be executed.
-    pub(super) fn of(command: &Authorised, via: Via) -> Self {
+    /// Of a command that may be executed. Its arguments are told by an HMAC under a key of the store: a bare digest of a
+    /// question about a plate would tell the plate to whoever tries all of them out.
+    pub(super) fn of(command: &Authorised, via: Via, store: &Store) -> Self {
         let caller = command.caller();
         let mut more = person(&caller.person);
         if let Some(second) = &caller.second {
@@ -42,8 +44,8 @@ impl Record {
         if let Some(case) = &caller.case {
             more.push(("case", case.clone()));
         }
-        let digest = ring::digest::digest(&ring::digest::SHA256, command.args());
-        more.push(("args", hex(digest.as_ref())));
+        let digest = store.bind("args", &[command.op().as_str().as_bytes(), command.args()]);
+        more.push(("args", hex(&digest)));
         Self { op: command.op().to_string(), id: *command.id(), via, more }
     }
 

@@ -142,6 +142,67 @@ fn a_damaged_journal_is_set_aside_and_nothing_issued_before_is_taken_any_more() 
 }
 
 #[test]
+fn who_sends_captured_commands_again_silences_nobody_and_does_not_fill_the_log() {
+    let site = Site::new();
+    let desk = site.desk();
+    let rotate = desk.order(Op::KeyRotate, &key_rotate::Args::default());
+    let (topic, bytes) = (desk.topic(&rotate), desk.sign(&rotate, "custodian", None));
+    let first = desk.offer(&topic, bytes.clone());
+    // One that never reached the box in its time.
+    let late = desk.order(Op::KeyRotate, &key_rotate::Args::default());
+    let (late_topic, late) = (desk.topic(&late), desk.sign(&late, "custodian", None));
+    site.sim.advance(std::time::Duration::from_mins(10));
+    for _ in 0..50 {
+        assert_eq!(desk.offer(&topic, bytes.clone()), first, "answered as often as the rate allows");
+        assert_eq!(desk.offer(&late_topic, late.clone()).reason, Some(Reason::Expired));
+    }
+    assert_eq!(desk.offer(&late_topic, late).reason, Some(Reason::Rate));
+    for _ in 0..99 {
+        let mine = desk.send(&desk.order(Op::KeyRotate, &key_rotate::Args::default()), "custodian", None);
+        assert_eq!(mine.status, CommandStatus::Successful, "{mine:?}");
+    }
+    desk.executor.stop();
+    let records = site.audit();
+    let replays = records.iter().filter(|(_, d)| d.contains(&("reason".into(), "replay".into()))).count();
+    assert_eq!(replays, 20);
+    assert!(records.iter().any(|(_, d)| d.contains(&("reasons".into(), "replay 30".into()))));
+}
+
+#[test]
+fn an_answer_in_memory_alone_is_given_again_for_minutes_and_not_after_a_purge() {
+    let dir = store::folder();
+    let (sim, clock) = store::clock();
+    let mut journal = open(dir.path(), clock);
+    for (n, on_disk) in [(1, false), (2, true)] {
+        journal.take(taken(n, 100)).unwrap();
+        journal.done(&taken(n, 0).id, Some(b"answer".to_vec()), on_disk).unwrap();
+    }
+    sim.advance(std::time::Duration::from_mins(9));
+    journal.forget_answers();
+    assert!(matches!(journal.known(&taken(1, 0).id, &[1; 16]), Known::Answered(_)));
+    sim.advance(std::time::Duration::from_mins(1));
+    journal.forget_answers();
+    assert_eq!(journal.known(&taken(1, 0).id, &[1; 16]), Known::Gone, "known, and not executed again");
+    assert!(matches!(journal.known(&taken(2, 0).id, &[1; 16]), Known::Answered(_)));
+}
+
+#[test]
+fn the_audit_log_does_not_tell_the_arguments_of_a_command_to_who_tries_them_out() {
+    let site = Site::new();
+    let args = crate::command::ops::query::reads::Args {
+        asked: crate::command::ops::query::Asked { plate: Some("AB123CD".to_owned()), ..Default::default() },
+        ..Default::default()
+    };
+    site.send(Op::ReadsQuery, crate::centre::keyring::Role::Investigator, &args);
+    let digest = ring::digest::digest(&ring::digest::SHA256, &crate::command::ops::encode(&args));
+    let bare = crate::centre::keys::hex(digest.as_ref());
+    let records = site.audit();
+    let told: Vec<_> = records.iter().flat_map(|(_, details)| details).filter(|(name, _)| name == "args").collect();
+    assert_eq!(told.len(), 2, "accepted and done");
+    assert!(told.iter().all(|(_, value)| value.len() == 64 && *value != bare) && told[0] == told[1]);
+}
+
+#[test]
 fn answers_are_kept_up_to_a_bound_the_newest_and_none_that_tells_of_plates_on_disk() {
     let dir = store::folder();
     let (_, clock) = store::clock();
