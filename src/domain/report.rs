@@ -112,7 +112,7 @@ mod tests {
                 // What the total leaves is shared by at least two, none of which it pins down to a small count alone.
                 prop_assert!(hidden.len() >= 2 && hidden.iter().sum::<u64>() >= SMALL);
             }
-            if !counts.iter().any(|n| (1..SMALL).contains(n)) && !(1..SMALL).contains(&counts.iter().sum()) {
+            if !counts.iter().any(|n| (1..SMALL).contains(n)) && !(1..SMALL).contains(&counts.iter().sum::<u64>()) {
                 prop_assert!(!table.is_cut(), "nothing is left out without need");
             }
         }

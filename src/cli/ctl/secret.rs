@@ -98,20 +98,14 @@ async fn set(centre: &Centre, setting: &Setting) -> anyhow::Result<ExitCode> {
 fn read(setting: &Setting) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let mut text = Zeroizing::new(Vec::with_capacity(MAX_SECRET + 1));
     let most = MAX_SECRET as u64 + 1;
-    match &setting.file {
-        Some(path) => {
-            let file = std::fs::File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
-            file.take(most).read_to_end(&mut text).with_context(|| format!("{} cannot be read", path.display()))?;
+    if let Some(path) = &setting.file {
+        let file = std::fs::File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        file.take(most).read_to_end(&mut text).with_context(|| format!("{} cannot be read", path.display()))?;
+    } else {
+        if std::io::stdin().is_terminal() {
+            writeln!(std::io::stderr(), "user:password, then Ctrl-D (it is shown; from a pipe or --file it is not):")?;
         }
-        None => {
-            if std::io::stdin().is_terminal() {
-                writeln!(
-                    std::io::stderr(),
-                    "user:password, then Ctrl-D (it is shown; from a pipe or --file it is not):"
-                )?;
-            }
-            std::io::stdin().lock().take(most).read_to_end(&mut text).context("stdin")?;
-        }
+        std::io::stdin().lock().take(most).read_to_end(&mut text).context("stdin")?;
     }
     while matches!(text.last(), Some(b'\n' | b'\r')) {
         text.pop();

@@ -67,13 +67,11 @@ pub(super) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let mut answers = Vec::new();
     for (box_id, outcome) in ask::gather(centre, asking, status_question()).await? {
-        let told = match &outcome {
-            Outcome::Answered(answer) => status(answer)?,
-            _ => {
-                answers.push((box_id, outcome));
-                continue;
-            }
+        let Outcome::Answered(answer) = &outcome else {
+            answers.push((box_id, outcome));
+            continue;
         };
+        let told = status(answer)?;
         let one = Asking { box_ids: vec![box_id.clone()], site: None, all: false, ..asking.clone() };
         let question = Question::new(op, make(terms.on(told.digest)));
         answers.extend(ask::gather(centre, &one, question).await?);
