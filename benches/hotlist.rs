@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stdout, reason = "figures are what it is for")]
 
+use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use watchpost::centre::keys::{Keys, SigningKey};
-use watchpost::command::lists::{Package, Shelf, sign};
+use watchpost::command::lists::{Draft, Package, Shelf, sign};
 use watchpost::domain::{
     Candidate, Lattice, ListId, MatchPolicy, Ownership, PlateRead, PlateText, Position, Severity, Share, TimeMs,
 };
@@ -53,10 +54,10 @@ fn reads() -> Vec<PlateRead> {
 fn csv() -> String {
     let mut csv = "PlateNumber,PlateState,Category,EffectiveDate,ExpiryDate\n".to_owned();
     for n in 0..ENTRIES {
-        csv += &plate(n);
         // Some entries differ in state and days from those beside them, as in lists that grow day by day.
         let (state, day) = (if n % 3 == 0 { "NV" } else { "CA" }, 1 + n % 28);
-        csv += &format!(",{state},STOLEN,202501{day:02},20301231\n");
+        // Writing into a text can't fail.
+        let _ = writeln!(csv, "{},{state},STOLEN,202501{day:02},20301231", plate(n));
     }
     csv
 }
@@ -174,7 +175,7 @@ fn swaps_under_reads(lists: &Hotlists, shelf: &Shelf, files: &[std::path::PathBu
         for file in files.iter().cycle().take(6) {
             let Ok(bytes) = std::fs::read(file) else { break };
             let Ok(package) = Package::open(&bytes, keys) else { break };
-            let list = shelf.draft(&package).and_then(|draft| draft.keep());
+            let list = shelf.draft(&package).and_then(Draft::keep);
             lists.remove(&package.header.list);
             swaps += u32::from(list.is_ok_and(|list| lists.put(list).is_ok()));
         }

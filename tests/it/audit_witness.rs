@@ -17,7 +17,7 @@ const NOW: TimeMs = TimeMs(1_767_225_600_000);
 /// A box with its store, and the centre that watches it.
 struct Site {
     dir: tempfile::TempDir,
-    site: SiteId,
+    name: SiteId,
     id: BoxId,
     keys: Keys,
     witness: Witness,
@@ -28,7 +28,7 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         let key = SigningKey::create(&dir.path().join("box.key")).unwrap();
         Self {
-            site: SiteId::new("north").unwrap(),
+            name: SiteId::new("north").unwrap(),
             id: BoxId::new("box-1").unwrap(),
             keys: Keys::from(key.public().clone()),
             witness: Witness::new(&dir.path().join("centre/audit")),
@@ -44,7 +44,7 @@ impl Site {
         let settings = Settings { ballast_bytes: 0, ..Settings::default() };
         let store = Store::open(&self.store_dir(), StoreKey::from_bytes([7; 32]), settings, Clock::system()).unwrap();
         let key = BoxKey::read(&self.dir.path().join("box.key")).unwrap();
-        store.sign_checkpoints(note::signer(&self.site, &self.id, key));
+        store.sign_checkpoints(note::signer(&self.name, &self.id, key));
         store
     }
 
@@ -58,7 +58,7 @@ impl Site {
     }
 
     fn of(&self) -> Watched<'_> {
-        Watched { site: &self.site, box_id: &self.id, keys: &self.keys }
+        Watched { site: &self.name, box_id: &self.id, keys: &self.keys }
     }
 
     fn hear(&self, note: &[u8]) -> Heard {
@@ -82,7 +82,7 @@ fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target)
+            copy(&entry.path(), &target);
         } else {
             std::fs::copy(entry.path(), target).unwrap();
         }

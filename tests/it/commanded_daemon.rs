@@ -35,7 +35,7 @@ async fn ctl(made: &OneBox, options: &[&str]) -> Said {
 
 /// The boot that answers now, asked until one does that is not `before`.
 async fn boot(made: &OneBox, before: Option<&str>) -> String {
-    let end = Instant::now() + Duration::from_secs(120);
+    let end = Instant::now() + Duration::from_mins(2);
     loop {
         let said = ctl(made, &["box", "status", "--json", "--wait", "5"]).await;
         let line = said.out.lines().next().unwrap_or_default();

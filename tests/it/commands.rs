@@ -137,7 +137,7 @@ async fn a_broker_that_dies_between_execution_and_answer_costs_the_answer_nothin
         tokio::task::spawn_blocking(move || gate.until(1)).await.unwrap();
         broker.kill();
         blind.gate.open();
-        assert!(life.session.failed(Duration::from_secs(60)).await);
+        assert!(life.session.failed(Duration::from_mins(1)).await);
         broker.restart();
     };
     let (outcome, ()) = tokio::join!(asks, dies);
@@ -203,9 +203,9 @@ async fn a_blob_that_broke_off_is_gone_on_with() {
     };
     missing(&[(1, 2), (4, 4)]).await;
     broker.kill();
-    assert!(life.session.failed(Duration::from_secs(60)).await);
+    assert!(life.session.failed(Duration::from_mins(1)).await);
     broker.restart();
-    assert!(life.session.connected(Duration::from_secs(60)).await);
+    assert!(life.session.connected(Duration::from_mins(1)).await);
     let mut raw = Raw::connect(&link, &["watchpost/v1/+/+/health"]).await;
     for n in [1, 2] {
         raw.say(&topic(n), chunk(n), None).await;
@@ -282,7 +282,7 @@ async fn a_fleet_answers_one_question_whole() {
     }
     let begin = site.clock.monotonic();
     let said = site.ctl(&["box", "status", "--all", "--json"]).await;
-    let took = site.clock.monotonic() - begin;
+    let took = site.clock.monotonic().saturating_sub(begin);
     said.expect(0, &[&format!("\"asked\":{count}"), &format!("\"answered\":{count}"), "\"complete\":true"]);
     eprintln!("{count} boxes answered in {took:?}");
     assert!(took < Duration::from_secs(5), "{took:?}");

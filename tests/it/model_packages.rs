@@ -471,7 +471,7 @@ fn dazzled() -> Parts {
     let canary =
         Canary { picture: "dark.png".to_owned(), must: true, crop: false, plates: vec![found], objects: Vec::new() };
     let mut parts = later("plates-1", Task::Detector, "2");
-    parts.table.name = "spot".to_owned();
+    "spot".clone_into(&mut parts.table.name);
     parts.table.canaries = vec![canary];
     parts.files = vec![
         (package::MANIFEST.to_owned(), manifest.into_bytes()),

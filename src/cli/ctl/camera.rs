@@ -28,7 +28,7 @@ pub struct Options {
 enum What {
     /// The cameras with their state
     List(Asking),
-    /// Add a camera or change one: its whole [[camera]] block, as `watchpost probe` writes it
+    /// Add a camera or change one: its whole `[[camera]]` block, as `watchpost probe` writes it
     Set(Setting),
     /// Take a camera out; what it saw stays as long as it is kept
     Remove(Removing),

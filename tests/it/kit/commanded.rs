@@ -92,7 +92,7 @@ impl Gate {
     /// Waits until something has come to it so often.
     pub fn until(&self, times: u32) {
         let state = self.state.lock().unwrap();
-        let long = Duration::from_secs(60);
+        let long = Duration::from_mins(1);
         let (_state, late) = self.changed.wait_timeout_while(state, long, |state| state.1 < times).unwrap();
         assert!(!late.timed_out(), "nothing came to the gate");
     }
@@ -284,7 +284,7 @@ impl Blind {
     /// Starts it and waits for its session.
     pub async fn online(&self) -> Life {
         let life = self.start();
-        assert!(life.session.connected(Duration::from_secs(60)).await, "{}: no session", self.id());
+        assert!(life.session.connected(Duration::from_mins(1)).await, "{}: no session", self.id());
         life
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::one_box::{OneBox, Said};
@@ -20,10 +20,10 @@ impl OneBox {
     /// Starts `watchpost run`.
     pub fn daemon(&self) -> Daemon {
         let mut child = self.command("run").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let (tell, lines) = channel();
+        let (tell, lines) = sync_channel(1 << 16);
         let stderr = BufReader::new(child.stderr.take().unwrap());
         // Reads on when nobody listens: the pipe must not fill up.
-        std::thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(tell.send(line))));
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(tell.try_send(line))));
         Daemon { child, lines, said: Vec::new() }
     }
 

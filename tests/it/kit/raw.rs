@@ -82,7 +82,7 @@ impl Raw {
                 }
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| panic!("never came: {what}"))
+        tokio::time::timeout(Duration::from_mins(1), waiting).await.unwrap_or_else(|_| panic!("never came: {what}"))
     }
 }
 
