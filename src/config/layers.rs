@@ -28,6 +28,7 @@ pub const LOCAL: &[(&str, &str)] = &[
     ("centre.private_key", "keys are made and kept on the box"),
     ("centre.allow_plaintext", "encryption is switched off on the box alone"),
     ("centre.topic_root", "the broker's access rules go by it"),
+    ("centre.ack", "whose word an alert is removed by is said on the box alone"),
     ("store.retention", "how long things are kept is said by `retention.set`, and shorter by two people"),
     ("vision.onnxruntime", "it names a program library that would be loaded"),
 ];
