@@ -1,7 +1,7 @@
 //! Searching: reads and hits by plate, time, camera, class and severity, newest first, page after page.
 //!
 //! An exact plate is looked up in the plate index of each (day, class) by its HMAC. Everything else reads the plate column
-//! ([`column`]), the newest blocks first, and no more of it than the page needs. Either way what is found
+//! ([`mod@column`]), the newest blocks first, and no more of it than the page needs. Either way what is found
 //! are *candidates*: each one's row is opened and has to answer the question itself, so an entry that is out of date does
 //! no harm, and what is deleted is not found.
 //!

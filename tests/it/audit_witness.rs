@@ -168,7 +168,7 @@ fn a_checkpoint_signed_by_another_key_is_refused() {
     std::fs::remove_file(site.dir.path().join("box.key")).unwrap();
     SigningKey::create(&site.dir.path().join("box.key")).unwrap();
     let other = BoxKey::read(&site.dir.path().join("box.key")).unwrap();
-    store.sign_checkpoints(note::signer(&site.site, &site.id, other));
+    store.sign_checkpoints(note::signer(&site.name, &site.id, other));
     store.audit(Event::Queried, &[]).unwrap();
     let Heard::Alarm { what, .. } = site.hear(&store.checkpoint().unwrap()) else { panic!("believed") };
     assert!(what.to_string().contains("another key made it"), "{what}");
