@@ -29,7 +29,7 @@ mod controls;
 mod crew;
 mod delivery;
 mod desk;
-mod keeping;
+pub mod keeping;
 mod lists;
 pub mod machine;
 pub mod models;

@@ -14,7 +14,7 @@ use crate::store::{Error, Store};
 const MONTHS: usize = 12;
 
 /// Looks at the store.
-pub(super) struct Keeper {
+pub struct Keeper {
     store: Store,
     /// `None`: nobody is reminded.
     after_ms: Option<u64>,
@@ -24,7 +24,9 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(store: Store, config: &crate::config::Store) -> Self {
+    /// Of this store; whether anybody is reminded, and of what, is configured.
+    #[must_use]
+    pub fn new(store: Store, config: &crate::config::Store) -> Self {
         Self {
             store,
             after_ms: (config.remind_minutes > 0).then(|| config.remind_minutes.saturating_mul(60_000)),
@@ -35,7 +37,7 @@ impl Keeper {
     }
 
     /// What is to be told; `None` while the store can't be asked, as when its index is made anew.
-    pub(super) fn gauge(&self, now: TimeMs) -> Option<KeepingGauge> {
+    pub fn gauge(&self, now: TimeMs) -> Option<KeepingGauge> {
         self.look(now).inspect_err(|error| tracing::debug!(%error, "holds and verdicts not told")).ok()
     }
 

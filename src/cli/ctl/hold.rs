@@ -145,7 +145,7 @@ impl Show for Released {
     }
 
     fn text(&self, box_id: &BoxId, answer: &Answer, out: &mut dyn Write) -> anyhow::Result<()> {
-        Ok(writeln!(out, "{box_id}: hold {} is released, {} rows are deleted", self.0, Self::of(answer)?)?)
+        Ok(writeln!(out, "{box_id}: hold {} is released, rows deleted: {}", self.0, Self::of(answer)?)?)
     }
 }
 

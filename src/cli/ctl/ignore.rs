@@ -85,6 +85,6 @@ impl Show for Counts {
 
     fn text(&self, box_id: &BoxId, answer: &Answer, out: &mut dyn Write) -> anyhow::Result<()> {
         let ignore_put::Answer { plates, added, removed } = Self::of(answer)?;
-        Ok(writeln!(out, "{box_id}: {plates} plates are ignored ({added} added, {removed} removed)")?)
+        Ok(writeln!(out, "{box_id}: plates that are ignored: {plates} ({added} added, {removed} removed)")?)
     }
 }

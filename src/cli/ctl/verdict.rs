@@ -4,13 +4,13 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::Centre;
 use super::ask::{self, Answer, Asking, Question, Show};
 use crate::centre::wire::Attached;
+use crate::cli::plates::pictures;
 use crate::command::ops::{self, hit};
 use crate::domain::{BoxId, EventId, Op, PlateText, Verdict};
 
@@ -168,13 +168,14 @@ impl Looked {
     /// Writes the pictures that came and says where.
     fn pictures(&self, answer: &Answer, seen: &hit::seen::Answer) -> anyhow::Result<Vec<PathBuf>> {
         let Some(folder) = &self.folder else { return Ok(Vec::new()) };
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        pictures::prepare(folder)?;
         let mut written = Vec::new();
         for (what, attached) in [("crop", &seen.crop), ("scene", &seen.scene)] {
             let Some(Attached { id, .. }) = attached else { continue };
-            let bytes = answer.attachments.get(id).with_context(|| format!("the {what} did not come"))?;
+            // What did not come is told of every answer alike.
+            let Some(bytes) = answer.attachments.get(id) else { continue };
             let path = folder.join(format!("{}-{what}.jpg", self.id));
-            std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+            pictures::write(&path, bytes)?;
             written.push(path);
         }
         Ok(written)
@@ -199,7 +200,7 @@ impl Show for Looked {
         for path in &pictures {
             writeln!(out, "{box_id} {}", path.display())?;
         }
-        if self.folder.is_some() && pictures.is_empty() {
+        if self.folder.is_some() && seen.crop.is_none() && seen.scene.is_none() {
             writeln!(out, "{box_id} no pictures are kept of it")?;
         }
         Ok(())

@@ -34,6 +34,16 @@ pub fn prepare(dir: &Path) -> anyhow::Result<()> {
     made.with_context(|| format!("the folder {} cannot be made", dir.display()))
 }
 
+/// Writes a picture, for its owner's eyes alone.
+///
+/// # Errors
+/// I/O errors.
+pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| file.write_all(bytes));
+    written.with_context(|| format!("{} cannot be written", path.display()))
+}
+
 /// Writes the pictures of an answer and returns their files.
 ///
 /// # Errors
@@ -44,9 +54,7 @@ pub fn save(dir: &Path, box_id: &BoxId, answer: &Answer) -> anyhow::Result<Vec<P
     for given in &told.pictures {
         let Some(bytes) = answer.attachments.get(&given.attached.id) else { continue };
         let path = dir.join(format!("{box_id}-{}-{}.jpg", told.id, given.picture));
-        let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
-        let written = file.and_then(|mut file| file.write_all(bytes));
-        written.with_context(|| format!("{} cannot be written", path.display()))?;
+        write(&path, bytes)?;
         files.push(path);
     }
     Ok(files)

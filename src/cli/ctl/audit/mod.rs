@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::Centre;
 use super::ask::{self, Asking, Outcome, Question};
@@ -179,7 +180,7 @@ async fn export(centre: &Centre, asked: &Exporting) -> anyhow::Result<ExitCode> 
         std::fs::create_dir_all(&asked.out).with_context(|| format!("{} cannot be made", asked.out.display()))?;
     }
     let known = shows::Believed::Registry(centre.boxes()?);
-    let mut failed = 0;
+    let (mut failed, as_json) = (0, asked.asking.signing.json);
     for (box_id, _) in &boxes {
         let path = if into_folder { asked.out.join(format!("{box_id}.audit")) } else { asked.out.clone() };
         let mut out = std::io::stdout().lock();
@@ -187,17 +188,24 @@ async fn export(centre: &Centre, asked: &Exporting) -> anyhow::Result<ExitCode> 
             Ok(export) => {
                 std::fs::write(&path, export.encode())
                     .with_context(|| format!("{} cannot be written", path.display()))?;
-                let (first, last) = (export.range.first, export.range.last());
-                writeln!(
-                    out,
-                    "{box_id}: records {first} to {last} of {}, verified: {}",
-                    export.range.head.size,
-                    path.display()
-                )?;
+                let (first, last, size) = (export.range.first, export.range.last(), export.range.head.size);
+                if as_json {
+                    let told = json!({
+                        "box": box_id.as_str(), "ok": true, "first": first, "last": last, "size": size, "file": path,
+                    });
+                    writeln!(out, "{told}")?;
+                } else {
+                    writeln!(out, "{box_id}: records {first} to {last} of {size}, verified: {}", path.display())?;
+                }
             }
             Err(error) => {
                 failed += 1;
-                writeln!(out, "{box_id}: {}", crate::causes::line(&error))?;
+                let why = crate::causes::line(&error);
+                if as_json {
+                    writeln!(out, "{}", json!({ "box": box_id.as_str(), "ok": false, "why": why }))?;
+                } else {
+                    writeln!(out, "{box_id}: {why}")?;
+                }
             }
         }
     }
