@@ -81,6 +81,7 @@ mod tail;
 mod tidy;
 #[cfg(all(feature = "gst", feature = "onnx"))]
 mod vehicles;
+mod verbs;
 #[cfg(feature = "onnx")]
 mod weights;
 mod wire;

@@ -15,6 +15,7 @@ use watchpost::centre::carry::Carrier;
 use watchpost::centre::keyring::Role;
 use watchpost::centre::keys::SigningKey;
 use watchpost::centre::link::LinkSettings;
+use watchpost::centre::note;
 use watchpost::centre::publish::News;
 use watchpost::centre::report::{self, Reporter};
 use watchpost::centre::session::{self, SessionHandle, Settings};
@@ -31,8 +32,9 @@ use watchpost::health::Health;
 use watchpost::hotlist::Hotlists;
 use watchpost::log::LogRing;
 use watchpost::shutdown::Shutdown;
-use watchpost::store::{self, Recorder, Store, StoreKey};
+use watchpost::store::{self, Entry, Recorder, Store, StoreKey};
 use watchpost::supervise::commands::{self, Commands};
+use watchpost::supervise::keeping::Keeper;
 use watchpost::supervise::{After, socket_path};
 
 use super::said::Said;
@@ -215,20 +217,40 @@ impl Blind {
         socket_path(&self.config)
     }
 
+    /// Adds these lines to its configuration, for the lives that begin from now on.
+    pub fn configure(&mut self, lines: &str) {
+        let text = fs::read_to_string(&self.config_path).unwrap() + lines;
+        fs::write(&self.config_path, text).unwrap();
+        self.config = Arc::new(config::load(&self.config_path).unwrap());
+    }
+
+    fn open(&self, clock: &Clock) -> Store {
+        let settings = store::Settings { ballast_bytes: 0, reserve_bytes: 0, ..store::Settings::default() };
+        let key = StoreKey::load(&self.data("keys/store.key")).unwrap();
+        Store::open(&self.data("store"), key, settings, clock.clone()).unwrap()
+    }
+
+    /// Has these in its store, as kept at this clock's time, before its first life.
+    pub fn kept(&self, clock: &Clock, entries: impl IntoIterator<Item = Entry>) {
+        let recorder = Recorder::start(&self.open(clock), Health::new(), Box::new(|_| ())).unwrap();
+        entries.into_iter().for_each(|entry| recorder.handle().send(entry).unwrap());
+        assert_eq!(recorder.stop(), 0);
+    }
+
     /// Starts store, executor and session on the runtime that this is called in.
     pub fn start(&self) -> Life {
         let _inside = Handle::current();
         let (config, clock, identity) = (&self.config, &self.clock, &self.test_box.identity);
-        let settings = store::Settings { ballast_bytes: 0, reserve_bytes: 0, ..store::Settings::default() };
-        let key = StoreKey::load(&self.data("keys/store.key")).unwrap();
-        let store = Store::open(&self.data("store"), key, settings, clock.clone()).unwrap();
+        let store = self.open(clock);
         let (health, news) = (Health::new(), News::default());
         let told = news.clone();
         let recorder = Recorder::start(&store, Arc::clone(&health), Box::new(move |_| told.tell())).unwrap();
+        store.sign_checkpoints(note::signer(&config.site.site, &config.site.id, identity.key.clone()));
+        let keeper = Keeper::new(store.clone(), &config.store);
         let challenges = Challenges::new(clock.clone());
         let reporter = Reporter::new(report::Parts {
             digests: StateDigests::new([0; 32], []),
-            gauges: Box::new(|_| Gauges::default()),
+            gauges: Box::new(move |now| Gauges { keeping: keeper.gauge(now), ..Gauges::default() }),
             outbox: Arc::new(store.outbox()),
             health: Arc::clone(&health),
             challenges: challenges.clone(),

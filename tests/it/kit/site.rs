@@ -83,21 +83,23 @@ impl Site {
         let authority = Authority::new(&dir.path().join("tls"));
         let delivery_key = dir.path().join("delivery.key");
         fs::create_dir_all(dir.path().join("keys")).unwrap();
-        let entry = |role: Role| {
-            let own = dir.path().join(format!("keys/{}.key", role.as_str()));
+        let entry = |(name, role, supervisor): (&str, Role, bool)| {
+            let own = dir.path().join(format!("keys/{name}.key"));
             let path = if role == Role::Delivery { &delivery_key } else { &own };
             Entry {
                 key: SigningKey::create(path).unwrap().public().clone(),
-                name: role.as_str().to_owned(),
+                name: name.to_owned(),
                 role,
                 org: "test".to_owned(),
                 not_before: TimeMs(0),
                 not_after: None,
                 revoked: None,
-                supervisor: false,
+                supervisor,
             }
         };
-        let entries = Role::ALL.into_iter().map(entry).collect();
+        let seconds = [("custodian-2", Role::Custodian, false), ("supervisor", Role::Investigator, true)];
+        let people = Role::ALL.into_iter().map(|role| (role.as_str(), role, false)).chain(seconds);
+        let entries = people.map(entry).collect();
         let keyring = Arc::new(Keyring { serial: 1, issued: TimeMs(0), entries });
         let root = SigningKey::create(&dir.path().join("root.key")).unwrap();
         fs::write(dir.path().join("root.pub"), root.public().to_pem()).unwrap();
