@@ -153,10 +153,13 @@ async fn an_answer_goes_to_a_response_topic_of_the_box_itself() {
     let _broker = site.start_broker();
     let life = blind.online().await;
     let link = site.centre_link("raw");
-    let mut raw = Raw::connect(&link, &["watchpost/v1/#"]).await;
+    let mut raw = Raw::connect(&link, &["watchpost/v1/+/+/reply/#", "watchpost/v1/+/+/alert/+"]).await;
     let (topic, bytes, replies) = command(&site, &blind, Op::BoxStatus);
     let own = "watchpost/v1/north/box-1/reply/console-7/42";
-    raw.say(&topic, &bytes, Some((own, b"who asked"))).await;
+    // Its session stands a moment before its subscription does.
+    while raw.say(&topic, &bytes, Some((own, b"who asked"))).await != Taken::Yes {
+        tokio::task::yield_now().await;
+    }
     let came = raw.until("an answer", |h| h.topic == own).await;
     assert_eq!(came.correlation.as_deref(), Some(&b"who asked"[..]));
     reply(&blind, own, &came.payload);
