@@ -89,7 +89,7 @@ fn a_good_configuration_is_confirmed_and_a_broken_broker_address_is_rolled_back_
     let mut daemon = Daemon::start(&yard.of);
     yard.is_up();
     let good = yard.ctl(&["config", "set", "store.cache_mib=31", "--stand", "1", "--within", "60"]);
-    good.expect(0, &["store.cache_mib: 16 → 31", "configuration 1 confirmed"]);
+    good.expect(0, &["store.cache_mib: — → 31", "configuration 1 confirmed"]);
     let bad = yard.ctl(&["config", "set", "centre.broker=mqtts://127.0.0.1:1", "--stand", "2", "--within", "8"]);
     bad.expect(1, &["configuration 2 is staged", "configuration 2 rolled back", "within 8 s"]);
     let told = yard.until(&["config", "get", "centre.broker"], |told| told["last"]["confirmed"] == false);
