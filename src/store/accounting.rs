@@ -20,8 +20,10 @@ use std::fmt::Write as _;
 use minicbor::{Decode, Encode};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use super::Store;
 use super::daykeys::DayKeys;
 use super::error::Error;
+use super::query::StoredHit;
 use super::record::Kind;
 use super::row::{self, HitRow};
 use super::segment::Batch;
@@ -151,8 +153,22 @@ pub fn accounts_for(record: &super::audit::AuditRecord, epoch: Epoch, seq: u64, 
         && record.detail("commitments").is_some_and(|all| all.split(' ').any(|one| one == text))
 }
 
+impl Store {
+    /// Number of the audit record that accounts for the newest alert of a hit; `None` where the hit is from before
+    /// commitments, or the log was begun anew since.
+    ///
+    /// # Errors
+    /// When the log was changed on the medium; I/O errors.
+    pub fn accounted_by(&self, hit: &StoredHit) -> Result<Option<u64>, Error> {
+        let Some(salt) = hit.salt else { return Ok(None) };
+        let commitment = commitment(salt, &hit.alert);
+        let (epoch, seq) = (hit.alert.epoch, hit.alert.seq);
+        self.0.audit.find(hit.stored_at, &|record| accounts_for(record, epoch, seq, &commitment))
+    }
+}
+
 /// Whether a record accounts for alert `seq` of `epoch`.
-pub(super) fn tells_of(record: &super::audit::AuditRecord, epoch: Epoch, seq: u64) -> bool {
+fn tells_of(record: &super::audit::AuditRecord, epoch: Epoch, seq: u64) -> bool {
     let seqs = record.detail("seqs").and_then(|s| s.split_once('-'));
     let range = seqs.and_then(|(a, b)| Some((a.parse::<u64>().ok()?, b.parse::<u64>().ok()?)));
     record.event == super::audit::Event::Committed.as_str()

@@ -60,6 +60,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
+pub use accounting::Salt;
 pub use error::Error;
 pub use handling::HandlingWish;
 pub use inspect::{Look, holder, inspect};
@@ -67,7 +68,7 @@ pub use keeping::RetentionOrder;
 pub use outbox::{Body, Depth, Outbox, OutboxItem};
 pub use query::{Counts, StoredHit};
 pub use recorder::{Recorder, RecorderHandle};
-pub use row::permille;
+pub use row::{permille, share16};
 pub use seal::StoreKey;
 pub use sealed::Vault;
 pub use search::{Place, Sought, Visit};

@@ -125,7 +125,8 @@ pub fn permille(share: f32) -> u16 {
 }
 
 /// A share of 0..1 in steps of 1/65535.
-pub(super) fn share16(share: f32) -> u16 {
+#[must_use]
+pub fn share16(share: f32) -> u16 {
     scaled(share, 65535.0)
 }
 

@@ -42,6 +42,7 @@ mod data;
 mod delivery;
 #[cfg(all(feature = "gst", feature = "onnx"))]
 mod eval;
+mod evidence;
 #[cfg(feature = "onnx")]
 mod families;
 mod kit;

@@ -96,6 +96,17 @@ pub struct Answer {
     pub attachments: BTreeMap<EventId, Vec<u8>>,
     /// Attachments that did not come whole.
     pub missing: Vec<EventId>,
+    /// The reply as the box signed it.
+    pub signed: Signed,
+}
+
+/// A message as it came, for whoever has to show it to others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Signed {
+    /// Its topic, which is signed with it.
+    pub topic: String,
+    /// COSE.
+    pub bytes: Vec<u8>,
 }
 
 /// What came of the question at one box.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Answer, Outcome, Question, Signers};
+use super::{Answer, Outcome, Question, Signed, Signers};
 use crate::centre::carry::Letter;
 use crate::centre::keys::{Keys, hex};
 use crate::centre::link::Taken;
@@ -90,7 +90,7 @@ enum Stage {
     /// A challenge is awaited.
     Challenged,
     /// The answer is here, its attachments are not.
-    Gathering(Reply, Vec<Attached>),
+    Gathering(Box<(Reply, Signed)>, Vec<Attached>),
     Over(Option<Outcome>),
 }
 
@@ -273,9 +273,10 @@ impl Talk {
         }
         if now >= self.active + within {
             let outcome = match (std::mem::replace(&mut self.stage, Stage::Over(None)), self.unbelieved.take()) {
-                (Stage::Gathering(reply, wanted), _) => {
+                (Stage::Gathering(told, wanted), _) => {
                     let missing = wanted.iter().map(|a| a.id).collect();
-                    Outcome::Answered(Answer { reply, attachments: BTreeMap::new(), missing })
+                    let (reply, signed) = *told;
+                    Outcome::Answered(Answer { reply, attachments: BTreeMap::new(), missing, signed })
                 }
                 (_, Some(why)) => Outcome::Unbelieved(why),
                 (_, None) => Outcome::Silent,
@@ -358,7 +359,10 @@ impl Talk {
                     self.stage = Stage::Asked(now + self.parts.wait.max(AGAIN));
                 }
             }
-            (CommandStatus::Successful, _) => self.answered(reply, now),
+            (CommandStatus::Successful, _) => {
+                let signed = Signed { topic: topic.to_owned(), bytes: payload.to_vec() };
+                self.answered(reply, signed, now);
+            }
             (CommandStatus::Busy, _) => self.stage = Stage::Due(now + SOON),
             (_, Some(Reason::Challenge)) if self.challenge.is_none() => self.stage = Stage::Challenged,
             (_, Some(Reason::BlobMissing)) => self.blob_missing(reply),
@@ -380,15 +384,15 @@ impl Talk {
         self.stage = Stage::Sending { chunks, lent: 0 };
     }
 
-    fn answered(&mut self, reply: Reply, now: Duration) {
+    fn answered(&mut self, reply: Reply, signed: Signed, now: Duration) {
         let wanted = (self.parts.question.attached)(reply.result.as_deref().unwrap_or_default());
-        self.stage = Stage::Gathering(reply, wanted);
+        self.stage = Stage::Gathering(Box::new((reply, signed)), wanted);
         self.gather(now);
     }
 
     /// Ends when every attachment is here whole and is what the answer says.
     fn gather(&mut self, now: Duration) {
-        let Stage::Gathering(reply, wanted) = &self.stage else { return };
+        let Stage::Gathering(told, wanted) = &self.stage else { return };
         let mut attachments = BTreeMap::new();
         for attached in wanted {
             let chunks = self.chunks.get(&attached.id);
@@ -406,7 +410,8 @@ impl Talk {
             }
             attachments.insert(attached.id, whole);
         }
-        let answer = Answer { reply: reply.clone(), attachments, missing: Vec::new() };
+        let (reply, signed) = (**told).clone();
+        let answer = Answer { reply, attachments, missing: Vec::new(), signed };
         self.end(Outcome::Answered(answer));
     }
 }

@@ -443,6 +443,7 @@ mod tests {
             reply: reply(CommandStatus::Successful),
             attachments: std::collections::BTreeMap::new(),
             missing: Vec::new(),
+            signed: crate::centre::ask::Signed::default(),
         };
         let denied = reply(CommandStatus::Denied).because(Reason::Role, "box.status is for the role fleet");
         vec![

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod boxes;
 pub mod camera;
 pub mod config;
+pub mod evidence;
 pub mod hold;
 pub mod hotlist;
 pub mod ignore;
@@ -70,6 +71,8 @@ enum Verb {
     Completions(paper::Completions),
     /// Configurations: what is in force and where it comes from, another one on probation
     Config(config::Options),
+    /// Evidence for a court: a hit with all that proves it in one file, and such a file verified
+    Evidence(evidence::Options),
     /// Holds: place one for a case, release it, list them
     Hold(hold::Options),
     /// Hotlists: what is there, pack one, compare two, send them, try them, take them away
@@ -190,6 +193,11 @@ impl Ctl {
         {
             return hotlist::offline(options, &self.connection.known_keys()?);
         }
+        if let Verb::Evidence(options) = &self.verb
+            && let Some(verifying) = options.verifying()
+        {
+            return evidence::verify(verifying, &self.connection.known_keys()?);
+        }
         let client_id = match &self.verb {
             Verb::Completions(options) => return paper::completions(options),
             Verb::Man => return paper::man(),
@@ -213,6 +221,7 @@ impl Ctl {
                 Verb::Boxes(options) => boxes::run(&centre, options).await,
                 Verb::Camera(options) => camera::run(&centre, options).await,
                 Verb::Config(options) => config::run(&centre, options).await,
+                Verb::Evidence(options) => evidence::run(&centre, options).await,
                 Verb::Hotlist(options) => hotlist::run(&centre, options).await,
                 Verb::Key(options) => key::run(&centre, options).await,
                 Verb::Log(options) => log::run(&centre, options).await,

@@ -221,7 +221,12 @@ mod tests {
         let page = Page { cursor, counted: 1, from: TimeMs(0), to: TimeMs(9), cameras, clock };
         let mut reply = Reply::new([1; 16], CommandStatus::Successful, TimeMs(0), ClockState::Synced);
         reply.result = Some(ops::encode(&reads::Answer { rows, page }));
-        Outcome::Answered(Answer { reply, attachments: BTreeMap::new(), missing: Vec::new() })
+        Outcome::Answered(Answer {
+            reply,
+            attachments: BTreeMap::new(),
+            missing: Vec::new(),
+            signed: crate::centre::ask::Signed::default(),
+        })
     }
 
     #[test]

@@ -15,6 +15,7 @@
 
 mod event;
 pub mod export;
+mod find;
 mod hashes;
 mod open;
 pub mod proof;

@@ -199,7 +199,7 @@ impl Audit {
         Ok(())
     }
 
-    fn changed(&self, what: String) -> Error {
+    pub(super) fn changed(&self, what: String) -> Error {
         tracing::error!(path = %self.paths.log.display(), what, "audit log was changed on the medium");
         Error::AuditChanged { path: self.paths.log.clone(), what }
     }

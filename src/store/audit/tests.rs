@@ -329,3 +329,21 @@ fn a_checkpoint_is_signed_anew_when_the_log_grew_and_is_on_disk_first() {
     let unsigned = Audit::open(Arc::new(RealDisk), &dir.path().join("other.log"), TimeMs(1)).unwrap();
     assert!(matches!(unsigned.checkpoint(), Err(Error::NoSigner)));
 }
+
+#[test]
+fn one_record_is_found_by_its_time_and_also_when_a_clock_was_set_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log(dir.path());
+    let mut wanted = 0;
+    for n in 1..=700_u64 {
+        // The clock goes back by far in the middle.
+        let at = TimeMs(if n < 350 { 1_000_000 + n } else { n });
+        let number = log.append(at, Event::CommandDone, &[("op", format!("op-{n}"))]).unwrap();
+        wanted = if n == 600 { number } else { wanted };
+    }
+    let op = |n: u64| move |record: &AuditRecord| record.detail("op") == Some(format!("op-{n}").as_str());
+    for since in [0, 600, 601, 1_000_100, 2_000_000] {
+        assert_eq!(log.find(TimeMs(since), &op(600)).unwrap(), Some(wanted), "since {since}");
+    }
+    assert_eq!(log.find(TimeMs(0), &op(701)).unwrap(), None);
+}

@@ -316,6 +316,11 @@ impl Life {
         self.after.what()
     }
 
+    /// Says who signs its checkpoints, as the daemon does.
+    pub fn sign_checkpoints(&self, signer: watchpost::store::audit::Signer) {
+        self.store.sign_checkpoints(signer);
+    }
+
     /// How many audit records it has.
     pub fn audit_records(&self) -> u64 {
         self.store.audit_head().size

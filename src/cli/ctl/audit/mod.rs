@@ -212,6 +212,15 @@ async fn export(centre: &Centre, asked: &Exporting) -> anyhow::Result<ExitCode> 
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// One record of a box, verified with its proof.
+///
+/// # Errors
+/// When the box did not give it, or it does not verify.
+pub(super) async fn record(centre: &Centre, asking: &Asking, box_id: &BoxId, number: u64) -> anyhow::Result<Export> {
+    let asked = Exporting { asking: asking.clone(), first: number, last: Some(number), out: PathBuf::new() };
+    fetch(centre, &asked, box_id, &shows::Believed::Registry(centre.boxes()?)).await
+}
+
 async fn fetch(centre: &Centre, asked: &Exporting, box_id: &BoxId, known: &shows::Believed) -> anyhow::Result<Export> {
     let mut asking = asked.asking.clone();
     (asking.box_ids, asking.site, asking.all) = (vec![box_id.clone()], None, false);

@@ -159,7 +159,12 @@ mod tests {
         let result = Answer { present: *key(present).as_bytes(), next: next.map(|n| (*key(n).as_bytes()).into()) };
         let mut reply = Reply::new([1; 16], CommandStatus::Successful, TimeMs(0), ClockState::Synced);
         reply.result = Some(ops::encode(&result));
-        Outcome::Answered(ask::Answer { reply, attachments: std::collections::BTreeMap::new(), missing: Vec::new() })
+        Outcome::Answered(ask::Answer {
+            reply,
+            attachments: std::collections::BTreeMap::new(),
+            missing: Vec::new(),
+            signed: crate::centre::ask::Signed::default(),
+        })
     }
 
     fn registry() -> (Boxes, BoxId) {

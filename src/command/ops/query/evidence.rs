@@ -1,4 +1,5 @@
-//! `evidence.get`: the pictures of one sighting, as attachments.
+//! `evidence.get`: the pictures of one sighting, as attachments; and, where they are asked for, its rows with what opens
+//! the commitments to its hits in the audit log: what a bundle for a court is made of.
 //!
 //! Reads are open to every investigator, and so are their crops. The scene is kept because of a hit: where every hit of
 //! the sighting belongs to organisations that do not share, it is not given out, as if it were not there. What is given
@@ -9,12 +10,16 @@ use std::collections::BTreeSet;
 use minicbor::{Decode, Encode};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::hits::{other_owner, shows_to};
-use super::{audit, check_days, internal, wrong};
+use super::hits::{HitRow, other_owner, shows_to};
+use super::{ReadRow, audit, check_days, internal, wrong};
 use crate::centre::wire::Attached;
 use crate::command::{Attachment, Authorised, Done, Refusal, Rooms, ops};
-use crate::domain::{EventId, Picture, Reason};
+use crate::domain::{EventId, Picture, Reason, Sighting};
 use crate::store::audit::Event;
+use crate::store::{Salt, StoredHit, share16};
+
+/// Most hits of a sighting that are told.
+pub const HITS: usize = 64;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -26,6 +31,9 @@ pub struct Args {
     /// Which pictures; all where it is left out.
     #[n(1)]
     pub pictures: Option<Vec<Picture>>,
+    /// Whether its rows are wanted as well.
+    #[n(2)]
+    pub rows: Option<bool>,
 }
 
 /// What is answered.
@@ -38,6 +46,42 @@ pub struct Answer {
     /// What there is of it; none is kept for some.
     #[n(1)]
     pub pictures: Vec<Given>,
+    /// Its rows, where they were asked for.
+    #[n(2)]
+    pub rows: Option<Rows>,
+}
+
+/// The read of a sighting and the hits of it that may be seen.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Rows {
+    /// The read.
+    #[n(0)]
+    pub read: ReadRow,
+    /// What of the scene is its vehicle, or else its plate with what is around it: left, top, right, bottom, 0..65535.
+    #[n(1)]
+    pub rect: [u16; 4],
+    /// The hits, at most [`HITS`].
+    #[n(2)]
+    pub hits: Vec<Committed>,
+}
+
+/// A hit, and what proves that its alert was made then and said this.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Committed {
+    /// The hit: match, verdict, handling.
+    #[n(0)]
+    pub row: HitRow,
+    /// CBOR of its newest alert, as it was sent.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub alert: Vec<u8>,
+    /// Opens the commitment to that alert; hits from before commitments have none.
+    #[n(2)]
+    pub salt: Option<Salt>,
+    /// Number of the audit record with the commitment.
+    #[n(3)]
+    pub record: Option<u64>,
 }
 
 /// A picture that is given out: JPEG.
@@ -87,19 +131,52 @@ pub fn run(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
         attachments.push(attachment);
         words.push(picture.as_str());
     }
-    if !given.is_empty() {
-        let details = [("sighting", args.id.to_string()), ("pictures", words.join(" "))];
+    let seen: Vec<&StoredHit> = hits.iter().filter(|hit| shows_to(hit, org)).take(HITS).collect();
+    let wants_rows = args.rows == Some(true);
+    if !given.is_empty() || wants_rows {
+        let mut details = vec![("sighting", args.id.to_string()), ("pictures", words.join(" "))];
+        if wants_rows {
+            details.push(("hits", seen.len().to_string()));
+        }
         audit(rooms, command, Event::PictureViewed, &details)?;
         let visible = hits.iter().filter(|hit| shows_to(hit, org));
         let owners: BTreeSet<&str> = visible.filter_map(|hit| other_owner(hit, org)).collect();
-        for owner in owners.into_iter().filter(|_| words.contains(&Picture::Scene.as_str())) {
+        for owner in owners.into_iter().filter(|_| wants_rows || words.contains(&Picture::Scene.as_str())) {
             let details = [("sighting", args.id.to_string()), ("owner", owner.to_owned())];
             audit(rooms, command, Event::PictureViewed, &details)?;
         }
     }
     let facts = vec![("pictures", given.len().to_string())];
-    let result = ops::encode(&Answer { id: args.id, pictures: given });
+    let told = if wants_rows { Some(Rows::of(rooms, &sighting, &seen)?) } else { None };
+    let result = ops::encode(&Answer { id: args.id, pictures: given, rows: told });
     Ok(Done { result, attachments, tells_plates: true, facts, ..Done::default() })
+}
+
+impl Rows {
+    fn of(rooms: &Rooms, sighting: &Sighting, hits: &[&StoredHit]) -> Result<Self, Refusal> {
+        let committed = |hit: &&StoredHit| {
+            let record = rooms.store.accounted_by(hit).map_err(internal)?;
+            Ok(Committed { row: HitRow::of(hit, sighting), alert: ops::encode(&hit.alert), salt: hit.salt, record })
+        };
+        Ok(Self {
+            read: ReadRow::of(sighting),
+            rect: own(sighting).map(share16),
+            hits: hits.iter().map(committed).collect::<Result<_, Refusal>>()?,
+        })
+    }
+}
+
+/// Where in the scene the vehicle is; where none was tied to the plate, the plate with half its width and its own height
+/// around it.
+fn own(sighting: &Sighting) -> [f32; 4] {
+    sighting.vehicle.map_or_else(
+        || {
+            let [left, top, right, bottom] = sighting.rect;
+            let (wide, high) = ((right - left) / 2.0, bottom - top);
+            [left - wide, top - high, right + wide, bottom + high]
+        },
+        |vehicle| vehicle.rect,
+    )
 }
 
 /// What the result says of an attachment.

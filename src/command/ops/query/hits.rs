@@ -148,7 +148,7 @@ impl Filter {
 }
 
 impl HitRow {
-    fn of(hit: &StoredHit, sighting: &Sighting) -> Self {
+    pub(super) fn of(hit: &StoredHit, sighting: &Sighting) -> Self {
         let judged = hit.handling.verdict.as_ref();
         let read = ReadRow {
             plate: hit.alert.plate.clone(),

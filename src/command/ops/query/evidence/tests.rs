@@ -24,8 +24,9 @@ fn pictures_are_given_out_and_audited_and_scenes_only_with_a_hit_that_may_be_see
     told.hit(2, "AB123CD", Severity::Serious, Some(("north", Share::None)));
     told.hit(3, "AB123CD", Severity::Serious, Some(("south", Share::None)));
     told.hit(4, "AB123CD", Severity::Serious, Some(("south", Share::All)));
-    let ask =
-        |ago: u64| told.ask(Op::EvidenceGet, "investigator", None, &Args { id: told.id(ago), pictures: None }).unwrap();
+    let ask = |ago: u64| {
+        told.ask(Op::EvidenceGet, "investigator", None, &Args { id: told.id(ago), pictures: None, rows: None }).unwrap()
+    };
     assert_eq!(words(&ask(1)), [Picture::Crop]);
     assert_eq!(words(&ask(2)), [Picture::Crop, Picture::Scene]);
     assert_eq!(words(&ask(3)), [Picture::Crop], "the scene of a hit that is not shared");
@@ -35,7 +36,7 @@ fn pictures_are_given_out_and_audited_and_scenes_only_with_a_hit_that_may_be_see
     assert_eq!(records.len(), 5, "one more for the owner");
     assert_eq!((detail(&records[3], "pictures"), detail(&records[4], "owner")), ("crop scene", "south"));
     assert_eq!(detail(&records[3], "sighting"), told.id(4).to_string());
-    let only = Args { id: told.id(2), pictures: Some(vec![Picture::Scene]) };
+    let only = Args { id: told.id(2), pictures: Some(vec![Picture::Scene]), rows: None };
     assert_eq!(words(&told.ask(Op::EvidenceGet, "investigator", None, &only).unwrap()), [Picture::Scene]);
 }
 
@@ -44,11 +45,41 @@ fn what_is_not_there_or_too_long_ago_is_refused() {
     let site = Site::new();
     let told = Told::new(&site, 60 * 24);
     told.read(50 * 24, "AB123CD");
-    let args = |ago| Args { id: told.id(ago), pictures: None };
+    let args = |ago| Args { id: told.id(ago), pictures: None, rows: None };
     let refused = |args: &Args| told.ask(Op::EvidenceGet, "investigator", None, args).unwrap_err().reason;
     assert_eq!(refused(&args(7)), Reason::NotFound);
     assert_eq!(refused(&args(50 * 24)), Reason::Supervisor);
-    assert_eq!(refused(&Args { id: told.id(7), pictures: Some(Vec::new()) }), Reason::Arguments);
+    assert_eq!(refused(&Args { id: told.id(7), pictures: Some(Vec::new()), rows: None }), Reason::Arguments);
     assert!(told.ask(Op::EvidenceGet, "investigator", Some("supervisor"), &args(50 * 24)).is_ok());
     assert_eq!(told.audited("picture.viewed").len(), 1);
+}
+
+#[test]
+fn rows_come_with_what_opens_their_commitments_and_are_audited() {
+    let site = Site::new();
+    let told = Told::new(&site, 100);
+    for ago in [5, 4, 2] {
+        told.hit(ago, "AB123CD", Severity::Serious, Some(("north", Share::None)));
+    }
+    told.hit(3, "AB123CD", Severity::Serious, Some(("south", Share::None)));
+    let ask = |ago: u64| -> Rows {
+        let args = Args { id: told.id(ago), pictures: None, rows: Some(true) };
+        told.answer::<Answer>(Op::EvidenceGet, "investigator", None, &args).rows.unwrap()
+    };
+    for ago in [5, 4, 2] {
+        let rows = ask(ago);
+        let [hit] = &rows.hits[..] else { panic!("one hit") };
+        let alert: crate::domain::Alert = ops::decode(&hit.alert).unwrap();
+        assert_eq!((alert.id, rows.read.id, hit.row.read.id), (told.id(ago), told.id(ago), told.id(ago)));
+        let records = crate::store::audit::read(site.store.dir()).unwrap();
+        let record = records.iter().find(|record| Some(record.number) == hit.record).unwrap();
+        let commitment = crate::store::accounting::commitment(hit.salt.unwrap(), &alert);
+        assert!(crate::store::accounting::accounts_for(record, alert.epoch, alert.seq, &commitment));
+        // The plate at .1 to .3 of the width and .2 to .4 of the height, grown.
+        assert_eq!(rows.rect.map(|edge| edge / 100), [0, 0, 262, 393]);
+    }
+    assert_eq!(ask(3).hits, [], "of a list that is not shared");
+    let records = told.audited("picture.viewed");
+    let hits: Vec<&str> = records.iter().map(|record| detail(record, "hits")).collect();
+    assert_eq!(hits, ["1", "1", "1", "0"]);
 }
