@@ -30,8 +30,19 @@ pub(super) const COUNTED: &str = "counted";
 /// Below this a store cannot be opened: sled needs to write to open.
 const OPEN_BYTES: u64 = 8 << 20;
 
-/// Takes the lock of the folder, which is made if need be; it is held as long as the file is open.
-pub(super) fn lock(disk: &dyn Disk, dir: &Path) -> Result<File, Error> {
+/// The lock of a store's folder, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone is not enough: a child that is forked at this moment has the file open as well until it executes.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes the lock of the folder, which is made if need be.
+pub(super) fn lock(disk: &dyn Disk, dir: &Path) -> Result<Lock, Error> {
     disk.make_dir(dir).map_err(Error::io("make", dir))?;
     let path = dir.join("lock");
     let mut file = OpenOptions::new()
@@ -49,7 +60,7 @@ pub(super) fn lock(disk: &dyn Disk, dir: &Path) -> Result<File, Error> {
     // For people and for the message above; the lock itself does not depend on it.
     let note = format!("process {}\n", std::process::id());
     let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(note.as_bytes()));
-    Ok(file)
+    Ok(Lock(file))
 }
 
 /// Who has the lock, as it wrote itself down.

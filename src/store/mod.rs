@@ -55,7 +55,6 @@ mod walk;
 mod wipe;
 mod writer;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -162,7 +161,7 @@ pub(crate) struct Inner {
     audit: audit::Audit,
     counted: counted::Counted,
     pictures_lost: Counter,
-    _lock: File,
+    _lock: folder::Lock,
 }
 
 impl Store {
