@@ -10,7 +10,7 @@ export RUST_BACKTRACE ?= 1
 # The RTSP server of tests and demo; the product's default features stay as they are.
 FEATURES := --features testkit
 
-.PHONY: help setup demo test check bench eval doc clean
+.PHONY: help setup demo test check bench campaign fuzz eval doc clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -43,6 +43,12 @@ bench: setup  ## what a frame costs here, stage by stage (docs/performance.md)
 	@cargo build --release --bin watchpost
 	scripts/bench_clip.sh target/bench/street-1080p.mp4
 	"$${CARGO_TARGET_DIR:-target}/release/watchpost" bench target/bench/street-1080p.mp4
+
+campaign: setup  ## faults against a fed daemon, and a judge (docs/reliability.md); LONG=1 full counts, FAULT="kill power" some
+	@cargo test -q --release $(FEATURES) --test campaign -- $(if $(LONG),--full) $(FAULT)
+
+fuzz:  ## what reads others' bytes, given altered ones for SECONDS=60 each; TARGETS="wire ledger" some (needs nightly Rust)
+	@scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
 
 eval: setup  ## how well the models read, and where they go wrong, on WATCHPOST_DATA (docs/models.md); EVAL="--only PART"
 	@cargo bench -q --bench eval -- $(EVAL)

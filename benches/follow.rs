@@ -1,4 +1,10 @@
 //! What following costs beside the models: a step of the tracker, a fusion of sixteen reads, a pair of pictures.
+//!
+//! Where `WATCHPOST_DATA` names a folder with them, the detections of KITTI are followed as well.
+
+#[allow(dead_code, reason = "the example writes what this bench only times")]
+#[path = "../examples/follow/formats.rs"]
+mod formats;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -34,6 +40,23 @@ fn tracking(c: &mut Criterion) {
     }
 }
 
+/// All frames of KITTI's ten sequences.
+fn real_tracking(c: &mut Criterion) {
+    let Some(data) = std::env::var_os("WATCHPOST_DATA") else { return };
+    let folder = std::path::Path::new(&data).join("mot/kitti/det");
+    let Ok(files) = std::fs::read_dir(&folder) else { return };
+    let mut sequences: Vec<Vec<Vec<Detection>>> = Vec::new();
+    for text in files.flatten().filter_map(|f| std::fs::read_to_string(f.path()).ok()) {
+        sequences.extend(formats::read(&text).map(|(_, frames)| frames));
+    }
+    let frames: usize = sequences.iter().map(Vec::len).sum();
+    let most = sequences.iter().flatten().map(Vec::len).max().unwrap_or(0);
+    let id = format!("the tracker over {frames} frames of KITTI, up to {most} detections");
+    c.bench_function(&id, |b| {
+        b.iter(|| sequences.iter().map(|s| black_box(formats::follow(s, 10.0, false)).len()).sum::<usize>());
+    });
+}
+
 fn fusing(c: &mut Criterion) {
     let Some(text) = PlateText::from_raw("ABC1234") else { return };
     let mut fusion = Fusion::new();
@@ -66,5 +89,5 @@ fn showing(c: &mut Criterion) {
     c.bench_function("crop and scene of a 1080p frame", |b| b.iter(|| black_box(pictures::take(&seen, &plate))));
 }
 
-criterion_group! { name = benches; config = Criterion::default().sample_size(20); targets = tracking, fusing, showing }
+criterion_group! { name = benches; config = Criterion::default().sample_size(20); targets = tracking, real_tracking, fusing, showing }
 criterion_main!(benches);

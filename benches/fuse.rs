@@ -21,6 +21,7 @@ use self::passes::camera::{self, Kind};
 use self::passes::judge::{self, Look, Reads, Score, Way};
 use self::passes::kept;
 
+#[allow(dead_code, reason = "other benches use the rest")]
 mod passes;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;

@@ -62,7 +62,8 @@ fn read(n: u64, of: u64) -> Option<Entry> {
         rect: [0.1, 0.1, 0.2, 0.2],
         direction: Some(90),
     };
-    let event = SightingEvent { stage: Stage::End, cause_at: sighting.end, sighting, pictures: None };
+    let at = sighting.end;
+    let event = SightingEvent::new(Stage::End, sighting, None, at);
     Some(Entry { event, hits: Vec::new() })
 }
 

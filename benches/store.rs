@@ -56,7 +56,8 @@ fn entry(n: u64, pictures: Option<Pictures>) -> Option<Entry> {
         owner: None,
     });
     let hits = vec![Hit { sighting: sighting.clone(), cause, stage: Stage::New, withdrawn: false }];
-    Some(Entry { event: SightingEvent { stage: Stage::New, cause_at: sighting.end, sighting, pictures }, hits })
+    let at = sighting.end;
+    Some(Entry { event: SightingEvent::new(Stage::New, sighting, pictures, at), hits })
 }
 
 /// Time until `count` hits are durable in a new store.

@@ -66,7 +66,7 @@ impl std::fmt::Debug for Clock {
 }
 
 /// Before this (2025-01-01) the clock cannot have been set.
-const PLAUSIBLE_FROM_MS: u64 = 1_735_689_600_000;
+pub const PLAUSIBLE_FROM: TimeMs = TimeMs(1_735_689_600_000);
 
 /// Made by systemd-timesyncd when it has set the clock.
 const TIMESYNCD_MARK: &str = "/run/systemd/timesync/synchronized";
@@ -88,7 +88,7 @@ impl TimeSource for SystemClock {
     }
 
     fn state(&self) -> ClockState {
-        if self.utc().0 < PLAUSIBLE_FROM_MS {
+        if self.utc() < PLAUSIBLE_FROM {
             return ClockState::Unset;
         }
         // Where the kernel may not be asked, timesyncd's mark says at least that the clock was right once.

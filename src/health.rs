@@ -1,11 +1,15 @@
 //! Counters that every room feeds and the health message reads. Every drop is counted here.
 //!
 //! Of the frames that a decoder gave, each is analysed, dropped, thinned, rested on or unanalysed; one may be under way.
+//! What an idle camera sends and is not decoded is skipped, which is none of these.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+pub mod pulse;
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::domain::{CameraId, Class, ListId, TimeMs};
+use crate::domain::{CameraId, Class, EventId, ListId, PlaceId, TimeMs, Way};
+use pulse::Pulses;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -44,6 +48,8 @@ pub struct CameraCounters {
     pub thinned: Counter,
     /// Frames on which the motion gate rested: nothing in them had moved.
     pub rested: Counter,
+    /// Coded pictures that were not decoded, since nothing moved. Not among those received.
+    pub skipped: Counter,
     /// Pictures that were not whole: they came before the first key frame, or refer to what was lost on the way. Not
     /// among those received.
     pub damaged: Counter,
@@ -61,16 +67,49 @@ pub struct CameraCounters {
     pub hits: Counter,
     /// Vehicles and persons that passed, in the order of [`Class::OBJECTS`].
     passed: [Counter; 5],
+    crossings: Mutex<Vec<Crossings>>,
     /// Sightings that nobody could record: the recorder did not run.
     pub lost: Counter,
     /// Openings of the source that are being closed.
     pub closing: AtomicU64,
     /// UTC milliseconds of the newest frame, 0 before the first.
     pub last_frame_ms: AtomicU64,
+    /// Bytes of coded pictures that are kept.
+    pub ring_bytes: AtomicU64,
+    decoding: AtomicU8,
     state: Mutex<CameraState>,
     worries: Mutex<Vec<(Worry, String)>>,
+    /// What the camera showed when a worry began, by the id under which the picture is kept.
+    views: Mutex<Vec<(Worry, EventId)>>,
     /// Of the main stream beside a substream.
     main: OnceLock<Arc<Self>>,
+}
+
+/// Objects that crossed a line, or came into a zone and went out of it, since the start: first the plates on no vehicle
+/// that was seen, then in the order of [`Class::OBJECTS`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crossings {
+    /// Of the line or zone.
+    pub place: PlaceId,
+    /// It is a zone.
+    pub is_zone: bool,
+    /// Forward; in.
+    pub forward: [u64; 6],
+    /// Backward; out.
+    pub backward: [u64; 6],
+}
+
+impl Crossings {
+    /// The classes in the order in which they are counted.
+    pub fn classes() -> impl Iterator<Item = Class> {
+        std::iter::once(Class::Plate).chain(Class::OBJECTS)
+    }
+
+    /// The words for the two ways.
+    #[must_use]
+    pub fn ways(&self) -> [&'static str; 2] {
+        if self.is_zone { ["in", "out"] } else { Way::ALL.map(Way::as_str) }
+    }
 }
 
 /// What can be wrong with a camera that gives frames all the same.
@@ -92,6 +131,65 @@ pub enum Worry {
     Slow,
     /// It comes and goes.
     Unsteady,
+    /// The scene changed at once.
+    Cut,
+    /// The same picture again and again.
+    Frozen,
+    /// The picture is black.
+    Black,
+    /// The picture is white.
+    Blinded,
+    /// The picture is out of focus.
+    Defocused,
+    /// The camera was moved.
+    Moved,
+}
+
+/// How much of what a live camera sends is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Decoding {
+    /// Everything.
+    #[default]
+    All,
+    /// It is idle: key frames alone, until something moves.
+    KeyFrames,
+    /// Everything, though nothing moves: its key frames are too far apart.
+    AllForKeys,
+    /// Everything, though nothing moves: the sizes of its coded pictures do not tell of motion.
+    AllForSizes,
+}
+
+impl Decoding {
+    /// All, in the order of their numbers in messages.
+    pub const ALL: [Self; 4] = [Self::All, Self::KeyFrames, Self::AllForKeys, Self::AllForSizes];
+
+    /// Its number in messages.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::All => 0,
+            Self::KeyFrames => 1,
+            Self::AllForKeys => 2,
+            Self::AllForSizes => 3,
+        }
+    }
+
+    /// The one of this number.
+    #[must_use]
+    pub fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// Its name in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::KeyFrames => "key-frames",
+            Self::AllForKeys => "all, key frames too far apart",
+            Self::AllForSizes => "all, sizes tell nothing",
+        }
+    }
 }
 
 /// What a camera is doing, as its status topic says it.
@@ -120,6 +218,17 @@ impl CameraCounters {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
+    /// Says how much is decoded.
+    pub fn set_decoding(&self, decoding: Decoding) {
+        self.decoding.store(decoding.number(), Ordering::Relaxed);
+    }
+
+    /// How much is decoded.
+    #[must_use]
+    pub fn decoding(&self) -> Decoding {
+        Decoding::of_number(self.decoding.load(Ordering::Relaxed)).unwrap_or_default()
+    }
+
     /// The counters of the main stream beside the substream that these are of, made at the first call.
     #[must_use]
     pub fn of_main(&self) -> Arc<Self> {
@@ -145,11 +254,57 @@ impl CameraCounters {
         self.passed.each_ref().map(Counter::get)
     }
 
+    /// Counts an object that crossed a line, or entered or left a zone.
+    pub fn count_crossing(&self, place: PlaceId, is_zone: bool, way: Way, class: Class) {
+        let mut all = self.crossings.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = all.iter().position(|c| c.place == place).unwrap_or_else(|| {
+            all.push(Crossings { place, is_zone, forward: [0; 6], backward: [0; 6] });
+            all.len() - 1
+        });
+        let Some(crossings) = all.get_mut(at) else { return };
+        let counts = if way == Way::Forward { &mut crossings.forward } else { &mut crossings.backward };
+        if let Some((_, count)) = Crossings::classes().zip(counts).find(|(c, _)| *c == class) {
+            *count += 1;
+        }
+    }
+
+    /// What was counted at lines and zones since the start, in the order in which something first happened there.
+    #[must_use]
+    pub fn crossings(&self) -> Vec<Crossings> {
+        self.crossings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Says what is wrong although frames arrive, or that it is over.
     pub fn set_worry(&self, about: Worry, why: Option<String>) {
         let mut worries = self.worries.lock().unwrap_or_else(PoisonError::into_inner);
         worries.retain(|(w, _)| *w != about);
         worries.extend(why.map(|why| (about, why)));
+        self.views.lock().unwrap_or_else(PoisonError::into_inner).retain(|(w, _)| *w != about);
+    }
+
+    /// What is wrong in this respect.
+    #[must_use]
+    pub fn worry(&self, about: Worry) -> Option<String> {
+        let worries = self.worries.lock().unwrap_or_else(PoisonError::into_inner);
+        worries.iter().find(|(w, _)| *w == about).map(|(_, why)| why.clone())
+    }
+
+    /// Says under which id the picture is kept that shows a worry; after [`CameraCounters::set_worry`], until it is over.
+    pub fn set_view(&self, about: Worry, id: EventId) {
+        let mut views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
+        views.retain(|(w, _)| *w != about);
+        views.push((about, id));
+    }
+
+    /// The picture that could not be kept is not told of.
+    pub fn forget_view(&self, id: EventId) {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, known)| *known != id);
+    }
+
+    /// The id of the picture that shows the newest worry that has one.
+    #[must_use]
+    pub fn view(&self) -> Option<EventId> {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner).last().map(|(_, id)| *id)
     }
 
     /// What the camera was doing last; one that is online and has worries is degraded.
@@ -256,8 +411,25 @@ pub struct Health {
     pub centre: CentreCounters,
     /// Copies shed from a full outbox.
     pub shed: Counter,
+    /// Clips of hits that were stored.
+    pub clips: Counter,
+    /// Hits that wanted a clip and have none; in its place stands why.
+    pub clips_missing: Counter,
+    /// Pictures of what is wrong with cameras that could not be kept.
+    pub views_lost: Counter,
+    /// Doubtful passes that were looked at again.
+    pub second_looks: Counter,
+    /// Of these, those whose plate is told otherwise since.
+    pub second_reads: Counter,
+    /// Decode workers that ended by themselves, or had to be ended.
+    pub workers_lost: Counter,
+    worker_loss: Mutex<Option<(TimeMs, String)>>,
     /// Faults of the store that were answered.
     pub store_faults: Counter,
+    /// Analysis threads that did nothing for too long and were left behind.
+    pub threads_left: Counter,
+    /// Signs of life of everything that must make progress.
+    pub pulses: Pulses,
     /// UTC milliseconds of the newest alert, 0 before the first.
     last_alert_ms: AtomicU64,
 }
@@ -278,6 +450,18 @@ impl Health {
     #[must_use]
     pub fn config(&self) -> Option<ConfigState> {
         self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A decode worker was lost.
+    pub fn worker_lost(&self, at: TimeMs, why: &str) {
+        self.workers_lost.inc();
+        *self.worker_loss.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, why.to_owned()));
+    }
+
+    /// When and why a decode worker was lost last.
+    #[must_use]
+    pub fn worker_loss(&self) -> Option<(TimeMs, String)> {
+        self.worker_loss.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// An alert was stored.

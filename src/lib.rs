@@ -30,6 +30,8 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod domain;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod health;
 pub mod hotlist;
 pub mod log;

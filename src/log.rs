@@ -85,6 +85,13 @@ pub fn init(default: &str) -> LogRing {
     ring
 }
 
+/// Starts logging to stderr for a process whose daemon reads it: the level first, no times and no colours.
+pub fn init_plain(default: &str) {
+    let filter = EnvFilter::try_from_env("WATCHPOST_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let plain = tracing_subscriber::fmt::layer().without_time().with_target(false).with_ansi(false);
+    let _ = tracing_subscriber::registry().with(plain.with_writer(std::io::stderr).with_filter(filter)).try_init();
+}
+
 /// Writes events into a ring.
 struct IntoRing {
     ring: LogRing,

@@ -387,7 +387,7 @@ impl View {
 const SPOTS: [(f32, f32); 5] = [(0.0, 0.0), (-0.3, -0.15), (0.15, -0.3), (0.3, 0.15), (-0.15, 0.3)];
 
 /// From the picture to the unit square of a quadrilateral: the inverse of Heckbert 1989, section 2.2.3.
-fn onto_square(corners: &[(f32, f32); 4]) -> impl Fn(f32, f32) -> (f32, f32) {
+pub fn onto_square(corners: &[(f32, f32); 4]) -> impl Fn(f32, f32) -> (f32, f32) {
     let [p0, p1, p2, p3] = *corners;
     let (sx, sy) = (p0.0 - p1.0 + p2.0 - p3.0, p0.1 - p1.1 + p2.1 - p3.1);
     let (dx1, dx2, dy1, dy2) = (p1.0 - p2.0, p3.0 - p2.0, p1.1 - p2.1, p3.1 - p2.1);

@@ -13,6 +13,9 @@ pub mod judge;
 pub mod kept;
 pub mod letters;
 pub mod plates;
+#[cfg(all(feature = "gst", feature = "onnx"))]
+pub mod sightings;
+pub mod street;
 
 /// Random numbers that are the same on every machine (SplitMix64, Steele et al. 2014).
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+import coded
 import degrade
 import glyphs
 import fonts
@@ -253,12 +254,71 @@ def region_number(region: str) -> int:
     return REGIONS.index(name if name in REGIONS else "other")
 
 
-class Crops:
-    """The reader's training crops. Drawn plates are kept in a pool and each is seen several times."""
+FAR = (5.5, 15.0)  # height of characters in pixels, where plates are filmed
+FILMED = 0.55  # share of the crops that come from a film
 
-    def __init__(self, rng: np.random.Generator, backgrounds: Backgrounds, pool: int = 400, uses: int = 4, two_lines: float = 0.09):
-        self.rng, self.backgrounds, self.uses, self.two_lines = rng, backgrounds, uses, two_lines
+
+def far_view(rng, plate, backgrounds, d) -> coded.View:
+    """A small plate to be filmed, as the lens and the exposure leave it: twice its size, without noise."""
+    height = float(FAR[0] * (FAR[1] / FAR[0]) ** rng.random())
+    canvas, corners = mounted(rng, plate, backgrounds, d)
+    drawn = np.mean([y1 - y0 for _, _, y0, _, y1 in plate.chars]) / plate.rgb.shape[0]
+    high = coded.FINE * height / max(drawn, .3)
+    wide = high * plate.rgb.shape[1] / plate.rgb.shape[0]
+    quad = tilt(rng, wide, high, d * 0.7)
+    edge = np.array([wide * .1 + 6, high * .3 + 6])
+    low = quad.min(0) - edge
+    size = np.ceil(quad.max(0) + edge - low).astype(int)
+    quad = (quad - low).astype(np.float32)
+    view = coded.View(rng, shrunk(canvas, corners, quad, (int(size[0]), int(size[1]))), quad)
+    # An exposure of a share of the frame's time; what leaves nothing of a character to be seen is no lesson.
+    along = view.step * rng.uniform(0.1, 1.0)
+    most = min(6.5, height * rng.uniform(0.15, 0.75))
+    along *= min(1.0, most / max(float(np.hypot(*along)), 1e-3)) * coded.FINE
+    grey = cv2.GaussianBlur(view.grey, (0, 0), coded.FINE * rng.uniform(0.25, 0.4 + 0.05 * height))
+    view.grey = degrade.light(rng, coded.smear(grey, tuple(along)), d * 0.55)
+    return view
+
+
+def stacked(rng, cells, error) -> np.ndarray:
+    """The mean of a plate's crops in several frames, as the box lays them over each other: all cut out with about the same
+    error, what registration leaves differs from frame to frame."""
+    rest = rng.uniform(0.05, 0.5)
+    crops = [rectified(grey, (quad + error + rng.normal(0, rest, 2) + rng.normal(0, rest / 3, (4, 2))).astype(np.float32)) for grey, quad in cells]
+    return np.mean(crops, 0).round().astype(np.uint8)
+
+
+class Crops:
+    """The reader's training crops. Drawn plates are kept in a pool and each is seen several times; `filmed` is the share of small
+    ones that come from a film."""
+
+    def __init__(self, rng: np.random.Generator, backgrounds: Backgrounds, pool: int = 400, uses: int = 4, two_lines: float = 0.09, filmed: float = FILMED):
+        self.rng, self.backgrounds, self.uses, self.two_lines, self.filmed = rng, backgrounds, uses, two_lines, filmed
         self.pool = [self.drawn() for _ in range(pool)]
+        self.reel: list[Crop] = []
+
+    def plate(self) -> plates.Plate:
+        """One of the pool, which changes slowly."""
+        k = int(self.rng.integers(len(self.pool)))
+        if self.rng.random() < 1 / self.uses:
+            self.pool[k] = self.drawn()
+        return self.pool[k]
+
+    def film(self, d: float):
+        """Fills the reel with the crops of one film."""
+        rng, canvas = self.rng, coded.CANVAS
+        count = canvas[0] // coded.CELL[0] * (canvas[1] // coded.CELL[1])
+        hardness = [float(d * rng.uniform(0.25, 1.0)) for _ in range(count)]
+        shown = [self.plate() for _ in range(count)]
+        views = [far_view(rng, plate, self.backgrounds, h) for plate, h in zip(shown, hardness)]
+        backdrop = np.ascontiguousarray(self.backgrounds.patch(rng, *canvas))
+        for plate, h, cells in zip(shown, hardness, coded.film(rng, views, backdrop)):
+            grey, quad = cells[-1]
+            error = jitter(rng, quad, h) - quad
+            if plate.upper or rng.random() < 0.4:
+                self.reel.append(self.crop(plate, grey, quad + error))
+            else:
+                self.reel.append(Crop(stacked(rng, cells, error), plate.text, region_number(plate.region), 0))
 
     def drawn(self) -> plates.Plate:
         return plates.render(self.rng, two_lines=bool(self.rng.random() < self.two_lines))
@@ -266,15 +326,20 @@ class Crops:
     def next(self, d: float) -> Crop:
         """One crop of about difficulty `d`."""
         rng = self.rng
+        if rng.random() < self.filmed:
+            if not self.reel:
+                self.film(d)
+            return self.reel.pop()
         d = float(d * rng.uniform(0.25, 1.0))
         if rng.random() < 0.06:
             return Crop(negative(rng, self.backgrounds, d), "", 0, 0)
-        k = int(rng.integers(len(self.pool)))
-        if rng.random() < 1 / self.uses:
-            self.pool[k] = self.drawn()
-        plate = self.pool[k]
+        plate = self.plate()
         view, quad = seen(rng, plate, self.backgrounds, d)
-        quad = jitter(rng, quad, d)
+        return self.crop(plate, view, jitter(rng, quad, d))
+
+    def crop(self, plate: plates.Plate, view: np.ndarray, quad: np.ndarray) -> Crop:
+        """What the box would cut out of a view for the reader."""
+        rng = self.rng
         region = region_number(plate.region)
         if not plate.upper:
             return Crop(rectified(view, quad), plate.text, region, 0)

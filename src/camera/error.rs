@@ -1,5 +1,6 @@
 //! What can go wrong between a camera and a frame, in words that say what to do.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -91,14 +92,14 @@ pub enum Error {
         found: String,
     },
     /// The source failed.
-    #[error("{origin}: {why}{}", hint.map(|h| format!("; {h}")).unwrap_or_default())]
+    #[error("{origin}: {why}{}", hint.as_deref().map(|h| format!("; {h}")).unwrap_or_default())]
     Stream {
         /// The source.
         origin: String,
         /// What GStreamer says.
         why: String,
         /// What to do, where that is known.
-        hint: Option<&'static str>,
+        hint: Option<Cow<'static, str>>,
     },
     /// The camera wants another credential.
     #[error(
@@ -147,14 +148,14 @@ pub enum Error {
         /// The source.
         origin: String,
         /// `TCP` or `UDP`.
-        wanted: &'static str,
+        wanted: Cow<'static, str>,
         /// What to do.
-        remedy: &'static str,
+        remedy: Cow<'static, str>,
     },
     /// The camera points to another machine.
     #[error(
-        "{origin}: sends us on to {to}; it was not connected to: only the configured host is; if that is right, put it into \
-         uri"
+        "{origin}: sends us on to {to}; it was not connected to: only the configured host is, and in a decode worker only its \
+         configured port; if that is right, put it into uri"
     )]
     Redirected {
         /// The source.
@@ -244,6 +245,14 @@ pub enum Error {
         /// The source.
         origin: String,
     },
+    /// The process that decodes it ended, or cannot be started.
+    #[error("{origin}: the process that decodes it {why}; another one is started")]
+    Worker {
+        /// The source.
+        origin: String,
+        /// What became of it.
+        why: String,
+    },
     /// GStreamer itself does not start.
     #[error("GStreamer does not start: {why}; check its installation (package libgstreamer1.0-0)")]
     Gstreamer {
@@ -310,6 +319,7 @@ impl Error {
             | Self::Stalled { .. }
             | Self::NoKeyFrame { .. }
             | Self::HeldOpen { .. }
+            | Self::Worker { .. }
             | Self::Truncated { .. }
             | Self::NoFrames { .. } => Retry::Soon,
         }

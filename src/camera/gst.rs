@@ -21,11 +21,14 @@ use std::time::Duration;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
+use super::coded::{Arrivals, Keeper};
 use super::frame::{self, Arrived, Treatment};
 use super::guard::Guard;
+use super::idle::flow::{Behind, Flow};
 use super::link::{Linker, Streams};
 use super::orientation::Orientation;
 use super::slot::{Slot, Taken};
+use super::toil::Toil;
 use super::{Error, Next, Settings, Source, SourceUri, pipeline};
 use crate::clock::Clock;
 use crate::health::CameraCounters;
@@ -33,6 +36,7 @@ use explain::Words;
 use file::PlayedFile;
 use intake::Intake;
 use rtsp::Manners;
+pub(super) use rtsp::{names_host, port};
 pub(super) use transport::open;
 
 pub(super) struct GstSource {
@@ -44,6 +48,7 @@ pub(super) struct GstSource {
     treatment: Treatment,
     heard_ms: Arc<AtomicU64>,
     counters: Arc<CameraCounters>,
+    toil: Option<Arc<Toil>>,
     /// Frames handed out.
     given: u64,
 }
@@ -79,6 +84,29 @@ impl GstSource {
         let slot = Arc::new(Slot::new());
         let plan = Plan::of(&settings.uri)?;
         let heard_ms = Arc::new(AtomicU64::new(0));
+        let arrivals = Arc::new(Arrivals::default());
+        let opened = settings.opened.unwrap_or_else(|| clock.utc());
+        let ring = settings.own_ring().cloned();
+        let orientation = Orientation::new(settings.rotate);
+        if let Some(ring) = &ring {
+            // What comes now has other times.
+            ring.clear();
+            ring.lie(orientation.clone());
+        }
+        let is_live = settings.is_newest_first();
+        let behind = Arc::new(Behind::default());
+        let idle = settings.idle.as_ref().filter(|_| is_live);
+        let flow = idle.map(|idle| Flow::new(idle, &behind, &counters, clock, &origin));
+        let paced = flow.is_some() && !settings.uri.is_live();
+        let keeper = Keeper {
+            counters: Arc::clone(&counters),
+            flow,
+            ring,
+            arrivals: Arc::clone(&arrivals),
+            clock: clock.clone(),
+            opened,
+            live: is_live,
+        };
         let guard = Guard {
             origin: origin.clone(),
             live: settings.uri.is_live(),
@@ -86,9 +114,10 @@ impl GstSource {
             clock: clock.clone(),
             counters: Arc::clone(&counters),
             heard_ms: Arc::clone(&heard_ms),
+            toil: settings.toil.clone(),
+            keeper,
         };
-        let orientation = Orientation::new(settings.rotate);
-        let intake = Intake::new(settings, clock, Arc::clone(&counters), Arc::clone(&slot));
+        let intake = Intake::new(settings, clock, (opened, arrivals, behind), Arc::clone(&counters), Arc::clone(&slot));
         let linker = Arc::new(Linker {
             origin: origin.clone(),
             choice: settings.pipeline.clone(),
@@ -99,6 +128,7 @@ impl GstSource {
             orientation: orientation.clone(),
             streams: Mutex::new(Streams::default()),
             tap: settings.tap.clone(),
+            paced,
         });
         let pipeline = gst::Pipeline::new();
         if let Some(tap) = &settings.tap {
@@ -107,7 +137,8 @@ impl GstSource {
         // Made first: from here on an early return tears down what was built.
         let file = plan.file;
         let treatment = Treatment::default();
-        let source = Self { pipeline, slot, origin, file, orientation, treatment, heard_ms, counters, given: 0 };
+        let toil = settings.toil.clone();
+        let source = Self { pipeline, slot, origin, file, orientation, treatment, heard_ms, counters, toil, given: 0 };
         let manners = Manners::of(settings, &source.slot);
         source.watch_bus(&linker, Words::of(settings), manners.clone());
         source.build(settings, (plan.text, plan.codec), &linker, manners.as_ref())?;
@@ -236,6 +267,11 @@ impl Source for GstSource {
         }
     }
 
+    fn length(&self) -> Option<Duration> {
+        self.file.as_ref()?;
+        self.pipeline.query_duration::<gst::ClockTime>().map(Duration::from)
+    }
+
     fn heard(&self) -> Option<Duration> {
         Some(self.heard_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0).map(Duration::from_millis)
     }
@@ -245,6 +281,6 @@ impl Drop for GstSource {
     fn drop(&mut self) {
         // A decoder that waits for the slot would never stop.
         self.slot.close();
-        close::close(&self.pipeline, &self.origin, &self.counters);
+        close::close(&self.pipeline, &self.origin, &self.counters, self.toil.take());
     }
 }

@@ -4,7 +4,7 @@
 //! memory spent. A stream whose parameter sets name a size or a kind that is not accepted ends there, at its beginning
 //! or in the middle. Pictures before the first key frame refer to what never came: they are dropped and counted. A live
 //! stream may bring [`MOST_A_SECOND`] pictures for long; what is above is dropped up to the next key frame, counted and
-//! told in the camera's state.
+//! told in the camera's state. What is let through is handed to the [`Keeper`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,8 +13,10 @@ use std::time::Duration;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
+use super::coded::Keeper;
 use super::frame::Arrived;
 use super::slot::Slot;
+use super::toil::Toil;
 use super::{Error, fits};
 use crate::clock::Clock;
 use crate::health::{CameraCounters, Worry};
@@ -45,15 +47,22 @@ pub(super) struct Guard {
     pub(super) counters: Arc<CameraCounters>,
     /// Monotonic milliseconds of the last packet of the camera, 0 before the first.
     pub(super) heard_ms: Arc<AtomicU64>,
+    /// Where its threads say that they get on.
+    pub(super) toil: Option<Arc<Toil>>,
+    /// Takes what is let through.
+    pub(super) keeper: Keeper,
 }
 
 impl Guard {
     /// Notes when packets come from `pad`.
     pub(super) fn listen(&self, pad: &gst::Pad) {
-        let (heard, clock) = (Arc::clone(&self.heard_ms), self.clock.clone());
+        let (heard, clock, toil) = (Arc::clone(&self.heard_ms), self.clock.clone(), self.toil.clone());
         let probe = pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, _| {
             let now = u64::try_from(clock.monotonic().as_millis()).unwrap_or(u64::MAX);
             heard.store(now.max(1), Ordering::Relaxed);
+            if let Some(toil) = &toil {
+                toil.note();
+            }
             gst::PadProbeReturn::Ok
         });
         debug_assert!(probe.is_some(), "a probe that is not for idle pads is always added");
@@ -62,20 +71,34 @@ impl Guard {
     /// Looks at everything that comes out of the parser at `pad`.
     pub(super) fn watch(self: &Arc<Self>, pad: &gst::Pad) {
         let guard = Arc::clone(self);
-        let gate = Mutex::new(Gate::new(self.live));
+        let state = Mutex::new((Gate::new(self.live), None::<gst::Segment>));
         let mask = gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::BUFFER;
         let probe = pad.add_probe(mask, move |_, info| {
-            let mut gate = gate.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            let (gate, segment) = &mut *state;
             match &info.data {
-                Some(gst::PadProbeData::Event(event)) => {
-                    let gst::EventView::Caps(caps) = event.view() else { return gst::PadProbeReturn::Ok };
-                    guard.on_caps(caps.caps(), &mut gate)
-                }
+                Some(gst::PadProbeData::Event(event)) => match event.view() {
+                    gst::EventView::Caps(caps) => return guard.on_caps(caps.caps(), gate),
+                    gst::EventView::Segment(new) => {
+                        *segment = Some(new.segment().clone());
+                        guard.keeper.restart();
+                    }
+                    _ => {}
+                },
                 Some(gst::PadProbeData::Buffer(unit)) => {
-                    guard.on_unit(unit.flags().contains(gst::BufferFlags::DELTA_UNIT), &mut gate)
+                    if let Some(toil) = &guard.toil {
+                        toil.note();
+                    }
+                    let told = guard.on_unit(unit.flags().contains(gst::BufferFlags::DELTA_UNIT), gate);
+                    return if told == gst::PadProbeReturn::Ok {
+                        guard.keeper.take(unit, segment.as_ref())
+                    } else {
+                        told
+                    };
                 }
-                _ => gst::PadProbeReturn::Ok,
+                _ => {}
             }
+            gst::PadProbeReturn::Ok
         });
         debug_assert!(probe.is_some(), "a probe that is not for idle pads is always added");
     }
@@ -83,7 +106,10 @@ impl Guard {
     fn on_caps(&self, caps: &gst::CapsRef, gate: &mut Gate) -> gst::PadProbeReturn {
         gate.striped = caps.structure(0).is_some_and(|s| s.name() == "video/x-h264");
         match check_coded(caps, &self.origin) {
-            Ok(()) => gst::PadProbeReturn::Ok,
+            Ok(()) => {
+                self.keeper.begin(caps);
+                gst::PadProbeReturn::Ok
+            }
             Err(error) => {
                 // Also what comes after: a decoder would take the new size from the stream itself.
                 gate.refused = true;

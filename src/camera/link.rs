@@ -32,6 +32,8 @@ pub(super) struct Linker {
     pub(super) guard: Arc<Guard>,
     pub(super) orientation: Orientation,
     pub(super) streams: Mutex<Streams>,
+    /// A file's coded pictures come at the pace of the clock, as a camera sends them.
+    pub(super) paced: bool,
     /// Who takes notes of what comes.
     pub(super) tap: Option<Arc<Tap>>,
 }
@@ -176,6 +178,9 @@ impl Linker {
             }
             self.guard.watch(&out);
             self.orientation.watch(&out);
+            if let Some(flow) = &self.guard.keeper.flow {
+                flow.insert(&bin, &out)?;
+            }
         }
         let faulty = |why: &str| Error::Pipeline { pipeline: choice.clone(), why: why.to_owned() };
         self.guard.listen(pad);
@@ -190,9 +195,24 @@ impl Linker {
         if !entry.query_caps(None).can_intersect(&caps) {
             return Err(faulty(&format!("does not take the {codec} stream that {} sends", self.origin)));
         }
+        let paced = self.paced.then(|| paced(&host, pad)).transpose().map_err(faulty)?;
+        let pad = paced.as_ref().unwrap_or(pad);
         pad.link(&entry).map_err(|_| faulty("cannot be linked to its source"))?;
         bin.sync_state_with_parent().map_err(|_| faulty("does not start"))
     }
+}
+
+/// Lets what comes from `pad` through when its time has come; the pad behind.
+fn paced(host: &gst::Bin, pad: &gst::Pad) -> Result<gst::Pad, &'static str> {
+    let made = gst::ElementFactory::make("clocksync").build();
+    let clocksync = made.map_err(|_| "there is no element clocksync; apt-get install libgstreamer1.0-0")?;
+    let linked = || {
+        host.add(&clocksync).ok()?;
+        pad.link(&clocksync.static_pad("sink")?).ok()?;
+        clocksync.sync_state_with_parent().ok()?;
+        clocksync.static_pad("src")
+    };
+    linked().ok_or("its clocksync cannot be linked")
 }
 
 /// Takes a container's word for limited range out of the caps, so that the stream's own word counts.

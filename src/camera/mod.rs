@@ -13,6 +13,7 @@
 
 pub mod error;
 mod folder;
+pub mod idle;
 pub mod pair;
 pub mod planes;
 pub mod probe;
@@ -22,13 +23,21 @@ pub mod run;
 pub mod still;
 
 #[cfg(feature = "gst")]
+pub mod clip;
+#[cfg(feature = "gst")]
+mod coded;
+#[cfg(feature = "gst")]
 mod container;
 #[cfg(feature = "gst")]
 pub mod convert;
 #[cfg(feature = "gst")]
+pub mod decode;
+#[cfg(feature = "gst")]
 pub mod elements;
 #[cfg(feature = "gst")]
 pub mod fields;
+#[cfg_attr(not(feature = "gst"), path = "film_not_built.rs")]
+pub mod film;
 #[cfg(feature = "gst")]
 mod frame;
 #[cfg(feature = "gst")]
@@ -38,17 +47,25 @@ mod guard;
 #[cfg(feature = "gst")]
 mod link;
 #[cfg(feature = "gst")]
+mod mp4;
+#[cfg(feature = "gst")]
 mod orientation;
 #[cfg(feature = "gst")]
 mod pace;
 #[cfg(feature = "gst")]
 pub mod pipeline;
 #[cfg(feature = "gst")]
+pub mod ring;
+#[cfg(feature = "gst")]
 mod slot;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 #[cfg(feature = "gst")]
 mod times;
+#[cfg(feature = "gst")]
+mod toil;
+#[cfg(feature = "gst")]
+pub mod worker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -71,6 +88,9 @@ use crate::health::CameraCounters;
 pub const FIRST_FRAME_WITHIN: Duration = Duration::from_secs(10);
 /// One whose packets come is given so long until its first key frame.
 pub const KEY_FRAME_WITHIN: Duration = Duration::from_secs(30);
+
+/// Longest time from one opening of a camera that fails to the next: one that works again is back within ten seconds.
+pub const BACK_OFF_MOST: Duration = Duration::from_secs(6);
 
 /// What a camera needs to be opened and kept going.
 #[derive(Debug, Clone)]
@@ -106,18 +126,35 @@ pub struct Settings {
     pub rotate: Option<Rotation>,
     /// Shortest wait before a camera is opened again; it doubles with each failure.
     pub back_off_first: Duration,
-    /// Longest wait before a camera is opened again.
+    /// Longest wait before a camera is opened again, counted from its last opening.
     pub back_off_most: Duration,
     /// The same, shortest and longest, after a refused credential: cameras lock an account after a few.
     pub back_off_denied: (Duration, Duration),
     /// Who takes notes of what comes.
     #[cfg(feature = "gst")]
     pub tap: Option<Arc<probe::Tap>>,
+    /// The ports that may be connected to, where a fence says so.
+    #[cfg(feature = "gst")]
+    pub ports: Option<Vec<u16>>,
+    /// Where it is decoded; in this process without.
+    #[cfg(feature = "gst")]
+    pub workers: Option<worker::Workers>,
+    /// When a file was opened, where that is not now: its pictures are of that time and their place.
+    #[cfg(feature = "gst")]
+    pub opened: Option<crate::domain::TimeMs>,
+    /// Where it is noted that a decoder gets on.
+    #[cfg(feature = "gst")]
+    pub toil: Option<Arc<toil::Toil>>,
+    /// What the analysis says of the scene, where key frames alone may be decoded while nothing moves; a live source's.
+    pub idle: Option<Arc<idle::Idle>>,
+    /// Where the last coded pictures are kept: of `main` where there is one, otherwise of `uri`.
+    #[cfg(feature = "gst")]
+    pub ring: Option<Arc<ring::Ring>>,
 }
 
 impl Settings {
     /// Defaults: pipeline by codec, all frames, stall after 4 s (10 s for the first frame, 30 s for a key frame),
-    /// back-off 0.5 s to 30 s, 5 minutes to 1 hour after a refused credential.
+    /// back-off 0.5 s to 6 s, 5 minutes to 1 hour after a refused credential.
     #[must_use]
     pub fn new(id: CameraId, number: u16, uri: SourceUri) -> Self {
         Self {
@@ -136,16 +173,65 @@ impl Settings {
             main: None,
             rotate: None,
             back_off_first: Duration::from_millis(500),
-            back_off_most: Duration::from_secs(30),
+            back_off_most: BACK_OFF_MOST,
             back_off_denied: (Duration::from_mins(5), Duration::from_hours(1)),
+            idle: None,
             #[cfg(feature = "gst")]
             tap: None,
+            #[cfg(feature = "gst")]
+            ports: None,
+            #[cfg(feature = "gst")]
+            workers: None,
+            #[cfg(feature = "gst")]
+            opened: None,
+            #[cfg(feature = "gst")]
+            toil: None,
+            #[cfg(feature = "gst")]
+            ring: None,
         }
+    }
+
+    /// With a ring for its coded pictures (unless it has one), where it has such: folders and test patterns have none. Of
+    /// a camera with a main stream that stream's are kept.
+    #[must_use]
+    pub fn with_ring(self) -> Self {
+        #[cfg(feature = "gst")]
+        {
+            let has_coded = match &self.uri {
+                SourceUri::Rtsp { .. } | SourceUri::V4l2 { .. } => true,
+                SourceUri::File(path) => !path.is_dir(),
+                SourceUri::Test { .. } | SourceUri::Folder { .. } => false,
+            };
+            let made = || has_coded.then(|| Arc::new(ring::Ring::new(ring::Bounds::default())));
+            let ring = self.ring.clone().or_else(made);
+            Self { ring, ..self }
+        }
+        #[cfg(not(feature = "gst"))]
+        self
+    }
+
+    /// The ring that this stream's coded pictures go into.
+    #[cfg(feature = "gst")]
+    fn own_ring(&self) -> Option<&Arc<ring::Ring>> {
+        self.ring.as_ref().filter(|_| self.main.is_none())
+    }
+
+    /// Whether the newest frame goes before one that waits, as of a live camera; of a file every frame counts, unless it
+    /// is played at its own pace.
+    #[must_use]
+    pub fn is_newest_first(&self) -> bool {
+        self.uri.is_live() || self.realtime
     }
 
     /// The time between two frames, where the address asks for one.
     fn slowest(&self) -> Duration {
         self.uri.wish().fps_milli.map_or(Duration::ZERO, |milli| Duration::from_secs(1_000) / milli.max(1))
+    }
+
+    /// The time between two frames that are handed out, where the others are thinned.
+    fn thinned(&self) -> Duration {
+        let seconds = self.fps.filter(|fps| *fps > 0.0).map(|fps| 1.0 / fps);
+        seconds.and_then(|seconds| Duration::try_from_secs_f32(seconds).ok()).unwrap_or_default()
     }
 
     /// The settings of the main stream, when these are a substream's: the same but for the address, and every frame.
@@ -181,6 +267,11 @@ pub trait Source: Send {
         None
     }
 
+    /// How long it is, of a file that says so.
+    fn length(&self) -> Option<Duration> {
+        None
+    }
+
     /// Whether no frame for long means that the source is broken; not so where pictures are skipped one by one.
     fn can_stall(&self) -> bool {
         true
@@ -206,7 +297,10 @@ pub fn open(settings: &Settings, clock: &Clock, counters: Arc<CameraCounters>) -
 
 #[cfg(feature = "gst")]
 fn open_stream(settings: &Settings, clock: &Clock, counters: Arc<CameraCounters>) -> Result<Box<dyn Source>, Error> {
-    gst::open(settings, clock, counters)
+    match &settings.workers {
+        Some(workers) => workers.open(settings, clock, counters),
+        None => gst::open(settings, clock, counters),
+    }
 }
 
 #[cfg(not(feature = "gst"))]

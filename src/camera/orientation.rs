@@ -30,6 +30,16 @@ impl Orientation {
         self.fixed.unwrap_or_else(said)
     }
 
+    /// The stream says, as another process heard it, that its pictures lie so.
+    pub(super) fn said(&self, rotation: Rotation) {
+        self.degrees.store(rotation.degrees(), Ordering::Relaxed);
+    }
+
+    /// What the stream itself says, whatever stands above it.
+    pub(super) fn own_word(&self) -> u16 {
+        self.degrees.load(Ordering::Relaxed)
+    }
+
     /// Listens to the tags that pass `pad`, those that have passed included.
     pub(super) fn watch(&self, pad: &gst::Pad) {
         if self.fixed.is_some() {

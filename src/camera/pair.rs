@@ -8,13 +8,15 @@
 //! looks for the plate again around its place. Frames further apart than [`APART`] are no pair.
 //!
 //! A main stream that is away costs nothing but reading: plates are then read in the substream's frame and the camera
-//! is degraded, with the reason. Both streams are decoded all the time in this version.
+//! is degraded, with the reason. An idle camera's streams are both decoded by their key frames alone, and wake together
+//! ([`super::idle`]); what they kept until then is shown side by side.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::idle::Idle;
 use super::{Camera, CameraEvent, Settings};
 use crate::clock::Clock;
 use crate::domain::{CameraId, Frame};
@@ -33,13 +35,71 @@ const AWAY: u64 = 3_000;
 /// A system that gives no thread is asked again after this time.
 const THREAD_EVERY: Duration = Duration::from_secs(1);
 
-/// The last frames.
+/// What both streams have kept while the camera was idle is decoded at once when it wakes, each as fast as it can be: a
+/// frame of either stream waits so long for the other to come near.
+const WAITS: Duration = Duration::from_millis(300);
+/// Frames no older than this are of now; older ones were kept. One of the main stream that is later than the substream's by
+/// more than [`NEAR`] waits. Milliseconds.
+const NOW: u64 = 400;
+const NEAR: u64 = 250;
+/// The substream waits no more for so long after it has waited in vain, milliseconds.
+const IN_VAIN: u64 = 5_000;
+
+/// The last frames, and how far the substream is.
 #[derive(Debug, Default)]
-struct Kept(Mutex<VecDeque<Arc<Frame>>>);
+struct Kept {
+    frames: Mutex<VecDeque<Arc<Frame>>>,
+    turn: Mutex<Turn>,
+    changed: Condvar,
+}
+
+/// Milliseconds UTC.
+#[derive(Debug, Default)]
+struct Turn {
+    /// Of the substream's frame that was paired last.
+    shown: u64,
+    /// When it waited for the main stream in vain.
+    in_vain: u64,
+}
 
 impl Kept {
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a frame of the main stream; one that was kept waits until the substream has come near.
+    fn come(&self, frame: Frame, now: u64) {
+        let at = frame.at.0;
+        if at + NOW < now {
+            let is_early = |turn: &mut Turn| at > turn.shown + NEAR;
+            drop(self.changed.wait_timeout_while(self.turn(), WAITS, is_early));
+        }
+        self.push(frame);
+        drop(self.turn());
+        self.changed.notify_all();
+    }
+
+    /// The substream shows its frame of `at`; one that was kept waits for the main stream's frame of its moment.
+    fn show(&self, at: u64, now: u64) {
+        let mut turn = self.turn();
+        turn.shown = at;
+        self.changed.notify_all();
+        if at + NOW >= now || now < turn.in_vain + IN_VAIN {
+            return;
+        }
+        let is_missing = |_: &mut Turn| {
+            let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+            frames.back().is_none_or(|newest| newest.at.0 + NOW / 4 < at)
+        };
+        let waited = self.changed.wait_timeout_while(turn, WAITS, is_missing);
+        let (mut turn, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            turn.in_vain = now;
+        }
+    }
+
     fn push(&self, frame: Frame) {
-        let mut frames = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         let old = if frames.len() >= KEPT { frames.pop_front() } else { None };
         frames.push_back(Arc::new(frame));
         drop(frames);
@@ -49,7 +109,7 @@ impl Kept {
 
     /// The frame nearest to `at`, and whether it is near enough.
     fn nearest(&self, at: u64) -> Option<(Arc<Frame>, u64)> {
-        let frames = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         let nearest = frames.iter().min_by_key(|f| f.at.0.abs_diff(at))?;
         Some((Arc::clone(nearest), nearest.at.0.abs_diff(at)))
     }
@@ -72,6 +132,8 @@ pub struct MainStream {
     clock: Clock,
     /// When a frame was last given a pair; at first, when it was opened.
     paired: u64,
+    /// While the camera is idle, both streams show key frames alone, which need not be of one moment.
+    idle: Option<Arc<Idle>>,
 }
 
 impl MainStream {
@@ -81,17 +143,20 @@ impl MainStream {
     #[must_use]
     pub fn start(settings: Settings, clock: &Clock, counters: Arc<CameraCounters>, stop: &Shutdown) -> Self {
         let (kept, shutdown, id) = (Arc::new(Kept::default()), stop.child(), settings.id.clone());
+        let idle = settings.idle.clone();
         let camera = Camera::new(settings, clock.clone(), Arc::clone(&counters));
-        let (into, stop) = (Arc::clone(&kept), shutdown.clone());
+        let (into, stop, utc) = (Arc::clone(&kept), shutdown.clone(), clock.clone());
         let job = Arc::new(move || {
             let ended = camera.run(&stop, &mut |event| {
                 if let CameraEvent::Frame(frame) = event {
-                    into.push(frame);
+                    into.come(frame, utc.utc().0);
                 }
             });
             debug_assert!(ended.is_ok(), "a live camera is opened again for ever");
         });
-        Self::with(job, id, kept, shutdown, counters, clock)
+        let mut main = Self::with(job, id, kept, shutdown, counters, clock);
+        main.idle = idle;
+        main
     }
 
     fn with(
@@ -104,7 +169,8 @@ impl MainStream {
     ) -> Self {
         let (paired, again) = (clock.utc().0, clock.monotonic());
         let clock = clock.clone();
-        let mut main = Self { id, kept, counters, shutdown, job, thread: None, panics: 0, again, clock, paired };
+        let mut main =
+            Self { id, kept, counters, shutdown, job, thread: None, panics: 0, again, clock, paired, idle: None };
         main.keep_going();
         main
     }
@@ -140,6 +206,10 @@ impl MainStream {
     /// Gives `frame` of the substream the main stream's frame of its moment; `told` hears when the main stream is away.
     pub fn attach(&mut self, frame: &mut Frame, told: &CameraCounters) {
         self.keep_going();
+        self.kept.show(frame.at.0, self.clock.utc().0);
+        if self.idle.as_ref().is_some_and(|idle| idle.is_idle()) {
+            self.paired = frame.at.0;
+        }
         match self.kept.nearest(frame.at.0) {
             Some((detail, apart)) if apart <= APART => {
                 frame.set_detail(detail);
@@ -222,7 +292,7 @@ mod tests {
         main.kept.push(frame(14_010, 0));
         main.attach(&mut frame(14_000, 0), &told);
         assert_eq!(told.state(), CameraState::Online);
-        assert_eq!(main.kept.0.lock().unwrap().len(), KEPT);
+        assert_eq!(main.kept.frames.lock().unwrap().len(), KEPT);
         // It ends with the camera, before it is dropped, and the camera not with it.
         stop.trigger();
         main.thread.take().unwrap().join().unwrap();

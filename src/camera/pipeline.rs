@@ -43,9 +43,9 @@ pub const EMBEDDED: [(&str, &str); 17] = [
     ("test-raw", include_str!("../../pipelines/test-raw.txt")),
 ];
 
-/// Elements that decode texts may use and the Debian 12 package that has them.
-const PACKAGES: [(&str, &[&str]); 6] = [
-    ("libgstreamer1.0-0", &["filesrc", "queue", "identity", "capsfilter", "tee", "multiqueue"]),
+/// Elements that decode texts and annotated videos may use and the Debian 12 package that has them.
+const PACKAGES: [(&str, &[&str]); 7] = [
+    ("libgstreamer1.0-0", &["filesrc", "filesink", "queue", "identity", "capsfilter", "tee", "multiqueue"]),
     (
         "gstreamer1.0-plugins-base",
         &["appsink", "appsrc", "videoconvert", "videoscale", "videoconvertscale", "videorate", "videotestsrc"],
@@ -60,6 +60,7 @@ const PACKAGES: [(&str, &[&str]); 6] = [
             "rtph265depay",
             "rtpjpegdepay",
             "qtdemux",
+            "mp4mux",
             "matroskademux",
             "avidemux",
             "udpsrc",
@@ -85,9 +86,11 @@ const PACKAGES: [(&str, &[&str]); 6] = [
             "nvh264dec",
             "nvh265dec",
             "openh264dec",
+            "openh264enc",
             "libde265dec",
         ],
     ),
+    ("gstreamer1.0-plugins-ugly", &["x264enc"]),
     ("gstreamer1.0-libav", &["avdec_h264", "avdec_h265", "avdec_mjpeg"]),
     ("gstreamer1.0-vaapi", &["vaapih264dec", "vaapih265dec", "vaapipostproc"]),
 ];
@@ -149,7 +152,7 @@ pub(super) fn build(text: &Text, free_pads: bool) -> Result<gst::Bin, Error> {
     }
 }
 
-fn missing(pipeline: &str, element: String) -> Error {
+pub(super) fn missing(pipeline: &str, element: String) -> Error {
     let remedy = match package_of(&element) {
         Some(package) => format!("apt-get install {package}"),
         None => "no package of Debian 12 is known for it; see whether the name is right (gst-inspect-1.0)".to_owned(),

@@ -2,7 +2,8 @@
 //!
 //! Runs on the camera's own analysis thread and blocks it; frames are handed to a closure there. A live camera is
 //! opened again for ever; a file is played once, and its failure is final, since a second pass would count its vehicles
-//! twice.
+//! twice. The loss of its decode worker is none of its failures: it goes on where it was (one that is played at its own pace begins again, as a
+//! camera's pictures go on with what comes), until [`MOST_IN_VAIN`] workers were lost over the same picture.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,11 @@ use crate::shutdown::Shutdown;
 
 /// How long the loop waits for a frame before it looks at the stop flag and the stall watch.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A camera that goes on failing in the same way is told so often: it is opened every few seconds.
+const TELL_EVERY: Duration = Duration::from_mins(10);
+
+/// Decode workers that are lost one after the other over a file without one picture more, until it is given up.
+const MOST_IN_VAIN: u32 = 3;
 
 /// What happens at a camera.
 #[derive(Debug)]
@@ -27,6 +33,8 @@ pub enum CameraEvent {
     Reopened,
     /// The file is over; nothing comes after this.
     Ended,
+    /// No frame came for a moment, or the camera is not open: said a few times a second.
+    Quiet,
 }
 
 /// One camera with what it needs to be kept going.
@@ -74,10 +82,17 @@ impl Camera {
     ) -> Result<(), Error> {
         let camera = &self.settings.id;
         let mut rest = Rest::new(&self.settings);
+        let mut told = Told::default();
         let mut first = true;
+        // Of a file: its pictures so far, those when a worker was lost last, and how often that was in vain.
+        let (mut given, mut known, mut vain) = (0_u64, None, 0_u32);
         while !shutdown.is_set() {
-            let began = self.clock.monotonic();
-            let error = match self.play(opener, std::mem::take(&mut first), shutdown, on) {
+            let (began, received) = (self.clock.monotonic(), self.counters.received.get());
+            let counted = &mut |event| {
+                given += u64::from(matches!(event, CameraEvent::Frame(_)));
+                on(event);
+            };
+            let error = match self.play(opener, std::mem::take(&mut first), shutdown, counted) {
                 Ok(Over::Asked) => break,
                 Ok(Over::FileEnded) => {
                     self.counters.set_state(CameraState::Ended);
@@ -90,17 +105,40 @@ impl Camera {
             self.counters.failed.inc();
             self.counters.set_state(CameraState::Offline(error.to_string()));
             if !self.settings.uri.is_live() {
-                tracing::error!(%camera, %error, "file failed");
-                return Err(error);
+                vain = if known.replace(given) == Some(given) { vain + 1 } else { 1 };
+                if !matches!(error, Error::Worker { .. }) || vain >= MOST_IN_VAIN {
+                    tracing::error!(%camera, %error, "file failed");
+                    return Err(error);
+                }
+                // Nothing begins anew where it goes on.
+                first = !self.settings.is_newest_first();
             }
-            let delay = rest.after(&error, self.clock.monotonic().saturating_sub(began));
+            let now = self.clock.monotonic();
+            let delay = rest.after(&error, now.saturating_sub(began), self.counters.received.get() > received);
             let retry_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-            tracing::warn!(%camera, %error, retry_ms, "camera failed, will be opened again");
-            if shutdown.wait(delay) {
+            if told.is_news(&error, self.counters.received.get(), now) {
+                tracing::warn!(%camera, %error, retry_ms, "camera failed, will be opened again");
+            } else {
+                tracing::debug!(%camera, %error, retry_ms, "camera failed as before, will be opened again");
+            }
+            if Self::leave_alone(delay, shutdown, on) {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Waits before the next try; true when the stop was asked for.
+    fn leave_alone(mut delay: Duration, shutdown: &Shutdown, on: &mut dyn FnMut(CameraEvent)) -> bool {
+        while !delay.is_zero() {
+            let wait = delay.min(LOOK_EVERY);
+            if shutdown.wait(wait) {
+                return true;
+            }
+            on(CameraEvent::Quiet);
+            delay -= wait;
+        }
+        shutdown.is_set()
     }
 
     /// One opening of the source, until it fails, ends or is asked to stop.
@@ -131,6 +169,7 @@ impl Camera {
                     newest = self.clock.monotonic();
                 }
                 Next::Idle => {
+                    on(CameraEvent::Quiet);
                     check_silence(&self.settings, source.as_ref(), self.clock.monotonic(), (newest, online))?;
                 }
                 Next::End => return Ok(Over::FileEnded),
@@ -158,10 +197,16 @@ pub(super) fn check_silence(
         return Ok(());
     }
     let origin = || settings.uri.to_string();
+    // At rest frames are seconds apart: what comes coded tells that the camera is alive, for as long as it rests on a
+    // group of pictures. A decoder that gives no frame of it is silent all the same.
+    let is_idle = online && settings.idle.as_ref().is_some_and(|idle| idle.is_idle());
+    let decoded = newest + super::idle::sluice::LONGEST;
+    let newest = if is_idle { source.heard().map_or(newest, |heard| heard.min(decoded).max(newest)) } else { newest };
     let waited = now.saturating_sub(newest);
     let slow = settings.slowest() * 3;
     if online {
-        return if waited < settings.stall_after.max(slow) {
+        // What is left out to keep `fps` is no silence.
+        return if waited < settings.stall_after.max(slow) + settings.thinned() {
             Ok(())
         } else {
             Err(Error::Stalled { origin: origin(), waited })
@@ -177,12 +222,40 @@ pub(super) fn check_silence(
     Ok(())
 }
 
-/// How long a camera is left alone after a failure.
+/// What the log was told of a camera's failures.
+#[derive(Debug, Default)]
+struct Told {
+    /// Kinds of failure and when each was told; there are some twenty.
+    last: Vec<(std::mem::Discriminant<Error>, Duration)>,
+    /// Frames that had come by then.
+    received: u64,
+}
+
+impl Told {
+    /// Whether a failure `now` is another than those before, or comes after frames, or was long not told.
+    fn is_news(&mut self, error: &Error, received: u64, now: Duration) -> bool {
+        let kind = std::mem::discriminant(error);
+        if received != self.received {
+            self.last.clear();
+            self.received = received;
+        }
+        self.last.retain(|(_, at)| now < *at + TELL_EVERY);
+        let is_known = self.last.iter().any(|(last, _)| *last == kind);
+        if !is_known {
+            self.last.push((kind, now));
+        }
+        !is_known
+    }
+}
+
+/// How long a camera is left alone after a failure: one that works again is to be seen again within ten seconds, whatever
+/// was before.
 #[derive(Debug)]
 struct Rest {
     soon: Backoff,
     gently: Backoff,
     most: Duration,
+    least: Duration,
 }
 
 impl Rest {
@@ -192,17 +265,20 @@ impl Rest {
             soon: Backoff::new(settings.back_off_first, settings.back_off_most),
             gently: Backoff::new(first, most),
             most: settings.back_off_most,
+            least: settings.back_off_first / 2,
         }
     }
 
-    /// The wait after a failure of an opening that lasted for `played`.
-    fn after(&mut self, error: &Error, played: Duration) -> Duration {
-        if played >= self.most {
+    /// The wait after a failure of an opening that lasted for `played` and gave frames or none. From one opening to the next
+    /// it is no longer than the longest wait: a try that hung has waited already.
+    fn after(&mut self, error: &Error, played: Duration, frames: bool) -> Duration {
+        // A refusal that was long in coming is no play: an account is locked by it all the same.
+        if frames && played >= self.most {
             self.soon.reset();
             self.gently.reset();
         }
         match error.retry() {
-            Retry::Soon => self.soon.wait(),
+            Retry::Soon => self.soon.wait().min(self.most.saturating_sub(played)).max(self.least),
             Retry::Seldom => spread(self.most),
             Retry::Gently => self.gently.wait(),
         }
@@ -256,6 +332,7 @@ mod tests {
         camera
             .run_from(&mut || Ok(Box::new(replay(5, &counters))), &Shutdown::new(), &mut |e| {
                 events.push(match e {
+                    CameraEvent::Quiet => return,
                     CameraEvent::Frame(f) => f.index,
                     CameraEvent::Reopened => 100,
                     CameraEvent::Ended => 200,
@@ -288,6 +365,18 @@ mod tests {
     }
 
     #[test]
+    fn a_camera_of_which_few_frames_are_taken_is_not_taken_for_a_silent_one() {
+        let mut settings = settings("rtsp://127.0.0.1/none");
+        (settings.stall_after, settings.fps) = (Duration::from_secs(4), Some(0.2));
+        let source = Then(replay(1, &Arc::default()), || Ok(Next::Idle));
+        let after =
+            |s: u64| check_silence(&settings, &source, Duration::from_secs(100 + s), (Duration::from_secs(100), true));
+        after(5).unwrap();
+        after(8).unwrap();
+        assert!(matches!(after(9), Err(Error::Stalled { .. })));
+    }
+
+    #[test]
     fn a_live_failure_is_shown_and_retried_and_a_file_failure_is_final() {
         let closed = || Err(Error::Closed { origin: "x".into() });
         let (camera_live, counters) = camera("rtsp://127.0.0.1/none");
@@ -303,7 +392,7 @@ mod tests {
                     closed()
                 },
                 &shutdown,
-                &mut |_| panic!("no event"),
+                &mut |event| assert!(matches!(event, CameraEvent::Quiet), "{event:?}"),
             )
             .unwrap();
         assert_eq!(calls, 4);
@@ -316,6 +405,29 @@ mod tests {
     }
 
     #[test]
+    fn a_file_outlives_its_worker_but_not_three_over_the_same_picture() {
+        let (camera, counters) = camera("clip.mp4");
+        let lost = || Err(Error::Worker { origin: "x".into(), why: "ended".into() });
+        let (mut calls, mut frames) = (0, 0);
+        let error = camera
+            .run_from(
+                &mut || {
+                    calls += 1;
+                    Ok(Box::new(Then(replay(if calls < 3 { 2 } else { 0 }, &counters), lost)))
+                },
+                &Shutdown::new(),
+                &mut |event| match event {
+                    CameraEvent::Frame(_) => frames += 1,
+                    CameraEvent::Quiet => {}
+                    other => panic!("{other:?}: it goes on where it was"),
+                },
+            )
+            .unwrap_err();
+        assert!(matches!(error, Error::Worker { .. }));
+        assert_eq!((calls, frames, counters.failed.get()), (4, 4, 4));
+    }
+
+    #[test]
     fn the_wait_fits_the_failure_and_starts_anew_after_a_long_play() {
         let mut settings = settings("rtsp://h/");
         (settings.back_off_first, settings.back_off_most) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -324,12 +436,32 @@ mod tests {
         let soft = Error::Closed { origin: String::new() };
         for n in 0..10_u32 {
             let full = (first * 2_u32.pow(n)).min(most);
-            let wait = rest.after(&soft, Duration::ZERO);
+            let wait = rest.after(&soft, Duration::ZERO, false);
             assert!(wait >= full / 2 && wait <= full, "{wait:?} of {full:?}");
         }
-        assert!(rest.after(&soft, most) <= first);
+        assert!(rest.after(&soft, most, true) <= first);
         let lasting = Error::NotBuilt { origin: String::new() };
-        assert!(rest.after(&lasting, Duration::ZERO) >= most / 2);
+        assert!(rest.after(&lasting, Duration::ZERO, false) >= most / 2);
+        for _ in 0..10 {
+            assert!(rest.after(&soft, most / 2, false) <= most / 2, "the try itself has waited");
+        }
+        assert!(rest.after(&soft, Duration::from_millis(29_999), false) >= first / 2);
+    }
+
+    #[test]
+    fn the_same_failure_is_told_every_ten_minutes_and_another_one_at_once() {
+        let mut told = Told::default();
+        let closed = || Error::Closed { origin: "x".into() };
+        let stalled = |s| Error::Stalled { origin: "x".into(), waited: Duration::from_secs(s) };
+        let at = Duration::from_secs;
+        assert!(told.is_news(&closed(), 9, at(1)));
+        assert!(!told.is_news(&closed(), 9, at(7)));
+        assert!(told.is_news(&stalled(4), 9, at(12)));
+        assert!(!told.is_news(&stalled(5), 9, at(20)));
+        assert!(!told.is_news(&closed(), 9, at(26)), "two that take turns are two");
+        assert!(!told.is_news(&stalled(4), 9, at(611)));
+        assert!(told.is_news(&stalled(4), 9, at(612)));
+        assert!(told.is_news(&stalled(4), 10, at(620)), "there were frames between");
     }
 
     #[test]
@@ -339,7 +471,8 @@ mod tests {
         let mut at = Duration::ZERO;
         let mut attempts = 1;
         loop {
-            at += rest.after(&denied, Duration::ZERO);
+            // Some are slow to refuse, on purpose.
+            at += rest.after(&denied, Duration::from_secs(7), false);
             if at > Duration::from_mins(30) {
                 break;
             }
@@ -347,7 +480,7 @@ mod tests {
         }
         assert!(attempts < 5, "{attempts} in 30 minutes");
         for _ in 0..10 {
-            assert!(rest.after(&denied, Duration::ZERO) <= Duration::from_hours(1));
+            assert!(rest.after(&denied, Duration::ZERO, false) <= Duration::from_hours(1));
         }
     }
 }

@@ -4,8 +4,9 @@
 //! pictures are read into memory first, so clips are to be short. It runs on a thread and a main context of its own;
 //! [`RtspServer::stop`] closes every connection and gives the port back, as a camera that loses its power would.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -20,11 +21,13 @@ use crate::domain::Transport;
 
 mod access;
 mod clip;
+mod spoil;
 mod units;
 
 pub use access::{Identity, Proof};
 pub use clip::{Clip, rescale};
-use units::Units;
+pub use spoil::{Manner, Spoil};
+use units::{Play, Units};
 
 /// Why the server or a clip could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +60,10 @@ pub struct Serving {
     pub only: Transport,
     /// Each so-many-th packet of the stream is lost.
     pub lost_one_in: Option<u32>,
+    /// Spoils the stream whenever it is asked to.
+    pub spoil: Option<Spoil>,
+    /// What [`Manner::Others`] takes its pictures from: the same clip in another size, with key frames at the same places.
+    pub other: Option<PathBuf>,
 }
 
 /// A running server.
@@ -80,20 +87,23 @@ impl RtspServer {
     pub fn start(file: &Path, serving: &Serving) -> Result<Self, Failed> {
         pipeline::init().map_err(|e| Failed(e.to_string()))?;
         let units = Arc::new(Units::read(file)?);
+        let other = serving.other.as_deref().map(Units::read).transpose()?.map(Arc::new);
         let codec = units.codec;
+        // What waits is not spoilt any more.
+        let waits = if serving.spoil.is_some() { "max-bytes=0 max-buffers=2" } else { "max-bytes=200000" };
         let text = format!(
-            "appsrc name=feed format=time block=true max-bytes=200000 ! {codec}parse \
+            "appsrc name=feed format=time block=true {waits} ! {codec}parse \
              ! rtp{codec}pay name=pay0 pt=96 config-interval=-1"
         );
         let factory = factory(&text);
-        let (looped, since) = (serving.looped, serving.since);
+        let (looped, since, spoil) = (serving.looped, serving.since, serving.spoil.clone());
+        let play = Play { looped, since, spoil, other };
         factory.connect_media_configure(move |_, media| {
             let feed = media.element().downcast::<gst::Bin>().ok().and_then(|b| b.by_name("feed"));
             if let Some(feed) = feed.and_then(|f| f.downcast::<app::AppSrc>().ok()) {
-                let units = Arc::clone(&units);
+                let (units, play) = (Arc::clone(&units), play.clone());
                 // Ends by itself: pushing fails once the media is torn down.
-                let begin = since.map_or(gst::ClockTime::ZERO, |since| units.place_at(since));
-                std::thread::spawn(move || units.feed(&feed, looped, begin));
+                std::thread::spawn(move || units.feed(&feed, &play));
             }
         });
         Self::start_with(factory, serving)
@@ -122,7 +132,16 @@ impl RtspServer {
         // torn down it would be answered 503, so each try has a medium of its own.
         factory.set_shared(serving.only == Transport::Auto);
         if let Some(one_in) = serving.lost_one_in.filter(|n| *n > 0) {
-            factory.connect_media_configure(move |_, media| access::lose(media, one_in));
+            factory.connect_media_configure(move |_, media| {
+                let sent = AtomicU32::new(0);
+                access::lose(media, move || sent.fetch_add(1, Ordering::Relaxed) % one_in == one_in - 1);
+            });
+        }
+        if let Some(spoil) = serving.spoil.clone() {
+            factory.connect_media_configure(move |_, media| {
+                let spoil = spoil.clone();
+                access::lose(media, move || spoil.is_lost());
+            });
         }
         let scheme = if serving.identity.is_some() { "rtsps" } else { "rtsp" };
         server.mount_points().ok_or_else(|| Failed("no mount points".to_owned()))?.add_factory(&mount, factory);

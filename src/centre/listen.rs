@@ -44,7 +44,7 @@ pub enum Heard {
         /// From where.
         from: Address,
         /// What.
-        message: Message,
+        message: Box<Message>,
         /// The broker had kept it from before.
         retained: bool,
         /// When it arrived.
@@ -97,7 +97,9 @@ pub async fn listen(parts: Parts<'_>, on: &mut (dyn FnMut(Heard) -> bool + Send)
             LinkEvent::Message { topic, payload, retained, .. } => {
                 let keys = |from: &Address| parts.boxes.keys_of(&from.site, &from.box_id);
                 on(match wire::open(&payload, parts.topic_root, &topic, keys) {
-                    Ok((from, message, _)) => Heard::Told { from, message, retained, at: parts.clock.utc() },
+                    Ok((from, message, _)) => {
+                        Heard::Told { from, message: Box::new(message), retained, at: parts.clock.utc() }
+                    }
                     Err(reason) => Heard::Refused { topic, reason },
                 })
             }

@@ -3,7 +3,7 @@
 //! Each report draws a challenge, which counts for some minutes ([`Challenges`]). Asking the machine and the other rooms
 //! may read the disk; it must not take long. Cheap to clone.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -19,7 +19,7 @@ pub type Ask = Box<dyn Fn(TimeMs) -> Gauges + Send + Sync>;
 
 /// What a report is made of.
 pub struct Parts {
-    /// What the `state` of alerts stands for.
+    /// What the `state` of alerts stands for at first.
     pub digests: StateDigests,
     /// Asks the machine and the other rooms.
     pub gauges: Ask,
@@ -41,6 +41,7 @@ struct Inner {
     parts: Parts,
     boot: BootId,
     started: Duration,
+    digests: RwLock<StateDigests>,
 }
 
 impl Reporter {
@@ -51,7 +52,13 @@ impl Reporter {
         // Without randomness the boot id is all zero: it tells starts apart and guards nothing.
         let _ = SystemRandom::new().fill(&mut boot);
         let started = parts.clock.monotonic();
-        Self(Arc::new(Inner { parts, boot: BootId(boot), started }))
+        let digests = RwLock::new(parts.digests.clone());
+        Self(Arc::new(Inner { parts, boot: BootId(boot), started, digests }))
+    }
+
+    /// What the `state` of alerts stands for from now on.
+    pub fn set_digests(&self, digests: StateDigests) {
+        *self.0.digests.write().unwrap_or_else(PoisonError::into_inner) = digests;
     }
 
     /// Which start of the daemon.
@@ -78,7 +85,7 @@ impl Reporter {
                 oldest_ms: depth.oldest.map_or(0, |oldest| utc.since(oldest)),
             },
             gauges: (parts.gauges)(utc),
-            digests: parts.digests.clone(),
+            digests: self.0.digests.read().unwrap_or_else(PoisonError::into_inner).clone(),
         };
         HealthReport::of(&parts.health, facts)
     }

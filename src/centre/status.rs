@@ -14,7 +14,7 @@ use super::keys::SigningKey;
 use super::link::{Sender, Token, Will};
 use super::report::Reporter;
 use super::session::Identity;
-use super::wire::{self, BoxState, CameraStatus, Place, Status, Wire};
+use super::wire::{self, BoxState, CameraStatus, Place, RuleName, Status, Wire};
 use crate::clock::Clock;
 use crate::domain::CameraId;
 use crate::health::Health;
@@ -37,6 +37,8 @@ pub struct CameraFacts {
     pub number: u16,
     /// Where it is and looks.
     pub place: Place,
+    /// The rules that hold on it.
+    pub rules: Vec<RuleName>,
 }
 
 struct Camera {
@@ -127,7 +129,8 @@ impl StatusBoard {
         let (utc, now) = (self.clock.utc(), self.clock.monotonic());
         for camera in &mut self.cameras {
             let facts = &camera.facts;
-            let mut status = CameraStatus::of(facts.number, &health.camera(&facts.id), utc).at(&facts.place);
+            let mut status =
+                CameraStatus::of(facts.number, &health.camera(&facts.id), utc).at(&facts.place).ruled(&facts.rules);
             let Some(due) = camera.due(&status, now, self.next_refresh) else { continue };
             if let Some((told, _)) = &camera.told {
                 status = status.since(told);
@@ -188,7 +191,8 @@ mod tests {
     use crate::health::{CameraCounters, CameraState};
 
     fn camera() -> Camera {
-        let facts = CameraFacts { id: CameraId::new("gate").unwrap(), number: 1, place: Place::default() };
+        let facts =
+            CameraFacts { id: CameraId::new("gate").unwrap(), number: 1, place: Place::default(), rules: Vec::new() };
         Camera { facts, told: None, changes: VecDeque::new() }
     }
 

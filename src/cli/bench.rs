@@ -21,11 +21,12 @@ use crate::camera::{self, Next, Source, SourceUri};
 use crate::clock::Clock;
 use crate::domain::{CameraId, Detection, Frame, PlateRead};
 use crate::health::CameraCounters;
-use crate::vision::analyser::{FindPlates, ReadPlates, VehicleSource};
+use crate::vision::analyser::{FindPlates, ReadAndCut, ReadPlates, VehicleSource};
 use crate::vision::detect::Detector;
 use crate::vision::model::Vehicles;
 use crate::vision::plate::Reader;
 use crate::vision::preprocess::{Scratch, tensor};
+use crate::vision::stack::Cut;
 use crate::vision::{self, Analyser, Area, Models, Seen, model};
 
 /// Arguments of `watchpost bench`.
@@ -222,6 +223,16 @@ impl ReadPlates for Counting<Reader> {
     fn read(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, vision::Error> {
         self.calls.fetch_add(plates.len() as u64, Ordering::Relaxed);
         ReadPlates::read(&self.inner, frame, plates)
+    }
+
+    fn read_and_cut(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<ReadAndCut>, vision::Error> {
+        self.calls.fetch_add(plates.len() as u64, Ordering::Relaxed);
+        ReadPlates::read_and_cut(&self.inner, frame, plates)
+    }
+
+    fn read_cut(&self, cut: &Cut) -> Result<Option<PlateRead>, vision::Error> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        ReadPlates::read_cut(&self.inner, cut)
     }
 }
 

@@ -3,10 +3,14 @@
 //! For people: the README, a demo, a report of a misread. Called by the verbs `read` and `run`; nothing here is stored or
 //! sent.
 
+mod places;
+
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use image::{Rgb, RgbImage};
+
+pub use self::places::Places;
 
 use super::strokes;
 use crate::domain::{Class, Frame, PixelFormat, Quad, Rect};
@@ -20,6 +24,8 @@ pub struct Mark {
     pub text: Option<String>,
     /// Probability of the text (or of the detection), 0..1.
     pub confidence: f32,
+    /// Where its middle was in frames before, the oldest first; empty for a single picture.
+    pub way: Vec<(f32, f32)>,
 }
 
 /// A vehicle or person around the plates.
@@ -58,15 +64,22 @@ fn colour(confidence: f32) -> Rgb<u8> {
     }
 }
 
-/// The frame in colours with its marks, and the vehicles and persons in it under them.
+/// By what letters and strokes grow with the picture.
+fn unit(picture: &RgbImage) -> f32 {
+    f32::from(u16::try_from(picture.height().max(picture.width() / 2)).unwrap_or(u16::MAX)) / 40.0
+}
+
+/// The frame in colours with its marks, under them the vehicles and persons in it, and under these the camera's places.
 #[must_use]
-pub fn annotated(frame: &Frame, marks: &[Mark], things: &[Thing]) -> RgbImage {
+pub fn annotated(frame: &Frame, places: &mut Places, marks: &[Mark], things: &[Thing]) -> RgbImage {
     let mut picture = to_rgb(frame);
-    let unit = f32::from(u16::try_from(picture.height().max(picture.width() / 2)).unwrap_or(u16::MAX)) / 40.0;
+    let unit = unit(&picture);
+    places.over(&mut picture);
     for thing in things {
         framed(&mut picture, thing, unit);
     }
     for mark in marks {
+        trail(&mut picture, &mark.way, mark.confidence);
         let thick = (unit / 7.0).clamp(1.5, 6.0);
         outline(&mut picture, mark, if mark.text.is_some() { thick } else { thick / 2.0 });
     }
@@ -112,6 +125,51 @@ fn outline(picture: &mut RgbImage, mark: &Mark, thick: f32) {
     strokes::lines(&sides, thick, &mut |x, y, share| blend(picture, x, y, colour(mark.confidence), share));
 }
 
+/// The way that something came, the newest place last: thinner and fainter the longer ago.
+fn trail(picture: &mut RgbImage, points: &[(f32, f32)], confidence: f32) {
+    #[expect(clippy::cast_precision_loss, reason = "some dozens of points")]
+    let count = points.len() as f32;
+    for (n, pair) in (0_u16..).zip(points.windows(2)) {
+        let [from, to] = pair else { continue };
+        let new = f32::from(n + 1) / count;
+        strokes::lines(&[(*from, *to)], 1.0 + 2.0 * new, &mut |x, y, share| {
+            blend(picture, x, y, colour(confidence), share * 0.8 * new);
+        });
+    }
+}
+
+/// The time in the upper left corner and reads in the lower one, the newest at the bottom, each with how sure it is.
+pub fn list(picture: &mut RgbImage, time: &str, rows: &[(String, f32)]) {
+    #[expect(clippy::cast_precision_loss, reason = "sides of a picture")]
+    let tall = picture.height() as f32;
+    let height = (tall / 45.0).clamp(7.0, 26.0);
+    let (pad, step) = (height * 0.6, height * 1.7);
+    plaque(picture, (pad, pad), (strokes::width(time, height) + 2.0 * pad, height + 2.0 * pad), height * 0.4, 0.6);
+    strokes::text(time, (2.0 * pad, 2.0 * pad), height, &mut |x, y, share| blend(picture, x, y, LIGHT, share));
+    let sure = |confidence: f32| format!("{:.0}%", (confidence * 100.0).min(99.4));
+    let wide = rows.iter().map(|(text, _)| strokes::width(text, height)).fold(0.0, f32::max);
+    let mut top = tall - pad;
+    for (text, confidence) in rows.iter().rev() {
+        let all = wide + height + strokes::width(&sure(*confidence), height) + 2.0 * pad;
+        top -= step + pad * 0.6;
+        plaque(picture, (pad, top), (all, step), height * 0.4, 0.6);
+        let line = top + (step - height) / 2.0;
+        strokes::text(text, (2.0 * pad, line), height, &mut |x, y, share| blend(picture, x, y, LIGHT, share));
+        let at = (2.0 * pad + wide + height, line);
+        write_sure(picture, &sure(*confidence), at, height, *confidence);
+    }
+}
+
+/// Light letters with their top left at `at`; `share` of them covers what is below.
+pub fn write(picture: &mut RgbImage, text: &str, at: (f32, f32), height: f32, share: f32) {
+    strokes::text(text, at, height, &mut |x, y, ink| blend(picture, x, y, LIGHT, ink * share));
+}
+
+/// Letters in the colour of a certainty.
+pub fn write_sure(picture: &mut RgbImage, text: &str, at: (f32, f32), height: f32, confidence: f32) {
+    strokes::text(text, at, height, &mut |x, y, ink| blend(picture, x, y, colour(confidence), ink));
+}
+
 /// A thin box, its class inside the top left corner.
 fn framed(picture: &mut RgbImage, thing: &Thing, unit: f32) {
     let [a, b, c, d] = Quad::from_rect(&thing.rect).points.map(|p| (p.x, p.y));
@@ -149,6 +207,11 @@ fn label(picture: &mut RgbImage, mark: &Mark, text: &str, height: f32) {
 
 /// A dark plate with round corners behind a text; `dark` is what it covers of the picture, 0..1.
 fn plaque(picture: &mut RgbImage, (left, top): (f32, f32), (wide, high): (f32, f32), round: f32, dark: f32) {
+    plaque_ink((left, top), (wide, high), round, &mut |x, y, share| blend(picture, x, y, DARK, share * dark));
+}
+
+/// Calls `ink(x, y, share)` for every pixel of a plate with round corners; each pixel once.
+fn plaque_ink((left, top): (f32, f32), (wide, high): (f32, f32), round: f32, ink: &mut dyn FnMut(i32, i32, f32)) {
     // Thick lines with round ends make a plate with round corners.
     let (x1, x2) = (left + round, left + wide - round);
     let edges = [((x1, top + round), (x2, top + round)), ((x1, top + high - round), (x2, top + high - round))];
@@ -161,7 +224,7 @@ fn plaque(picture: &mut RgbImage, (left, top): (f32, f32), (wide, high): (f32, f
     let middle = top + high / 2.0;
     strokes::lines(&[((x1, middle), (x2, middle))], high - 2.0 * round + 1.0, &mut keep);
     for ((y, x), share) in inked {
-        blend(picture, x, y, DARK, share * dark);
+        ink(x, y, share);
     }
 }
 
@@ -218,20 +281,22 @@ mod tests {
             outline: Quad::from_rect(&Rect::new(x, y, x + 60.0, y + 20.0)),
             text: Some("AB123".into()),
             confidence: 0.97,
+            way: vec![(x, y), (x + 20.0, y - 9.0)],
         };
         let plain = to_rgb(&frame);
+        let mut none = Places::default();
         for (x, y) in [(100.0, 80.0), (-30.0, -10.0), (300.0, 170.0), (5000.0, 5000.0)] {
-            let picture = annotated(&frame, &[mark(x, y)], &[]);
+            let picture = annotated(&frame, &mut none, &[mark(x, y)], &[]);
             assert_eq!(picture.dimensions(), plain.dimensions());
             assert!(picture != plain, "at {x},{y}");
         }
         for (x, y) in [(100.0, 80.0), (-30.0, -10.0), (310.0, 170.0)] {
             let thing = Thing { rect: Rect::new(x, y, x + 90.0, y + 60.0), class: Class::Bus, confidence: 0.9 };
-            assert!(annotated(&frame, &[], &[thing]) != plain, "at {x},{y}");
+            assert!(annotated(&frame, &mut none, &[], &[thing]) != plain, "at {x},{y}");
         }
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.jpg");
-        save(&annotated(&frame, &[mark(100.0, 80.0)], &[]), &path).unwrap();
+        save(&annotated(&frame, &mut none, &[mark(100.0, 80.0)], &[]), &path).unwrap();
         assert_eq!(image::open(&path).unwrap().width(), 320);
         let error = save(&plain, &dir.path().join("no/a.jpg")).unwrap_err();
         assert!(format!("{error:#}").contains("no/a.jpg"), "{error:#}");

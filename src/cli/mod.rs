@@ -5,6 +5,9 @@ pub mod bench;
 pub mod check;
 pub mod ctl;
 pub mod decode;
+#[cfg(feature = "gst")]
+pub mod decode_worker;
+pub mod doctor;
 pub mod draw;
 pub mod init;
 pub mod local;
@@ -43,6 +46,8 @@ enum Verb {
     Probe(probe::Args),
     /// Show a wire message as JSON
     Decode(decode::Args),
+    /// Why a camera yields few or no reads, by the numbers and with sample crops, and what to change
+    Doctor(doctor::Args),
     /// Read the plates of pictures and videos
     Read(read::Args),
     /// Reads and hits of this box, under your key, purpose and case
@@ -55,6 +60,10 @@ enum Verb {
     Audit(audit::Options),
     /// The daemon: cameras to the centre
     Run(run::Args),
+    /// Cameras decoded for a daemon, which starts it
+    #[cfg(feature = "gst")]
+    #[command(name = "decode-worker", hide = true)]
+    DecodeWorker,
     /// Models on pictures, for a daemon that thinks of putting them in force
     #[command(name = "try-models", hide = true)]
     TryModels(try_models::Args),
@@ -63,6 +72,10 @@ enum Verb {
 /// Runs one verb: 0 done, 1 it failed or found something wrong (wrong usage, 2, ends in the parser).
 #[must_use]
 pub fn run(args: Args) -> ExitCode {
+    #[cfg(feature = "gst")]
+    if matches!(args.verb, Verb::DecodeWorker) {
+        return decode_worker::run();
+    }
     // ONNX Runtime tells of devices and versions at INFO; what matters of it comes as an error.
     let log = crate::log::init(if matches!(args.verb, Verb::Run(_)) { "info,ort=warn" } else { "warn" });
     let clock = Clock::system();
@@ -72,12 +85,15 @@ pub fn run(args: Args) -> ExitCode {
         Verb::Check(args) => check::run(&args, &mut out).map(ExitCode::from),
         Verb::Probe(args) => probe::run(&args, &clock, &mut out).map(ExitCode::from),
         Verb::Decode(args) => decode::run(&args, &clock, &mut std::io::stdin(), &mut out).map(ExitCode::from),
+        Verb::Doctor(args) => doctor::run(&args, &clock, &mut out).map(ExitCode::from),
         Verb::Read(args) => read::run(&args),
         Verb::Query(args) => query::run(&args, &clock, &mut out).map(ExitCode::from),
         Verb::Report(args) => report::run(&args, &mut out).map(ExitCode::from),
         Verb::Bench(args) => bench::run(&args, &mut out).map(ExitCode::from),
         Verb::Audit(options) => audit::run(options, &mut out).map(ExitCode::from),
         Verb::Run(args) => run::run(&args, &log, &mut out).map(ExitCode::from),
+        #[cfg(feature = "gst")]
+        Verb::DecodeWorker => Ok(ExitCode::FAILURE),
         Verb::TryModels(args) => try_models::run(&args, &clock, &mut out).map(ExitCode::from),
     };
     done.unwrap_or_else(|error| {

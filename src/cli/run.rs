@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::causes;
+#[cfg(not(feature = "testkit"))]
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::log::LogRing;
@@ -30,6 +31,8 @@ pub struct Args {
 /// # Errors
 /// A faulty configuration, or what could not be started.
 pub fn run(args: &Args, log: &LogRing, out: &mut dyn Write) -> anyhow::Result<u8> {
+    keep_memory_private();
+    keep_memory_together();
     let shutdown = Shutdown::new();
     listen_for_signals(shutdown.clone())?;
     let summary = live(args, log, &shutdown)?;
@@ -43,7 +46,10 @@ pub fn run(args: &Args, log: &LogRing, out: &mut dyn Write) -> anyhow::Result<u8
 /// One life of the daemon after the other, until one ends that wants no other. A configuration on probation that does not
 /// start is rolled back, and what was before is started.
 fn live(args: &Args, log: &LogRing, shutdown: &Shutdown) -> anyhow::Result<Summary> {
+    #[cfg(not(feature = "testkit"))]
     let clock = Clock::system();
+    #[cfg(feature = "testkit")]
+    let clock = supervise::testkit::clock();
     let mut options =
         Options { until_eos: args.until_eos, config_path: args.config.clone(), log: log.clone(), probation: None };
     let mut config: Option<Arc<Config>> = None;
@@ -90,6 +96,10 @@ fn print(summary: &Summary, out: &mut dyn Write) -> std::io::Result<()> {
     for (id, why) in &summary.failed {
         writeln!(out, "{id}: {why}")?;
     }
+    let (looked, changed) = (summary.health.second_looks.get(), summary.health.second_reads.get());
+    if looked > 0 {
+        writeln!(out, "second looks: {looked}, told otherwise since: {changed}")?;
+    }
     let centre = &summary.health.centre;
     writeln!(
         out,
@@ -98,6 +108,28 @@ fn print(summary: &Summary, out: &mut dyn Write) -> std::io::Result<()> {
         centre.resent.get(),
         summary.undelivered
     )
+}
+
+/// No core file and no look into this process by others of its user: what it has in memory are keys, passwords and plates.
+fn keep_memory_private() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    // The limit alone does not hold where cores go into a pipe, as to systemd-coredump.
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let done = set_dumpable_behavior(DumpableBehavior::NotDumpable).and_then(|()| setrlimit(Resource::Core, none));
+    if let Err(error) = done {
+        tracing::warn!(%error, "core files of this process can't be ruled out");
+    }
+}
+
+/// Two arenas of the C library's allocator, not eight a core: threads that come and go with cameras leave pieces in each, and
+/// memory grows by them for days. What is hot (pictures, tensors) is kept and reused, and asks no allocator.
+fn keep_memory_together() {
+    #[cfg(target_env = "gnu")]
+    #[expect(unsafe_code, reason = "the C library has no safe door to it")]
+    // SAFETY: takes two numbers, and is called before there are other threads that allocate.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 2);
+    }
 }
 
 /// A thread of its own waits for SIGTERM and SIGINT and sets the flag; a second signal ends the process at once.

@@ -13,6 +13,7 @@ use crate::camera::still;
 use crate::clock::Clock;
 use crate::command::models::canary::{Object, Plate, Seen, place};
 use crate::domain::{Class, Detection, Frame, PlateRead};
+use crate::supervise::RUN_WITHIN;
 use crate::supervise::models::trial::Outcome;
 use crate::vision::model::{Corrector, Settings, Vehicles};
 use crate::vision::{self, Models, Patterns};
@@ -75,6 +76,7 @@ pub fn run(args: &Args, clock: &Clock, out: &mut dyn Write) -> anyhow::Result<u8
         library: args.onnxruntime.clone(),
         score: args.threshold,
         workers: 1,
+        run_within: Some(RUN_WITHIN),
     };
     let outcome = match Models::load(&settings) {
         Err(error) => Outcome { fault: Some(error.to_string()), ..Outcome::default() },

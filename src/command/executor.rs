@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::authorise::{Authorised, authorise};
 use super::envelope::{Gate, Refused, Signed};
@@ -32,11 +32,15 @@ use crate::centre::wire::reply::MAX_RESULT;
 use crate::centre::wire::{self, Reply};
 use crate::clock::{Challenges, Clock};
 use crate::domain::{CommandStatus, Reason};
+use crate::health::pulse::{Part, Pulse};
 use crate::store::audit::Event;
 use crate::store::disk::RealDisk;
 
 /// Commands that may wait.
 const WAITING: usize = 16;
+/// How long the thread may be without a sign of life, but for a command, which may take as long as the trial of models.
+const STEP_WITHIN: Duration = Duration::from_mins(1);
+const COMMAND_WITHIN: Duration = Duration::from_mins(6);
 /// How often counted refusals are looked at when nothing comes.
 const TICK: Duration = Duration::from_secs(1);
 /// `busy` is answered so often between two ticks; more of them are only counted.
@@ -128,6 +132,25 @@ impl Executor {
             tracing::error!("the command thread panicked");
         }
     }
+
+    /// The same, but waits for the command under way `at_most` so long; false: the thread was left behind, and the command is
+    /// told as interrupted at the next start.
+    #[must_use]
+    pub fn stop_within(self, at_most: Duration) -> bool {
+        self.inbox.shared.stopping.store(true, Ordering::SeqCst);
+        let (begun, mut told) = (Instant::now(), false);
+        while !self.thread.is_finished() {
+            if begun.elapsed() >= at_most {
+                return false;
+            }
+            told = told || !matches!(self.inbox.sender.try_send(Job::Stop), Err(TrySendError::Full(_)));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if self.thread.join().is_err() {
+            tracing::error!("the command thread panicked");
+        }
+        true
+    }
 }
 
 impl Inbox {
@@ -196,6 +219,7 @@ pub(super) struct Work {
     signed: Bound,
     unsigned: Bound,
     replayed: Bound,
+    pulse: Pulse,
 }
 
 impl Work {
@@ -215,6 +239,7 @@ impl Work {
             .map_err(|e| internal(format!("the journal of commands in {}: {e}", parts.dir.display())))?;
         Ok(Self {
             audience: audience(&site.site, &site.id),
+            pulse: parts.rooms.health.pulses.of("command", Part::Vital, STEP_WITHIN),
             rooms: parts.rooms,
             challenges: parts.challenges,
             shared,
@@ -228,7 +253,10 @@ impl Work {
 
     fn run(&mut self, jobs: &Receiver<Job>) {
         loop {
-            match jobs.recv_timeout(TICK) {
+            self.pulse.beats("the next command");
+            let job = jobs.recv_timeout(TICK);
+            self.pulse.takes("a command", COMMAND_WITHIN);
+            match job {
                 Ok(Job::Do(incoming)) if self.shared.stopping.load(Ordering::SeqCst) => {
                     self.shared.answer_busy(&incoming);
                 }

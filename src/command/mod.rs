@@ -139,6 +139,8 @@ pub struct Done {
 pub enum Afterwards {
     /// The daemon stops in good order and starts anew, with the configuration that is there then.
     Restart,
+    /// The models that are in force by now are loaded and take over between two frames.
+    Models,
     /// The keys of the store are destroyed and the daemon stops.
     Wipe,
 }

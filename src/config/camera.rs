@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::polygon::Polygon;
 use super::section::Section;
 use super::tree::Fault;
-use crate::domain::{AddressError, CameraId, Region, SourceUri, Transport};
+use crate::domain::{AddressError, CameraId, Line, Region, SourceUri, Transport, Zone};
 
 /// Longest name of a road, characters.
 const ROAD_CHARS: usize = 64;
@@ -53,6 +53,59 @@ pub struct Camera {
     pub privacy_mask: Vec<Polygon>,
     /// Whether it rests on a still scene; `None`: as `[vision] motion_gate` says.
     pub motion_gate: Option<bool>,
+    /// Whether key frames alone are decoded while nothing moves; `None`: as `[vision] idle_decoding` says.
+    pub idle_decoding: Option<bool>,
+    /// How fast vehicles go past at most, km/h; `None`: every frame is looked at.
+    pub road_kmh: Option<f64>,
+    /// When a plate that is seen again is a new sighting.
+    pub again: Again,
+    /// Parts of its picture that rules speak of.
+    pub zones: Vec<Zone>,
+    /// Lines that are counted at, and that rules speak of.
+    pub lines: Vec<Line>,
+    /// How its picture is watched.
+    pub view: ViewWatch,
+}
+
+/// How a camera's picture is watched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ViewWatch {
+    /// Whether it is: hard cuts, frozen, black, out of focus, moved.
+    pub on: bool,
+    /// Which of its views is the right one: another number accepts the one of now.
+    pub number: u64,
+    /// Whether nothing is read while it is moved; `None`: where it has a privacy mask.
+    pub stop_while_moved: Option<bool>,
+}
+
+fn read_view(s: &mut Section<'_>) -> ViewWatch {
+    ViewWatch {
+        on: s.flag("view_watch", true, "Watch its picture: hard cuts, frozen, black, out of focus, moved."),
+        number: s.number("view", 1, 0, 65_535, "Which view is the right one: another number accepts the one of now."),
+        stop_while_moved: s.optional_flag(
+            "stop_while_moved",
+            "Read nothing while the camera is moved and masks lie wrong; without it: where it has a `privacy_mask`.",
+        ),
+    }
+}
+
+/// When a plate that is seen again is a new sighting; `None`: as `[vision]` says.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Again {
+    /// Seconds after a pass in which it is not.
+    pub same_plate_s: Option<f64>,
+    /// Seconds for which a vehicle that stood is known again in its place.
+    pub parked_s: Option<f64>,
+    /// How far from its place, in widths of its plate, it is.
+    pub min_travel: Option<f64>,
+}
+
+fn read_again(s: &mut Section<'_>) -> Again {
+    Again {
+        same_plate_s: s.real("same_plate_s", 0.0, 86_400.0, "Like `vision.same_plate_s`, for this camera."),
+        parked_s: s.real("parked_s", 0.0, 604_800.0, "Like `vision.parked_s`, for this camera."),
+        min_travel: s.real("min_travel", 0.6, 50.0, "Like `vision.min_travel`, for this camera."),
+    }
 }
 
 pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
@@ -95,7 +148,18 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
     let privacy_mask = s.polygons("privacy_mask", "What is blanked before any model sees it: polygons like `roi`.");
     let motion_gate =
         s.optional_flag("motion_gate", "Rest while nothing moves; without it as `vision.motion_gate` says.");
-    s.not_yet(&["zone", "line"]);
+    let idle_decoding = s.optional_flag(
+        "idle_decoding",
+        "Decode key frames alone while nothing moves; without it as `vision.idle_decoding` says.",
+    );
+    let road_kmh = s.real(
+        "road_kmh",
+        1.0,
+        300.0,
+        "How fast vehicles go past at most, km/h: on a slow road plates are looked for in fewer frames; without it in all.",
+    );
+    let (again, view) = (read_again(&mut s), read_view(&mut s));
+    let (zones, lines) = super::place::read(&mut s);
     s.finish();
     Some(Camera {
         id: id?,
@@ -118,6 +182,12 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
         roi,
         privacy_mask,
         motion_gate,
+        idle_decoding,
+        road_kmh,
+        again,
+        zones,
+        lines,
+        view,
     })
 }
 

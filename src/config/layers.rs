@@ -34,7 +34,7 @@ pub const LOCAL: &[(&str, &str)] = &[
 ];
 
 /// Sections whose tables in a row go by `id`.
-const BY_ID: [&[&str]; 2] = [&["camera"], &["hotlist", "list"]];
+const BY_ID: [&[&str]; 3] = [&["camera"], &["hotlist", "list"], &["rule"]];
 
 /// What of the centre's overlay is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]

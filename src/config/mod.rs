@@ -6,10 +6,13 @@
 
 mod camera;
 mod centre;
+mod decode;
 mod hotlist;
 pub mod layers;
 pub mod managed;
+mod place;
 mod polygon;
+mod rule;
 mod section;
 mod site;
 mod store;
@@ -21,15 +24,18 @@ use std::path::Path;
 
 pub use camera::Camera;
 pub use centre::Centre;
+pub use decode::{Decode, DecodeWorkers};
 pub use hotlist::HotlistFile;
 pub use layers::{Layers, Overlay};
 pub use polygon::Polygon;
+pub use rule::Rule;
 pub use section::KeyDoc;
 pub use site::Site;
 pub use store::{Retention, Store};
 pub use tree::{Fault, Place};
 pub use vision::Vision;
 
+use crate::domain::Plan;
 use section::Section;
 use tree::{Node, Value};
 
@@ -43,16 +49,28 @@ pub struct Config {
     pub site: Site,
     /// `[[camera]]`
     pub cameras: Vec<Camera>,
+    /// `[decode]`
+    pub decode: Decode,
     /// `[vision]`
     pub vision: Vision,
     /// `[[hotlist.list]]`
     pub hotlists: Vec<HotlistFile>,
+    /// `[[rule]]`
+    pub rules: Vec<Rule>,
     /// `[store]`
     pub store: Store,
     /// `[centre]`; `None`: nothing is sent, hits stay in the store.
     pub centre: Option<Centre>,
     /// SHA-256 of the files it came from, in the order they were read.
     pub digest: [u8; 32],
+}
+
+impl Config {
+    /// Zones, lines and rules of one of its cameras.
+    #[must_use]
+    pub fn plan(&self, camera: &Camera) -> Plan {
+        rule::plan(camera, &self.rules)
+    }
 }
 
 /// Everything that is wrong with a configuration.
@@ -81,12 +99,26 @@ pub fn load(path: &Path) -> Result<Config, Faults> {
     Layers::read(path, &Overlay::OnDisk)?.config()
 }
 
+/// Checks a configuration of one file that is no file.
+///
+/// # Errors
+/// As [`load`].
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn of_text(text: &str) -> Result<Config, Faults> {
+    let mut faults = Vec::new();
+    let root = tree::parse(Path::new("fuzz.toml"), text, &mut faults);
+    match build(&root, &mut faults, &mut Vec::new()) {
+        Some(config) if faults.is_empty() => Ok(config),
+        _ => Err(Faults(faults)),
+    }
+}
+
 /// Every key with its default and meaning, in the order of the sections.
 #[must_use]
 pub fn keys() -> Vec<KeyDoc> {
     let mut docs = Vec::new();
     let mut faults = Vec::new();
-    let text = "[box]\n[[camera]]\n[vision]\n[hotlist]\n[[hotlist.list]]\n[store]\n[centre]\n";
+    let text = "[box]\n[[camera]]\n[[camera.zone]]\n[[camera.line]]\n[decode]\n[vision]\n[[rule]]\n[hotlist]\n[[hotlist.list]]\n[store]\n[centre]\n";
     let root = tree::parse(Path::new("example.toml"), text, &mut faults);
     build(&root, &mut faults, &mut docs);
     docs
@@ -100,7 +132,9 @@ fn build(root: &Node, faults: &mut Vec<Fault>, docs: &mut Vec<KeyDoc>) -> Option
         cameras.push(camera::read(Section::new(format!("camera[{}]", i + 1), "camera", Some(node), faults, docs)));
     }
     camera::check_unique(&cameras, faults);
+    let decode = decode::read(Section::new("decode", "decode", top.get("decode"), faults, docs));
     let vision = vision::read(Section::new("vision", "vision", top.get("vision"), faults, docs));
+    let rules = read_rules(top, (&site, &cameras, &vision), faults, docs);
     let lists = hotlist::lists(top.get("hotlist"), faults);
     let mut hotlists = Vec::new();
     for (i, node) in lists.into_iter().enumerate() {
@@ -124,12 +158,34 @@ fn build(root: &Node, faults: &mut Vec<Fault>, docs: &mut Vec<KeyDoc>) -> Option
     Some(Config {
         site: site?,
         cameras: cameras.into_iter().collect::<Option<Vec<_>>>()?,
+        decode,
         vision,
         hotlists: hotlists.into_iter().collect::<Option<Vec<_>>>()?,
+        rules: rules.into_iter().collect::<Option<Vec<_>>>()?,
         store,
         centre: centre?,
         digest: [0; 32],
     })
+}
+
+/// `[[rule]]`, which may name cameras, their zones and lines, and needs what `[box]` and `[vision]` say.
+fn read_rules(
+    top: &std::collections::BTreeMap<String, Node>,
+    (site, cameras, vision): (&Option<Site>, &[Option<Camera>], &Vision),
+    faults: &mut Vec<Fault>,
+    docs: &mut Vec<KeyDoc>,
+) -> Vec<Option<Rule>> {
+    let known = rule::Known {
+        cameras: cameras.iter().map(Option::as_ref).collect(),
+        vehicles: vision.vehicles.is_some(),
+        timezone: site.as_ref().and_then(|site| site.timezone.as_ref()),
+    };
+    let mut rules = Vec::new();
+    for (i, node) in items(top.get("rule"), "rule", faults).into_iter().enumerate() {
+        rules.push(rule::read(Section::new(format!("rule[{}]", i + 1), "rule", Some(node), faults, docs), &known));
+    }
+    rule::check_unique(&rules, faults);
+    rules
 }
 
 /// Sections that are not known, or not yet.
@@ -141,8 +197,8 @@ fn check_top(
 ) {
     let before = faults.len();
     let mut section = Section::new("", "", Some(root), faults, docs);
-    section.elsewhere(&["box", "camera", "vision", "hotlist", "store", "centre"]);
-    section.not_yet(&["rule", "console"]);
+    section.elsewhere(&["box", "camera", "decode", "vision", "rule", "hotlist", "store", "centre"]);
+    section.not_yet(&["console"]);
     section.finish();
     for fault in faults.iter_mut().skip(before) {
         fault.key = fault.key.trim_start_matches('.').to_owned();

@@ -16,6 +16,9 @@ const MOST: (usize, usize) = (16, 32);
 /// Least area, a share of the picture: what is smaller than a few pixels is a slip.
 const LEAST_AREA: f64 = 1e-5;
 
+/// Shortest line, a share of the picture.
+const LEAST_LINE: f64 = 0.005;
+
 /// Reads one polygon or a list of them.
 ///
 /// # Errors
@@ -43,15 +46,42 @@ pub(super) fn read(node: &Node) -> Result<Vec<Polygon>, String> {
     Ok(polygons)
 }
 
+/// Reads two points that differ.
+///
+/// # Errors
+/// What is wrong.
+pub(super) fn segment(node: &Node) -> Result<[[f64; 2]; 2], String> {
+    let ends = match &node.value {
+        Value::Array(items) => match items.as_slice() {
+            [from, to] => point(&from.value).zip(point(&to.value)),
+            _ => None,
+        },
+        _ => None,
+    };
+    let (from, to) = ends.ok_or("is no line: wanted its two ends, [[x, y], [x, y]]")?;
+    for end in [from, to] {
+        check_shares(end)?;
+    }
+    if (from[0] - to[0]).hypot(from[1] - to[1]) < LEAST_LINE {
+        return Err("has both ends in one place".to_owned());
+    }
+    Ok([from, to])
+}
+
+fn check_shares([x, y]: [f64; 2]) -> Result<(), String> {
+    if (0.0..=1.0).contains(&x) && (0.0..=1.0).contains(&y) {
+        return Ok(());
+    }
+    Err(format!(
+        "has the point [{x}, {y}]; wanted shares of the picture, 0 to 1: divide pixels by its width and height"
+    ))
+}
+
 fn polygon(points: &[Node]) -> Result<Polygon, String> {
     let mut polygon = Polygon::new();
     for (n, node) in points.iter().enumerate() {
         let [x, y] = point(&node.value).ok_or_else(|| format!("has no [x, y] at point {}", n + 1))?;
-        if !(0.0..=1.0).contains(&x) || !(0.0..=1.0).contains(&y) {
-            return Err(format!(
-                "has the point [{x}, {y}]; wanted shares of the picture, 0 to 1: divide pixels by its width and height"
-            ));
-        }
+        check_shares([x, y])?;
         polygon.push([x, y]);
     }
     if polygon.len() > 3 && polygon.first() == polygon.last() {

@@ -155,6 +155,69 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// Two points.
+    pub fn segment(&mut self, key: &str, doc: &'static str) -> Option<[[f64; 2]; 2]> {
+        let node = self.node(key, "none", doc)?;
+        polygon::segment(node).map_err(|what| self.fault(key, what)).ok()
+    }
+
+    /// Names in a list, or one name.
+    pub fn named<T: FromStr>(&mut self, key: &str, doc: &'static str) -> Vec<T>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let Some(node) = self.node(key, "none", doc) else { return Vec::new() };
+        let text = |v: &Value| if let Value::Text(text) = v { Some(text.clone()) } else { None };
+        let get = |v: &Value| match v {
+            Value::Array(items) => items.iter().map(|n| text(&n.value)).collect::<Option<Vec<String>>>(),
+            other => text(other).map(|one| vec![one]),
+        };
+        let texts = self.typed(key, node, "a text or a list of texts", get).unwrap_or_default();
+        if texts.is_empty() && matches!(&node.value, Value::Array(items) if items.is_empty()) {
+            self.fault(key, "is an empty list; leave it out instead");
+        }
+        texts.iter().filter_map(|t| t.parse().map_err(|e: T::Err| self.fault(key, e.to_string())).ok()).collect()
+    }
+
+    /// The tables of `[[section.key]]`; their keys are documented one by one.
+    pub fn tables(&mut self, key: &str) -> Vec<&'a Node> {
+        self.asked.insert(key.to_owned());
+        match self.table.and_then(|t| t.get(key)).map(|n| &n.value) {
+            None => Vec::new(),
+            Some(Value::Array(items)) => items.iter().collect(),
+            Some(other) => {
+                let what = format!("is {}; write it as [[{}.{key}]], once for each", other.kind(), self.doc_name);
+                self.fault(key, what);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Begins reading one of [`Section::tables`].
+    pub fn part<'b>(&'b mut self, name: &str, doc_name: &'static str, node: &'b Node) -> Section<'b> {
+        Section::new(format!("{}.{name}", self.name), doc_name, Some(node), self.faults, self.docs)
+    }
+
+    /// Whether this is a table at all.
+    pub fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
+    /// Whether a key is given, rightly or wrongly.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|t| t.contains_key(key))
+    }
+
+    /// The key that was read last must be given.
+    pub fn must(&mut self, key: &str) {
+        if let Some(docs) = self.docs.last_mut() {
+            docs.default = String::new();
+        }
+        if !self.has(key) {
+            self.fault(key, "is missing");
+        }
+    }
+
     /// A whole number from `low` to `high`.
     pub fn number(&mut self, key: &str, default: u64, low: u64, high: u64, doc: &'static str) -> u64 {
         let node = self.node(key, &format!("`{default}`"), doc);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::section::Section;
-use crate::domain::{BoxId, SiteId};
+use crate::domain::{BoxId, SiteId, TimeZone};
 
 /// `[box]`
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +18,8 @@ pub struct Site {
     pub location: Option<(f64, f64)>,
     /// Whether what the centre lays over the configuration counts.
     pub managed: bool,
+    /// The local time that schedules are written in.
+    pub timezone: Option<TimeZone>,
 }
 
 /// Where data lies when nothing is said.
@@ -30,6 +32,12 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Site> {
         .path("data_dir", "Folder of keys, store and evidence; `/var/lib/watchpost` when not given.")
         .unwrap_or_else(|| PathBuf::from(DATA_DIR));
     let location = s.location("Where the box stands: `[latitude, longitude]`, degrees.");
+    let timezone = s.text(
+        "timezone",
+        "The local time that schedules of rules are written in: an IANA name as `Europe/Berlin`, an offset as `+05:30`, or \
+         `UTC`. Times in messages and logs are UTC always.",
+    );
+    let timezone = timezone.and_then(|name| TimeZone::named(&name).map_err(|what| s.fault("timezone", what)).ok());
     let managed = s.flag(
         "managed",
         true,
@@ -37,5 +45,5 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Site> {
          nothing over it.",
     );
     s.finish();
-    Some(Site { site: site?, id: id?, data_dir, location, managed })
+    Some(Site { site: site?, id: id?, data_dir, location, managed, timezone })
 }

@@ -19,6 +19,20 @@ pub struct Store {
     pub outbox_entries: u64,
     /// How long things are kept, unless the centre set it otherwise.
     pub retention: Retention,
+    /// Seconds before a hit that its clip shows.
+    pub clip_before_s: u64,
+    /// Seconds after it; with both 0 there are no clips.
+    pub clip_after_s: u64,
+    /// Largest clip.
+    pub clip_mib: u64,
+    /// The least severity of hits that get a clip.
+    pub clip_severity: Severity,
+    /// Clips are not stored when less of the disk is free.
+    pub clip_free_mib: u64,
+    /// Pictures are not stored when less of the disk is free.
+    pub picture_free_mib: u64,
+    /// Reads without a hit are not stored when less of the disk is free.
+    pub read_free_mib: u64,
     /// Minutes after which a hit that nobody has seen is told; 0: never.
     pub remind_minutes: u64,
     /// The least severity of hits that are told.
@@ -94,6 +108,39 @@ pub(super) fn read(mut s: Section<'_>, retention: Retention) -> Store {
         outbox_mib: s.number("outbox_mib", 256, 1, 65_536, "Most MiB of alerts that wait for the centre."),
         outbox_entries: s.number("outbox_entries", 200_000, 100, 10_000_000, "Most alerts that wait for the centre."),
         retention,
+        clip_before_s: s.number(
+            "clip_before_s",
+            5,
+            0,
+            10,
+            "Seconds before a hit that its clip shows; it covers the pass.",
+        ),
+        clip_after_s: s.number("clip_after_s", 5, 0, 30, "Seconds after a hit; with both 0 there are no clips."),
+        clip_mib: s.number("clip_mib", 24, 1, 64, "Largest clip, MiB: what would be longer ends early."),
+        clip_severity: s
+            .parsed("clip_severity", "The least severity of hits that get a clip; `info` is the default: all.")
+            .unwrap_or(Severity::Info),
+        clip_free_mib: s.number(
+            "clip_free_mib",
+            512,
+            0,
+            1 << 20,
+            "No clip is stored when fewer MiB of the disk are free.",
+        ),
+        picture_free_mib: s.number(
+            "picture_free_mib",
+            256,
+            0,
+            1 << 20,
+            "No picture is stored when fewer MiB of the disk are free.",
+        ),
+        read_free_mib: s.number(
+            "read_free_mib",
+            128,
+            0,
+            1 << 20,
+            "No read without a hit is stored when fewer MiB of the disk are free; hits are.",
+        ),
         remind_minutes: s.number(
             "remind_minutes",
             60,

@@ -211,11 +211,175 @@ fn polygons_and_places_that_cannot_be_meant_are_told() {
         ("location = [116.4, 39.9]", "latitude comes first"),
         ("transport = \"http\"", "wanted auto, tcp or udp"),
         ("substream = \"rtsp://a:b@192.0.2.7/2\"", "holds a user or password"),
-        ("zone = []", "is not supported by this version"),
     ] {
         let text = GOOD.replace("credential = \"gate\"", line);
         let faults = load_text(&text).unwrap_err();
         assert_eq!(faults.0.len(), 1, "{line}: {faults}");
         assert!(faults.to_string().contains(what), "{line}: {faults}");
     }
+}
+
+const PLACES: &str = r#"
+[[camera.zone]]
+name = "yard"
+points = [[0.5, 0.5], [1.0, 0.5], [1.0, 1.0], [0.5, 1.0]]
+direction = 90
+inertia = 3
+[[camera.line]]
+name = "exit"
+points = [[0.0, 0.6], [1.0, 0.6]]
+direction = "forward"
+[vision]
+vehicles = "objects-1"
+"#;
+
+fn with_rules(rules: &str) -> Result<Vec<Rule>, String> {
+    let text = GOOD.replace("[[hotlist.list]]", &format!("{PLACES}{rules}\n[[hotlist.list]]"));
+    let text = text.replace("data_dir = \"data\"", "data_dir = \"data\"\ntimezone = \"Europe/Berlin\"");
+    load_text(&text).map(|config| config.rules).map_err(|faults| faults.to_string())
+}
+
+#[test]
+fn rules_say_what_has_to_happen_where_and_when() {
+    use crate::domain::{Class, ObjectEvent, PlaceId, Severity, Way};
+    let rules = with_rules(
+        r#"
+[[rule]]
+id = "wrong-way"
+number = 7
+event = "wrong-way"
+line = "exit"
+severity = "serious"
+cooldown_s = 10
+[[rule]]
+id = "loiter"
+number = 8
+zone = "yard"
+dwell_s = 90
+classes = "person"
+schedule = ["mon-fri 22:00-06:00", "sat,sun"]
+[[rule]]
+id = "trucks"
+number = 9
+cameras = ["gate"]
+line = "exit"
+direction = "backward"
+classes = ["truck", "bus"]
+[[rule]]
+id = "known"
+number = 10
+lists = ["stolen"]
+regions = ["eu-sk", "us"]
+enabled = false
+"#,
+    )
+    .unwrap();
+    let name = |text: &str| PlaceId::new(text).unwrap();
+    let events: Vec<_> = rules.iter().map(|r| r.rule.event.clone()).collect();
+    assert_eq!(
+        events,
+        [
+            ObjectEvent::WrongWay(name("exit")),
+            ObjectEvent::Dwell(name("yard"), std::time::Duration::from_secs(90)),
+            ObjectEvent::Cross(name("exit"), Some(Way::Backward)),
+            ObjectEvent::Seen,
+        ]
+    );
+    assert!(rules.iter().all(|r| r.cameras.len() == 1));
+    assert_eq!((rules[0].rule.severity, rules[0].rule.cooldown.as_secs()), (Severity::Serious, 10));
+    assert!(rules[1].rule.schedule.is_some() && rules[1].rule.classes == [Class::Person]);
+    assert!(!rules[3].enabled && rules[3].rule.regions.len() == 2);
+}
+
+#[test]
+fn a_camera_has_the_plan_of_its_places_and_of_the_rules_that_hold_there() {
+    let text = GOOD.replace("[[hotlist.list]]", &format!(
+        "{PLACES}[[rule]]\nid = \"a\"\nnumber = 1\nzone = \"yard\"\n[[rule]]\nid = \"b\"\nnumber = 2\nzone = \"yard\"\nenabled = false\n\
+         [[camera]]\nid = \"b\"\nnumber = 2\nuri = \"x.mp4\"\n[[hotlist.list]]"
+    ));
+    let config = load_text(&text).unwrap();
+    let [gate, other] = &config.cameras[..] else { panic!("two cameras") };
+    let plan = config.plan(gate);
+    assert_eq!((plan.zones.len(), plan.lines.len(), plan.rules.len()), (1, 1, 1));
+    assert_eq!((plan.zones[0].heading, plan.zones[0].inertia.0), (Some(90), 3));
+    assert!(config.plan(other).is_empty());
+}
+
+#[test]
+fn rules_that_cannot_be_meant_are_told() {
+    let rule = |lines: &str| with_rules(&format!("[[rule]]\nid = \"a\"\nnumber = 1\n{lines}\n"));
+    for (lines, what) in [
+        ("zone = \"yrad\"", "rule[1].zone: is yrad, and no camera has a zone of this name"),
+        ("zone = \"exit\"", "is exit, and no camera has a zone"),
+        ("line = \"exit\"\ncameras = \"gaet\"", "names gaet, and there is no such camera; known are gate"),
+        ("event = \"cross\"", "rule[1].line: is missing: `event = \"cross\"` happens there"),
+        ("event = \"stopped\"\nzone = \"yard\"", "rule[1].dwell_s: is missing"),
+        ("event = \"jump\"", "is \"jump\", wanted one of seen, enter"),
+        ("zone = \"yard\"\ndirection = \"forward\"", "direction: has no meaning for `event = \"enter\"`"),
+        ("line = \"exit\"\ndirection = \"up\"", "is \"up\", wanted \"forward\" or \"backward\""),
+        ("event = \"wrong-way\"\nzone = \"yard\"\nline = \"exit\"", "stands beside `zone`"),
+        ("zone = \"yard\"\nclasses = [\"lorry\"]", "has \"lorry\", wanted car, bus"),
+        ("zone = \"yard\"\nschedule = \"at night\"", "\"at night\" is no span of time"),
+        ("zone = \"yard\"\nregions = [\"xx\"]", "is \"xx\", wanted one of us"),
+        ("severity = \"info\"", "is \"seen\", and everything is"),
+        ("zone = \"yard\"\nlists = []", "is an empty list"),
+    ] {
+        let told = rule(lines).unwrap_err();
+        assert!(told.contains(what), "{lines}: {told}");
+    }
+    let twice = with_rules(
+        "[[rule]]\nid = \"a\"\nnumber = 1\nzone = \"yard\"\n[[rule]]\nid = \"b\"\nnumber = 1\nline = \"exit\"\n",
+    );
+    assert!(twice.unwrap_err().contains("rule[2].number: is 1, as rule[1] already"));
+    let many = with_rules("[[rule]]\nid = \"A b\"\nnumber = 0\nzone = \"x\"\nspeed = 3\n").unwrap_err();
+    assert!(many.contains("has 4 faults"), "{many}");
+}
+
+#[test]
+fn what_a_rule_needs_is_told_where_it_is_not_there() {
+    let rule = |lines: &str| {
+        let places = PLACES.replace("[vision]\nvehicles = \"objects-1\"\n", "").replace("direction = 90\n", "");
+        let rule = format!("{places}[[rule]]\nid = \"a\"\nnumber = 1\n{lines}\n[[hotlist.list]]");
+        load_text(&GOOD.replace("[[hotlist.list]]", &rule)).map_err(|faults| faults.to_string())
+    };
+    assert!(rule("zone = \"yard\"").is_ok() && rule("zone = \"yard\"\nclasses = \"plate\"").is_ok());
+    for (lines, what) in [
+        ("zone = \"yard\"\nclasses = \"vehicle\"", "only when `[vision] vehicles` names a model"),
+        ("zone = \"yard\"\nschedule = \"22:00-06:00\"", "set `timezone` under [box]"),
+        ("zone = \"yard\"\nevent = \"wrong-way\"", "has no `direction` on camera gate"),
+    ] {
+        let told = rule(lines).unwrap_err();
+        assert!(told.contains(what), "{lines}: {told}");
+    }
+}
+
+#[test]
+fn zones_and_lines_that_cannot_be_meant_are_told() {
+    for (lines, what) in [
+        (
+            "[[camera.zone]]\nname = \"a\"\npoints = [[0, 0], [1, 1], [1, 0], [0, 1]]",
+            "camera[1].zone[1].points: its polygon crosses",
+        ),
+        ("[[camera.zone]]\npoints = [[0, 0], [1, 1], [1, 0]]", "camera[1].zone[1].name: is missing"),
+        ("[[camera.zone]]\nname = \"a\"", "camera[1].zone[1].points: is missing"),
+        ("[[camera.line]]\nname = \"a\"\npoints = [[0, 0], [1, 1], [1, 0]]", "is no line: wanted its two ends"),
+        ("[[camera.line]]\nname = \"a\"\npoints = [[0, 0], [640, 1]]", "divide pixels by its width and height"),
+        ("[[camera.line]]\nname = \"a\"\npoints = [[0.5, 0.5], [0.5, 0.5]]", "has both ends in one place"),
+        (
+            "[[camera.line]]\nname = \"a\"\npoints = [[0, 0], [1, 1]]\ndirection = \"left\"",
+            "is \"left\", wanted \"forward\"",
+        ),
+        ("[[camera.line]]\nname = \"a\"\npoints = [[0, 0], [1, 1]]\ncolour = 1", "camera[1].line[1].colour: is no key"),
+        ("zone = \"all\"", "write it as [[camera.zone]]"),
+        (
+            "[[camera.zone]]\nname = \"a\"\npoints = [[0, 0], [1, 1], [1, 0]]\n[[camera.line]]\nname = \"a\"\npoints = [[0, 0], [1, 1]]",
+            "a names two zones or lines",
+        ),
+    ] {
+        let text = GOOD.replace("credential = \"gate\"", lines);
+        let faults = load_text(&text).unwrap_err();
+        assert!(faults.0.len() == 1 && faults.to_string().contains(what), "{lines}: {faults}");
+    }
+    let text = GOOD.replace("data_dir = \"data\"", "timezone = \"Mars\"");
+    assert!(load_text(&text).unwrap_err().to_string().contains("box.timezone: is \"Mars\", wanted an IANA name"));
 }

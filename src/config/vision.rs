@@ -27,8 +27,18 @@ pub struct Vision {
     pub vehicles: Option<String>,
     /// Whether cameras rest while nothing moves.
     pub motion_gate: bool,
+    /// Whether of live cameras key frames alone are decoded while nothing moves, where the motion gate is on.
+    pub idle_decoding: bool,
+    /// Most seconds that the end of a doubtful sighting waits for a second look; 0: there is none.
+    pub second_look_s: u64,
     /// Whether the shapes of plates weigh in when they are read.
     pub patterns: bool,
+    /// Seconds after a pass in which the same plate on the same camera is no new one.
+    pub same_plate_s: u64,
+    /// Seconds for which a vehicle that stood is known again in its place.
+    pub parked_s: u64,
+    /// How far from its place, in widths of its plate, it is a new sighting.
+    pub min_travel: f64,
 }
 
 pub(super) fn read(mut s: Section<'_>) -> Vision {
@@ -50,7 +60,12 @@ pub(super) fn read(mut s: Section<'_>) -> Vision {
         vehicles: Some(s.text_or("vehicles", "", "Folder name of the detector of vehicles and persons; empty: off."))
             .filter(|name| !name.is_empty()),
         motion_gate: s.flag("motion_gate", true, "Rest while nothing moves before a camera."),
+        idle_decoding: s.flag("idle_decoding", true, "Decode key frames alone while nothing moves before a live camera; needs the motion gate."),
+        second_look_s: s.number("second_look_s", 5, 0, 60, "Most seconds that the end of a sighting that was read with doubt waits for a second look while nothing moves before any camera; 0: there is none."),
         patterns: s.flag("patterns", true, "Let what plates of a region look like weigh in when they are read."),
+        same_plate_s: s.number("same_plate_s", 60, 0, 86_400, "Seconds after a pass in which the same plate on the same camera is no new one."),
+        parked_s: s.number("parked_s", 14_400, 0, 604_800, "Seconds for which a vehicle that stood and was hidden is known again in its place."),
+        min_travel: s.real("min_travel", 0.6, 50.0, "How far from its place, in widths of its plate, it is a new one; without it 1.").unwrap_or(1.0),
     };
     s.finish();
     vision

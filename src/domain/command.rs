@@ -263,12 +263,14 @@ words! {
 }
 
 words! {
-    /// A picture of a sighting.
+    /// A picture of a sighting or of a camera.
     Picture {
         /// The plate.
         Crop = 0 "crop",
         /// The whole frame, scaled down.
         Scene = 1 "scene",
+        /// What a camera showed when its health was told: of no sighting, with an id of its own.
+        View = 2 "view",
     }
 }
 

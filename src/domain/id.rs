@@ -104,6 +104,11 @@ id_type!(
     RuleId, "rule id"
 );
 
+id_type!(
+    /// A zone or line of a camera.
+    PlaceId, "name of a zone or line"
+);
+
 /// Id of a sighting, hit and its alerts: a UUIDv7, so ids sort by the time they were made.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(pub [u8; 16]);

@@ -6,6 +6,7 @@ use super::detection::Class;
 use super::geometry::Rect;
 use super::id::{CameraId, EventId};
 use super::plate::PlateRead;
+use super::rule::RuleMatch;
 use super::time::{ClockState, TimeMs};
 
 /// A confirmed track, with or without a read.
@@ -77,6 +78,19 @@ pub struct SightingEvent {
     pub pictures: Option<Pictures>,
     /// Capture time of the frame that caused it: what latency is measured from.
     pub cause_at: TimeMs,
+    /// The rules whose object event has happened to it so far.
+    pub rules: Vec<RuleMatch>,
+    /// It is there for these rules alone: a vehicle or person without a plate. Where none of them makes a hit, nothing of
+    /// it is kept.
+    pub object: bool,
+}
+
+impl SightingEvent {
+    /// What is said of a plate's sighting that no rule speaks of.
+    #[must_use]
+    pub fn new(stage: Stage, sighting: Sighting, pictures: Option<Pictures>, cause_at: TimeMs) -> Self {
+        Self { stage, sighting, pictures, cause_at, rules: Vec::new(), object: false }
+    }
 }
 
 impl Sighting {

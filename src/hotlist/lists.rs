@@ -215,10 +215,16 @@ fn parse_entry(
     Ok((entry, category))
 }
 
+/// Longest name of a state or category, in bytes.
+pub(super) const MAX_NAME: usize = 48;
+
 /// The number of a state in the table, 0 for none.
 fn state_number(state: &str, states: &mut Vec<Box<str>>) -> Result<u16, String> {
     if state.is_empty() {
         return Ok(0);
+    }
+    if state.len() > MAX_NAME || state.chars().any(char::is_control) {
+        return Err(format!("PlateState is no name of at most {MAX_NAME} bytes: is it another column?"));
     }
     let at = states.iter().position(|s| s.eq_ignore_ascii_case(state)).unwrap_or_else(|| {
         states.push(state.into());

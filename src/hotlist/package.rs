@@ -23,7 +23,7 @@ use minicbor::{Decode, Encode};
 use super::body::{Broken, MAX_DAY, Packer, Row, Rows, sha256};
 use super::index::Entry;
 use super::list::{Facts, List, ListSettings};
-use super::lists::{Faults, parse_lines};
+use super::lists::{Faults, MAX_NAME, parse_lines};
 use super::{Error, list};
 use crate::domain::{ListId, MatchPolicy, Ownership, RegionPolicy, Severity, TimeMs};
 
@@ -36,8 +36,6 @@ pub const MAX_BYTES: usize = 64 << 20;
 
 const MAGIC: &[u8; 8] = b"WPLIST\0\x01";
 const VERSION: u8 = 1;
-/// Longest name of a category or state, in bytes.
-const MAX_NAME: usize = 48;
 
 /// What a list must be for a delta to build on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]

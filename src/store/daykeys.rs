@@ -8,8 +8,8 @@
 //! 21 32  data key, AES-256-GCM under the store key's "wrap" subkey, AAD = bytes 0..9
 //! 53 16  tag
 //! ```
-//! A key file is durable before anything is sealed with it. Destruction overwrites the file with zeros, syncs, and
-//! leaves an empty `<day>-<class>.gone`, so that no second key is ever made for the pair: whoever still wants to write
+//! A key file is durable before anything is sealed with it, and so is a copy of it, `<day>-<class>.copy`: one damaged
+//! page does not cost a day. Destruction overwrites both files with zeros, the copy first, syncs, and leaves an empty `<day>-<class>.gone`, so that no second key is ever made for the pair: whoever still wants to write
 //! into it is told to take another day. What a medium keeps of overwritten blocks is worth nothing without the store
 //! key; where the store key can leak too, full-disk encryption below is the answer (docs say so).
 
@@ -28,6 +28,11 @@ use crate::domain::RetentionClass;
 const MAGIC: &[u8; 4] = b"WPK1";
 const HEAD: usize = 9;
 const FILE_LEN: usize = HEAD + 32 + OVERHEAD;
+
+/// Days in a row whose keys are destroyed, at most: a clock that ran ahead a while gave some of a year to come.
+const MOST_DESTROYED: u32 = 400;
+
+type Secret = Zeroizing<[u8; 32]>;
 
 /// The data keys of a store; a cheap handle is shared by all who seal and open.
 pub(super) struct DayKeys {
@@ -53,6 +58,10 @@ impl DayKeys {
 
     fn path(&self, day: u32, class: RetentionClass) -> PathBuf {
         self.dir.join(format!("{day}-{}.key", class_byte(class)))
+    }
+
+    fn copy_path(&self, day: u32, class: RetentionClass) -> PathBuf {
+        self.path(day, class).with_extension("copy")
     }
 
     fn gone_path(&self, day: u32, class: RetentionClass) -> PathBuf {
@@ -86,9 +95,28 @@ impl DayKeys {
         file.extend(self.wrapping.seal(&self.random, &head, secret.as_slice())?);
         let path = self.path(day, class);
         disk::write_whole(&*self.disk, &path, &file).map_err(Error::io("write", &path))?;
+        let copy = self.copy_path(day, class);
+        disk::write_whole(&*self.disk, &copy, &file).map_err(Error::io("write", &copy))?;
         let key = Arc::new(DataKey::derive(&secret, day, class)?);
         self.cached().insert((day, class), Arc::clone(&key));
         Ok(key)
+    }
+
+    /// The day whose key is to seal what is of `day`: that one, or, where it was destroyed (a wrong clock may have given
+    /// it before), the first from `today` on whose key was not.
+    ///
+    /// # Errors
+    /// As [`Self::for_writing`].
+    pub(super) fn day_for_writing(&self, day: u32, today: u32, class: RetentionClass) -> Result<u32, Error> {
+        let days = std::iter::once(day).chain((0..MOST_DESTROYED).filter_map(|n| today.checked_add(n)));
+        for day in days {
+            match self.for_writing(day, class) {
+                Ok(_) => return Ok(day),
+                Err(Error::KeyDestroyed { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::KeyDestroyed { day: today, class })
     }
 
     /// The key to read with; `None` when it was destroyed or never was.
@@ -99,11 +127,27 @@ impl DayKeys {
         if let Some(key) = self.cached().get(&(day, class)) {
             return Ok(Some(Arc::clone(key)));
         }
-        let path = self.path(day, class);
-        let file = match fs::read(&path) {
+        let found = match self.unwrapped(&self.path(day, class), day, class) {
+            Ok(None) | Err(Error::Unsealed { .. }) if self.gone_path(day, class).exists() => Ok(None),
+            // Also a file that the medium does not give any more.
+            damaged @ (Ok(None) | Err(_)) => match self.unwrapped(&self.copy_path(day, class), day, class) {
+                Ok(Some(copy)) => Ok(Some(copy)),
+                _ => damaged,
+            },
+            found @ Ok(Some(_)) => found,
+        };
+        let Some((_, secret)) = found? else { return Ok(None) };
+        let key = Arc::new(DataKey::derive(&secret, day, class)?);
+        self.cached().insert((day, class), Arc::clone(&key));
+        Ok(Some(key))
+    }
+
+    /// A key file, and what it wraps; `None` when it is not there.
+    fn unwrapped(&self, path: &Path, day: u32, class: RetentionClass) -> Result<Option<(Vec<u8>, Secret)>, Error> {
+        let file = match fs::read(path) {
             Ok(file) => file,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io("read", &path)(e)),
+            Err(e) => return Err(Error::io("read", path)(e)),
         };
         let head = head(day, class);
         let secret = file
@@ -114,9 +158,37 @@ impl DayKeys {
             .and_then(|plain| <[u8; 32]>::try_from(plain.as_slice()).ok())
             .map(Zeroizing::new)
             .ok_or_else(|| Error::Unsealed { what: format!("key file {}", path.display()) })?;
-        let key = Arc::new(DataKey::derive(&secret, day, class)?);
-        self.cached().insert((day, class), Arc::clone(&key));
-        Ok(Some(key))
+        Ok(Some((file, secret)))
+    }
+
+    /// Writes anew, from the other one, each key file or copy that is damaged or missing; returns how many were damaged.
+    /// What cannot be written is tried again at the next start. Keys of before there were copies get theirs.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub(super) fn mend(&self) -> Result<u64, Error> {
+        let mut damaged = 0;
+        for (day, class) in self.all(|_| true, &[".key", ".copy"])? {
+            if self.gone_path(day, class).exists() {
+                continue;
+            }
+            let paths = [self.path(day, class), self.copy_path(day, class)];
+            let [first, copy] = [0, 1].map(|i| paths.get(i).map_or(Ok(None), |path| self.unwrapped(path, day, class)));
+            let [path, copy_path] = paths;
+            let (to, sound, was) = match (first, copy) {
+                (Ok(Some((sound, _))), was @ (Ok(None) | Err(_))) => (copy_path, sound, was),
+                (was @ (Ok(None) | Err(_)), Ok(Some((sound, _)))) => (path, sound, was),
+                _ => continue,
+            };
+            if was.is_err() {
+                damaged += 1;
+                tracing::error!(path = %to.display(), "key file damaged, written anew from its copy");
+            }
+            if let Err(error) = disk::write_whole(&*self.disk, &to, &sound) {
+                tracing::warn!(%error, path = %to.display(), "key file not written a second time");
+            }
+        }
+        Ok(damaged)
     }
 
     /// The key to read with; `None` also when its file is damaged: what it sealed is lost then.
@@ -140,8 +212,8 @@ impl DayKeys {
         if !gone.exists() {
             disk::write_whole(&*self.disk, &gone, &[]).map_err(Error::io("write", &gone))?;
         }
-        // One that was set aside as damaged may differ from a sound one by a bit.
-        for path in [path.with_extension("damaged"), path] {
+        // One that was set aside as damaged may differ from a sound one by a bit. The one that days are listed by goes last.
+        for path in [path.with_extension("damaged"), self.copy_path(day, class), path] {
             if path.exists() {
                 overwrite(&path).map_err(Error::io("overwrite", &path))?;
                 self.disk.remove(&path).map_err(Error::io("remove", &path))?;
@@ -200,7 +272,40 @@ mod tests {
         keys.destroy(5, RetentionClass::Read).unwrap();
         assert!(keys.for_reading(5, RetentionClass::Read).unwrap().is_none());
         assert!(matches!(keys.for_writing(5, RetentionClass::Read), Err(Error::KeyDestroyed { day: 5, .. })));
-        assert!(!keys.path(5, RetentionClass::Read).exists());
+        assert!(!keys.path(5, RetentionClass::Read).exists() && !keys.copy_path(5, RetentionClass::Read).exists());
+    }
+
+    #[test]
+    fn a_damaged_or_lost_key_file_is_made_anew_from_its_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let class = RetentionClass::Minor;
+        let mac = keys(dir.path(), [1; 32]).for_writing(5, class).unwrap().plate_mac("A");
+        let (path, copy) = (keys(dir.path(), [1; 32]).path(5, class), keys(dir.path(), [1; 32]).copy_path(5, class));
+        let sound = fs::read(&path).unwrap();
+        assert_eq!(fs::read(&copy).unwrap(), sound);
+        for damaged in [&path, &copy] {
+            fs::write(damaged, &sound[..40]).unwrap();
+            let keys = keys(dir.path(), [1; 32]);
+            assert_eq!(keys.for_reading(5, class).unwrap().unwrap().plate_mac("A"), mac);
+            assert_eq!((keys.mend().unwrap(), keys.mend().unwrap()), (1, 0));
+            fs::remove_file(damaged).unwrap();
+            // A store of a version without copies: no damage.
+            assert_eq!(keys.mend().unwrap(), 0);
+            assert_eq!(fs::read(damaged).unwrap(), sound);
+        }
+        for both in [&path, &copy] {
+            fs::write(both, &sound[..40]).unwrap();
+        }
+        let keys = keys(dir.path(), [1; 32]);
+        assert!(matches!(keys.for_reading(5, class), Err(Error::Unsealed { .. })));
+        assert_eq!(keys.mend().unwrap(), 0);
+        keys.for_writing(5, class).unwrap();
+        assert!(path.with_extension("damaged").exists() && fs::read(&path).unwrap() == fs::read(&copy).unwrap());
+        // What is being destroyed is not brought back.
+        keys.destroy(5, class).unwrap();
+        fs::write(&copy, &sound).unwrap();
+        assert_eq!(keys.mend().unwrap(), 0);
+        assert!(keys.for_reading(5, class).unwrap().is_none() && !path.exists());
     }
 
     #[test]

@@ -191,6 +191,8 @@ pub(super) mod faulty {
         calls: u64,
         plan: Option<(u64, u64, Fault)>,
         free: Option<u64>,
+        /// No file can be made in folders of this name.
+        no_new: Option<&'static str>,
         hit: u64,
         /// Bytes known to be on the medium, by path, of files written through here.
         synced: HashMap<PathBuf, u64>,
@@ -220,6 +222,11 @@ pub(super) mod faulty {
 
         pub fn set_free(&self, free: Option<u64>) {
             self.0.lock().unwrap().free = free;
+        }
+
+        /// Has no new file made in folders of this name, as where inodes or a quota are out: bytes are free.
+        pub fn refuse_new(&self, folder: Option<&'static str>) {
+            self.0.lock().unwrap().no_new = folder;
         }
 
         /// How many calls were made to fail.
@@ -297,6 +304,10 @@ pub(super) mod faulty {
 
     impl Disk for FaultyDisk {
         fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+            let no_new = self.0.lock().unwrap().no_new;
+            if no_new.is_some_and(|folder| path.components().any(|part| part.as_os_str() == folder)) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
             let inner = self.run(|| RealDisk.create(path))?;
             self.0.lock().unwrap().synced.insert(path.to_owned(), 0);
             Ok(self.file(path, inner))

@@ -3,6 +3,7 @@
 //! ```text
 //! lock          who has the store: flock, and the process id inside
 //! format        "watchpost store 1 <16 hex digits that tell the store key>\n"
+//! format.copy   the same once more: one of the two may be damaged
 //! keys/         wrapped data keys, one a (day, class)            daykeys
 //! ledger/       what is committed                                segment
 //! index/        sled: what is asked                              index
@@ -12,7 +13,8 @@
 //! aside/<ms>/   ledger or index that was set aside
 //! ledger.new/   a salvage under way
 //! ```
-//! A newer format is refused, and a wrong key as well: neither is a damage, and nothing is touched.
+//! A newer format is refused, and a wrong key as well: neither is a damage, and nothing is touched. A newer version
+//! has to write `format.copy` first: what one of the two says is believed where it is of this version and key.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -71,33 +73,58 @@ pub(super) fn holder_of(mut lock: &File) -> String {
     if holder.is_empty() { "another process".to_owned() } else { holder }
 }
 
-/// Checks format version and key, or writes them down in a new store.
-pub(super) fn check_format(disk: &dyn Disk, dir: &Path, key: &StoreKey) -> Result<(), Error> {
-    if read_format(dir, key)? {
-        return Ok(());
-    }
-    let path = dir.join("format");
+/// Checks format version and key, or writes them down in a new store; whether a damaged one was mended from its copy.
+pub(super) fn check_format(disk: &dyn Disk, dir: &Path, key: &StoreKey) -> Result<bool, Error> {
+    let is_new = !read_format(dir, key)?;
     let text = format!("watchpost store {FORMAT} {}\n", tag(key)?);
-    disk::write_whole(disk, &path, text.as_bytes()).map_err(Error::io("write", &path))
+    let mut mended = false;
+    for path in formats(dir) {
+        let found = read_one(&path, key);
+        if matches!(found, Ok(true)) {
+            continue;
+        }
+        match disk::write_whole(disk, &path, text.as_bytes()) {
+            Ok(()) => mended |= found.is_err(),
+            Err(error) if is_new => return Err(Error::io("write", &path)(error)),
+            // The other one says it; the next start tries again.
+            Err(error) => {
+                tracing::warn!(%error, path = %path.display(), "format of the store not written a second time");
+            }
+        }
+    }
+    Ok(mended)
+}
+
+fn formats(dir: &Path) -> [PathBuf; 2] {
+    [dir.join("format"), dir.join("format.copy")]
 }
 
 /// Checks format version and key; false when none are written down.
 pub(super) fn read_format(dir: &Path, key: &StoreKey) -> Result<bool, Error> {
-    let path = dir.join("format");
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
+    let [first, copy] = formats(dir).map(|path| read_one(&path, key));
+    match (first, copy) {
+        (Ok(true), _) | (_, Ok(true)) => Ok(true),
+        (Err(error), _) | (Ok(false), Err(error)) => Err(error),
+        (Ok(false), Ok(false)) => Ok(false),
+    }
+}
+
+fn read_one(path: &Path, key: &StoreKey) -> Result<bool, Error> {
+    let text = match fs::read(path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(e) => return Err(Error::io("read", &path)(e)),
+        Err(e) => return Err(Error::io("read", path)(e)),
     };
-    let bad = |what: &str| Error::Format { path: path.clone(), what: what.to_owned() };
+    let bad = |what: &str| Error::Format { path: path.to_owned(), what: what.to_owned() };
     let rest =
         text.strip_prefix("watchpost store ").ok_or_else(|| bad("it does not begin with \"watchpost store\""))?;
     let (version, found) = rest.trim_end().split_once(' ').unwrap_or((rest.trim_end(), ""));
     let version: u32 = version.parse().map_err(|_| bad("its version is no number"))?;
     if version > FORMAT {
-        return Err(Error::Newer { path, found: version, known: FORMAT });
+        return Err(Error::Newer { path: path.to_owned(), found: version, known: FORMAT });
     }
-    if found == tag(key)? { Ok(true) } else { Err(Error::WrongKey { path: dir.to_owned() }) }
+    let dir = path.parent().unwrap_or(path).to_owned();
+    if found == tag(key)? { Ok(true) } else { Err(Error::WrongKey { path: dir }) }
 }
 
 /// Tells the store key without giving it away.
@@ -165,17 +192,44 @@ mod tests {
     fn a_newer_format_and_a_wrong_key_are_refused_with_advice() {
         let dir = tempfile::tempdir().unwrap();
         let key = StoreKey::from_bytes([1; 32]);
-        check_format(&RealDisk, dir.path(), &key).unwrap();
-        check_format(&RealDisk, dir.path(), &key).unwrap();
+        assert!(!check_format(&RealDisk, dir.path(), &key).unwrap());
+        assert!(!check_format(&RealDisk, dir.path(), &key).unwrap());
         let wrong = check_format(&RealDisk, dir.path(), &StoreKey::from_bytes([2; 32])).unwrap_err();
         assert!(matches!(wrong, Error::WrongKey { .. }));
         let path = dir.path().join("format");
         crate::store::golden("format-1.bin", &fs::read(&path).unwrap());
+        fs::remove_file(dir.path().join("format.copy")).unwrap();
         fs::write(&path, "watchpost store 9 00\n").unwrap();
         let text = check_format(&RealDisk, dir.path(), &key).unwrap_err().to_string();
         assert!(text.contains("format 9") && text.contains("install the version that wrote it"), "{text}");
         fs::write(&path, "something\n").unwrap();
         assert!(matches!(check_format(&RealDisk, dir.path(), &key), Err(Error::Format { .. })));
+    }
+
+    #[test]
+    fn one_of_the_two_formats_may_be_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = StoreKey::from_bytes([1; 32]);
+        check_format(&RealDisk, dir.path(), &key).unwrap();
+        let text = fs::read(dir.path().join("format")).unwrap();
+        for name in ["format", "format.copy"] {
+            let path = dir.path().join(name);
+            for bad in [&b"watchpost store 3 00"[..], b"", b"\0\0\xff", b"watchpost store 1 0011"] {
+                fs::write(&path, bad).unwrap();
+                assert!(check_format(&RealDisk, dir.path(), &key).unwrap(), "{name}");
+                assert_eq!(fs::read(&path).unwrap(), text);
+            }
+            fs::remove_file(&path).unwrap();
+            assert!(!check_format(&RealDisk, dir.path(), &key).unwrap(), "it is of a version that made one: no damage");
+            assert_eq!(fs::read(&path).unwrap(), text);
+        }
+        let other = check_format(&RealDisk, dir.path(), &StoreKey::from_bytes([2; 32]));
+        assert!(matches!(other, Err(Error::WrongKey { .. })));
+        // A version to come writes both.
+        for path in formats(dir.path()) {
+            fs::write(path, "watchpost store 2 00\n").unwrap();
+        }
+        assert!(matches!(check_format(&RealDisk, dir.path(), &key), Err(Error::Newer { found: 2, .. })));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! j ‖ id 16 ‖ cause 7                   handling of a hit: the same
 //! l ‖ number 4                          hold: the same
 //! t ‖ month 4                           tally of verdicts: the same
+//! a ‖ id 16 ‖ which 1                   clip or view: the same
 //! o ‖ rank 1 ‖ seq 8 ‖ stored at 8      outbox entry: the same
 //! g ‖ first seq 8                       alerts that were shed, as a gone record tells it: the same, not sealed
 //! p ‖ day 4 ‖ class 1 ‖ mac 16 ‖ id 16  plate index: empty
@@ -22,6 +23,7 @@
 //! process down twice is known by a mark left beside the folder. Whatever goes wrong makes the index *untrusted*; the store
 //! then sets it aside and rebuilds it. sled's `flush` does not sync: [`Index::checkpoint`] does.
 
+mod bounded;
 mod columns;
 pub(super) mod shelf;
 
@@ -31,7 +33,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use self::columns::Additions;
 use self::shelf::Shelves;
@@ -43,8 +45,8 @@ use super::seal::{class_byte, class_of};
 use super::segment::Batch;
 use crate::domain::{Epoch, RetentionClass};
 
-/// How long opening waits for a handle that is being closed.
-const LOCK_WITHIN: Duration = Duration::from_secs(2);
+/// Longest that sled may take for a flush: it waits for ever for a write that got lost.
+const FLUSH_WITHIN: Duration = Duration::from_secs(10);
 /// 1 had no plate column; such an index is made anew.
 const META_VERSION: u8 = 2;
 
@@ -113,7 +115,7 @@ impl Index {
     fn open_checked(dir: &Path, cache_bytes: u64, epoch: Option<Epoch>, keys: Arc<DayKeys>) -> Result<Self, Error> {
         let db = guard(&AtomicBool::new(false), || {
             let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
-            open_patiently(&config)
+            bounded::open_patiently(&config)
         })?;
         let broken = AtomicBool::new(false);
         let mut opening = [0; 8];
@@ -265,7 +267,7 @@ impl Index {
                 self.add_hit(record, added)?;
                 changes.insert(row_key(record.kind, &record.name), Some(row_value(record)));
             }
-            Kind::Alert | Kind::Shed | Kind::Handling | Kind::Hold | Kind::Tally => {
+            Kind::Alert | Kind::Shed | Kind::Handling | Kind::Hold | Kind::Tally | Kind::Attached => {
                 changes.insert(row_key(record.kind, &record.name), Some(row_value(record)));
             }
             Kind::Gone => {
@@ -360,7 +362,7 @@ impl Index {
         guard(&self.broken, || {
             for row in self.db()?.iter() {
                 let (key, value) = row.map_err(|e| failed(&e))?;
-                if matches!(key.first(), Some(b's' | b'h' | b'o' | b'j' | b'l' | b't')) {
+                if matches!(key.first(), Some(b's' | b'h' | b'o' | b'j' | b'l' | b't' | b'a')) {
                     visit(row_record(&key, &value).ok_or_else(|| bad_row(Kind::Sighting))?)?;
                 }
             }
@@ -397,7 +399,7 @@ impl Index {
 
     /// Whether a row is sealed under this key.
     pub(super) fn has_key(&self, key: (u32, RetentionClass)) -> Result<bool, Error> {
-        for kind in [Kind::Sighting, Kind::Hit, Kind::Handling, Kind::Hold] {
+        for kind in [Kind::Sighting, Kind::Hit, Kind::Handling, Kind::Hold, Kind::Attached] {
             if !self.of_key(kind, key, None, usize::MAX)?.0.is_empty() {
                 return Ok(true);
             }
@@ -427,7 +429,7 @@ impl Index {
             let mut changes = Changes::new();
             for row in self.db()?.iter() {
                 let (key, value) = row.map_err(|e| failed(&e))?;
-                let sealed = matches!(key.first(), Some(b's' | b'h' | b'o' | b'j' | b'l'))
+                let sealed = matches!(key.first(), Some(b's' | b'h' | b'o' | b'j' | b'l' | b'a'))
                     && row_record(&key, &value).is_some_and(|r| (r.day, r.class) == (day, class));
                 let block = BlockKey::parse(&key).is_some_and(|b| (b.group.day, b.group.class) == (day, class));
                 if sealed || block || key.starts_with(&plate_prefix(day, class)) {
@@ -452,7 +454,7 @@ impl Index {
             let mut meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
             untidy.into_iter().try_for_each(|group| self.merge_or_wait(group, &mut meta))?;
             drop(meta);
-            self.db()?.flush().map_err(|e| failed(&e))?;
+            self.flush()?;
             let file = self.dir.join("db");
             File::open(&file).and_then(|f| f.sync_data()).map_err(Error::io("sync", &file))
         })
@@ -460,6 +462,19 @@ impl Index {
 }
 
 impl Index {
+    fn flush(&self) -> Result<(), Error> {
+        let db = self.db()?.clone();
+        // The handle comes back: were the thread to drop the last one, a new opening could meet its lock.
+        match bounded::within(FLUSH_WITHIN, move || (db.flush(), db)) {
+            Some(Ok((flushed, _))) => flushed.map(drop).map_err(|e| failed(&e)),
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => {
+                self.broken.store(true, Ordering::SeqCst);
+                Err(Error::Index { what: format!("its flush takes longer than {} s", FLUSH_WITHIN.as_secs()) })
+            }
+        }
+    }
+
     /// Lets go of the database; every later call fails with [`Error::IndexRebuilding`].
     pub(super) fn close(&mut self) {
         // Closing a damaged database can panic once more; nothing is lost by it, the ledger has everything.
@@ -469,21 +484,7 @@ impl Index {
             std::mem::forget(db);
             return;
         }
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(db)));
-    }
-}
-
-/// Opens, and waits up to [`LOCK_WITHIN`] for the lock on sled's file: a handle of this process that was just closed can
-/// hold it a moment longer, in sled's own threads. Another process can't: the store's folder has a lock of its own.
-fn open_patiently(config: &sled::Config) -> Result<sled::Db, Error> {
-    let begin = Instant::now();
-    loop {
-        match config.open() {
-            Err(error) if error.to_string().contains("could not acquire lock") && begin.elapsed() < LOCK_WITHIN => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            opened => return opened.map_err(|e| failed(&e)),
-        }
+        let _ = bounded::within(FLUSH_WITHIN, move || drop(db));
     }
 }
 
@@ -548,6 +549,7 @@ fn letter(kind: Kind) -> u8 {
         Kind::Handling => b'j',
         Kind::Hold => b'l',
         Kind::Tally => b't',
+        Kind::Attached => b'a',
     }
 }
 

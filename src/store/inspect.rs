@@ -190,8 +190,10 @@ mod tests {
     fn a_key_file_that_does_not_open_is_counted() {
         let dir = folder();
         filled(dir.path(), 1);
-        let key = fs::read_dir(dir.path().join("keys")).unwrap().map(|e| e.unwrap().path());
-        fs::write(key.last().unwrap(), [0; 69]).unwrap();
+        let key = fs::read_dir(dir.path().join("keys")).unwrap().map(|e| e.unwrap().path()).last().unwrap();
+        fs::write(key.with_extension("key"), [0; 69]).unwrap();
+        assert_eq!(look(dir.path()).unwrap().unopened_keys, 0, "its copy does");
+        fs::write(key.with_extension("copy"), [0; 69]).unwrap();
         assert_eq!(look(dir.path()).unwrap().unopened_keys, 1);
     }
 }

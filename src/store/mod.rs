@@ -18,6 +18,7 @@
 
 pub mod accounting;
 mod alerting;
+mod attached;
 pub mod audit;
 mod column;
 mod counted;
@@ -26,6 +27,8 @@ pub mod disk;
 mod error;
 pub mod evidence;
 mod folder;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod handling;
 mod holds;
 mod index;
@@ -39,6 +42,7 @@ mod purge;
 pub mod query;
 mod record;
 pub mod recorder;
+mod room;
 mod row;
 mod salvage;
 mod seal;
@@ -50,6 +54,7 @@ mod standing;
 pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;
+mod undated;
 mod unseen;
 mod walk;
 mod wipe;
@@ -60,6 +65,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 pub use accounting::Salt;
+pub use attached::{Attached, AttachedKind, Kept};
 pub use error::Error;
 pub use handling::HandlingWish;
 pub use inspect::{Look, holder, inspect};
@@ -71,6 +77,7 @@ pub use row::{permille, share16};
 pub use seal::StoreKey;
 pub use sealed::Vault;
 pub use search::{Place, Sought, Visit};
+pub use undated::Aged;
 pub use unseen::Waiting;
 pub use wipe::{destroy_file, wipe};
 pub use writer::Commit;
@@ -98,6 +105,12 @@ pub struct Settings {
     pub retention: Retention,
     /// Nothing is appended when fewer bytes are free on the disk.
     pub reserve_bytes: u64,
+    /// Reads without a hit are not stored when fewer bytes are free on the disk; hits are.
+    pub read_free_bytes: u64,
+    /// Pictures are not stored when fewer bytes are free on the disk; hits are.
+    pub picture_free_bytes: u64,
+    /// Clips and views are not stored when fewer bytes are free on the disk; hits are.
+    pub clip_free_bytes: u64,
     /// A file of this size is given up so that a store on a full disk can be opened; 0: none.
     pub ballast_bytes: u64,
     /// Names the set of models and config in every alert.
@@ -115,6 +128,9 @@ impl Default for Settings {
             fresh_ms: 30_000,
             retention: Retention::default(),
             reserve_bytes: 32 << 20,
+            read_free_bytes: 128 << 20,
+            picture_free_bytes: 256 << 20,
+            clip_free_bytes: 512 << 20,
             ballast_bytes: 16 << 20,
             state: [0; 4],
         }
@@ -154,6 +170,8 @@ pub(crate) struct Inner {
     ledger: Mutex<Option<ledger::Ledger>>,
     index: RwLock<index::Index>,
     distrusted: AtomicBool,
+    /// It was opened while nobody had set the clock, and nobody who deletes has asked since.
+    began_undated: AtomicBool,
     order: Mutex<outbox::Order>,
     holds: RwLock<holds::Holds>,
     keeping: keeping::Keeping,
@@ -161,10 +179,17 @@ pub(crate) struct Inner {
     audit: audit::Audit,
     counted: counted::Counted,
     pictures_lost: Counter,
+    /// Names the set of models and config in every alert, as long as [`Store::set_state`] says nothing else.
+    state: Mutex<[u8; 4]>,
     _lock: folder::Lock,
 }
 
 impl Store {
+    /// Names the set of models and config in every alert that is made from now on.
+    pub fn set_state(&self, state: [u8; 4]) {
+        *self.0.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
     /// The door to the outbox.
     #[must_use]
     pub fn outbox(&self) -> Outbox {
@@ -272,7 +297,8 @@ impl Store {
         Ok(all.into_iter().filter(|(_, class)| *class != RetentionClass::Held).collect())
     }
 
-    /// Pictures, since it was opened, that could not be read back when their sighting became a hit.
+    /// Pictures, since it was opened, that could not be read back when their sighting became a hit, and sightings whose
+    /// pictures a filling disk did not take.
     #[must_use]
     pub fn pictures_lost(&self) -> u64 {
         self.0.pictures_lost.get()

@@ -31,7 +31,7 @@ use super::sealed::Vault;
 use super::unseen::Unseen;
 use super::walk::{self, Torn};
 use super::{Inner, Settings, Store, folder};
-use crate::clock::Clock;
+use crate::clock::{Clock, PLAUSIBLE_FROM};
 use crate::domain::{Epoch, TimeMs};
 use crate::health::Counter;
 
@@ -73,10 +73,11 @@ impl Store {
         clock: Clock,
     ) -> Result<Self, Error> {
         let lock = folder::lock(&*disk, dir)?;
-        folder::check_format(&*disk, dir, key)?;
+        let format_mended = folder::check_format(&*disk, dir, key)?;
         folder::make_room(&*disk, dir)?;
         let now = clock.utc();
         let keys = DayKeys::open(&dir.join("keys"), key, Random::system(), Arc::clone(&disk))?;
+        let keys_mended = keys.mend()?;
         let mut opening = Opening {
             dir: dir.to_owned(),
             disk: Arc::clone(&disk),
@@ -86,6 +87,11 @@ impl Store {
             now,
             notes: Vec::new(),
         };
+        for (what, files) in [("format", u64::from(format_mended)), ("keys", keys_mended)] {
+            if files > 0 {
+                opening.notes.push((Event::Mended, vec![("what", what.to_owned()), ("files", files.to_string())]));
+            }
+        }
         let audit = Audit::open(Arc::clone(&disk), &dir.join(folder::AUDIT), now)?;
         let counted = Counted::open(Arc::clone(&disk), dir, key.asking_mac()?, now)?;
         let (index, end) = opening.run()?;
@@ -101,8 +107,10 @@ impl Store {
         disk.make_dir(&evidence).map_err(Error::io("make", &evidence))?;
         let (holds, unseen) = (Holds::load(&index, &opening.keys)?, Unseen::load(&index)?);
         let keeping = Keeping::open(dir, &opening.keys);
+        let began_undated = AtomicBool::new(clock.utc() < PLAUSIBLE_FROM);
         let inner = Inner {
             dir: dir.to_owned(),
+            state: Mutex::new(settings.state),
             settings,
             clock,
             disk,
@@ -113,6 +121,7 @@ impl Store {
             ledger: Mutex::new(Some(ledger)),
             index: RwLock::new(index),
             distrusted: AtomicBool::new(false),
+            began_undated,
             order: Mutex::new(order),
             holds: RwLock::new(holds),
             keeping,

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
+use super::attached::{Placed, Told};
 use super::error::Error;
 use super::handling::HandlingWish;
 use super::purge::{Pair, Purge};
@@ -19,6 +20,8 @@ type Answer<T> = SyncSender<Result<T, Error>>;
 
 /// What is asked for.
 pub(super) enum Order {
+    /// Tells of a file that is on the medium.
+    Attach(Box<Placed>, Answer<Told>),
     /// Destroys a key.
     Destroy(Pair, Answer<u64>),
     /// Does something about a hit.
@@ -42,6 +45,7 @@ impl Orders {
     /// Does a short one, queues a long one. Whoever asked may have stopped waiting for the answer.
     pub(super) fn take(&mut self, order: Order, writer: &mut Writer) {
         match order {
+            Order::Attach(placed, answer) => drop(answer.send(writer.attach(&placed))),
             Order::Destroy(pair, answer) => self.queue(pair, answer),
             Order::Handle(wish, answer) => drop(answer.send(writer.handle(&wish))),
             Order::Place(wish, answer) => drop(answer.send(writer.place(*wish))),

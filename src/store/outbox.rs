@@ -252,7 +252,7 @@ impl Order {
                         self.remove_range(from, to);
                     }
                 }
-                Kind::Sighting | Kind::Hit | Kind::Handling | Kind::Hold | Kind::Tally => {}
+                Kind::Sighting | Kind::Hit | Kind::Handling | Kind::Hold | Kind::Tally | Kind::Attached => {}
             }
         }
         self.last_seq = self.last_seq.max(batch.last_seq);
@@ -341,6 +341,11 @@ impl Order {
     /// Ranges that were acknowledged and are not in the ledger yet; the caller writes them.
     pub(super) fn take_acked(&mut self) -> Vec<(u64, u64)> {
         std::mem::take(&mut self.acked)
+    }
+
+    /// Puts back what [`Order::take_acked`] gave and what was not written after all.
+    pub(super) fn give_back_acked(&mut self, ranges: Vec<(u64, u64)>) {
+        self.acked.extend(ranges);
     }
 
     pub(super) fn has_acked(&self) -> bool {

@@ -14,6 +14,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Store;
+use super::attached::clip_name;
 use super::audit::Event;
 use super::error::Error;
 use super::evidence;
@@ -146,9 +147,14 @@ impl Writer {
             self.commit(&mut prepared)?;
         }
         self.keep_notices(day, class)?;
+        let folders = self.folders_of_clips((day, class))?;
         store.keys.destroy(day, class)?;
         let rows = store.index().forget(day, class).inspect_err(|error| store.judge_index(error))?;
-        let files = evidence::remove(&*store.disk, &store.evidence_dir(), (day, class))?;
+        let has_clip = |id| store.index().get(Kind::Attached, &clip_name(id)).map(|row| row.is_some());
+        let (root, mut files) = (store.evidence_dir(), 0);
+        for of in folders {
+            files += evidence::remove((&*store.disk, &root, &store.keys), of, (day, class), &has_clip)?;
+        }
         store.unseen().forget((day, class));
         self.dirty();
         self.checkpoint();
@@ -200,6 +206,7 @@ impl Draft<'_> {
             let pictures = evidence::read_sound(&inner.evidence_dir(), &inner.keys, id, pair, &inner.pictures_lost)?;
             self.files.extend(evidence::seal(&inner.evidence_dir(), &inner.keys, id, to, &pictures)?);
             self.seal(Kind::Sighting, to, record.name, &plain)?;
+            self.reseal_clip(id, to, &ours)?;
         }
         let hits = store.0.index().newest(Kind::Hit, &id.0, usize::MAX)?;
         for record in hits.into_iter().filter(ours) {
@@ -228,7 +235,7 @@ impl Draft<'_> {
         row::rehashed(&plain, mac)
     }
 
-    fn sound(&self, record: &Record) -> Result<Option<Vec<u8>>, Error> {
+    pub(super) fn sound(&self, record: &Record) -> Result<Option<Vec<u8>>, Error> {
         match record.open(&self.writer.store.keys) {
             Err(error @ Error::Unsealed { .. }) => {
                 tracing::error!(%error, "what a hold covers does not open and can't be kept");

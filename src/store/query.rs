@@ -167,16 +167,22 @@ impl Store {
 impl super::daykeys::DayKeys {
     /// Days and classes within `from..=to` that have a key, and every hold that has one, of whatever days it holds things.
     pub(super) fn existing(&self, from: u32, to: u32) -> Result<Vec<(u32, RetentionClass)>, Error> {
+        self.all(|day| (from..=to).contains(&day), &[".key"])
+    }
+
+    /// Days that are `wanted` and classes, and holds, of which there is a file that ends in one of `ends`.
+    pub(super) fn all(&self, wanted: impl Fn(u32) -> bool, ends: &[&str]) -> Result<Vec<(u32, RetentionClass)>, Error> {
         let dir = self.dir();
         let mut found = Vec::new();
         for entry in std::fs::read_dir(dir).map_err(Error::io("list", dir))? {
             let name = entry.map_err(Error::io("list", dir))?.file_name();
-            let parts = name.to_str().and_then(|n| n.strip_suffix(".key")).and_then(|n| n.split_once('-'));
+            let stem = name.to_str().and_then(|n| ends.iter().find_map(|end| n.strip_suffix(end)));
+            let parts = stem.and_then(|n| n.split_once('-'));
             let pair = parts.and_then(|(day, class)| Some((day.parse().ok()?, class_of(class.parse().ok()?)?)));
-            let held = |class: &RetentionClass| *class == RetentionClass::Held;
-            found.extend(pair.filter(|(day, class)| held(class) || (from..=to).contains(day)));
+            found.extend(pair.filter(|(day, class)| *class == RetentionClass::Held || wanted(*day)));
         }
         found.sort_unstable();
+        found.dedup();
         Ok(found)
     }
 }

@@ -1,7 +1,7 @@
 //! A record: what one row of the ledger and of the index is, sealed or not.
 //!
 //! ```text
-//! kind  1   1 sighting · 2 hit · 3 alert copy · 4 shed notice · 5 gone · 6 handling of a hit · 7 hold · 8 tally of verdicts
+//! kind  1   1 sighting · 2 hit · 3 alert copy · 4 shed notice · 5 gone · 6 handling of a hit · 7 hold · 8 tally of verdicts · 9 clip or view
 //! day   4   of the key that seals it
 //! class 1   of the key that seals it
 //! n     1   length of the name
@@ -14,7 +14,7 @@
 //! 3 info), seq (8), stored at (8, ms UTC). A *gone* record says which seqs left the outbox; it knows nothing of plates
 //! and is not sealed (the batch's MAC covers it), day and class are 0: `reason (1: 1 acked, 2 shed, 3 alerts that were shed, one by one)`, then `from (8),
 //! to (8)` a closed range. A handling has its hit's name, and lies under the key of its hit. A hold's name is its number (4),
-//! and it lies under its own key. A tally's name is the month (4: year · 12 + month); it knows nothing of plates,
+//! and it lies under its own key. A clip's or view's is the id, then the byte of its file (`evidence`). A tally's name is the month (4: year · 12 + month); it knows nothing of plates,
 //! outlives every day, and is sealed under the store key's "standing" subkey, day and class are 0.
 //!
 //! The same bytes lie in ledger and index: the index is made from the ledger by copying, and a record opens only under
@@ -37,6 +37,7 @@ pub(super) enum Kind {
     Handling,
     Hold,
     Tally,
+    Attached,
 }
 
 impl Kind {
@@ -50,6 +51,7 @@ impl Kind {
             Self::Handling => 6,
             Self::Hold => 7,
             Self::Tally => 8,
+            Self::Attached => 9,
         }
     }
 
@@ -63,6 +65,7 @@ impl Kind {
             6 => Self::Handling,
             7 => Self::Hold,
             8 => Self::Tally,
+            9 => Self::Attached,
             _ => return None,
         })
     }
@@ -146,6 +149,11 @@ impl Record {
         self.kind == Kind::Gone && self.body.first() == Some(&3)
     }
 
+    /// Whether a gone record tells of alerts that the centre has acknowledged.
+    pub(super) fn is_acked(&self) -> bool {
+        self.kind == Kind::Gone && self.body.first() == Some(&1)
+    }
+
     /// The ranges of a gone record.
     pub(super) fn gone_ranges(&self) -> Vec<(u64, u64)> {
         let mut input = Bytes(self.body.get(1..).unwrap_or_default());
@@ -179,7 +187,7 @@ impl Record {
 
 fn cipher(key: &DataKey, kind: Kind) -> &super::seal::Cipher {
     match kind {
-        Kind::Sighting | Kind::Hit | Kind::Handling | Kind::Hold | Kind::Tally => &key.value,
+        Kind::Sighting | Kind::Hit | Kind::Handling | Kind::Hold | Kind::Tally | Kind::Attached => &key.value,
         Kind::Alert | Kind::Shed | Kind::Gone => &key.outbox,
     }
 }

@@ -11,9 +11,9 @@
 //! does not recover it gives up after 1.5 s and says how many entries went with it: every entry that a sender was told
 //! was taken is either committed or counted there.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,18 +21,23 @@ use super::audit::Event;
 use super::error::Error;
 use super::orders::{Order, Orders};
 use super::writer::{Commit, Writer};
-use super::{Entry, Store};
+use super::{Entry, Inner, Store};
 use crate::health::Health;
+use crate::health::pulse::{Part, Pulse};
 use crate::shutdown::Shutdown;
 
 /// Entries that may wait; a sender waits when it is full.
 pub const QUEUE: usize = 64;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
+/// So often pictures are tried on a disk that says it is full: some three seconds.
+const PICTURES_TRIED: u32 = 6;
 /// How long the end is held up by a disk that fails; the whole daemon has 10 s.
 const GIVE_UP_AFTER: Duration = Duration::from_millis(1500);
 /// How often a full queue is tried again by who may not wait for ever.
 const QUEUE_POLL: Duration = Duration::from_millis(2);
+/// How long one step may take: a disk that fails keeps a call for half a minute before it says so.
+const STEP_WITHIN: Duration = Duration::from_mins(1);
 /// How long acks wait for a batch to go with.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -52,6 +57,8 @@ pub(super) enum Message {
 pub struct RecorderHandle {
     queue: SyncSender<Message>,
     gate: Arc<Gate>,
+    /// Not kept open by who only sends.
+    store: Weak<Inner>,
 }
 
 /// Lets the end know that every entry that was taken is in the queue: a sender counts itself before it looks whether the
@@ -82,6 +89,11 @@ impl RecorderHandle {
     pub fn flush(&self, at_most: Duration) -> Result<(), Error> {
         let (done, wait) = sync_channel(1);
         self.ask(Message::Flush(done), &wait, at_most)
+    }
+
+    /// The store, as long as it is open.
+    pub(super) fn store(&self) -> Result<Arc<Inner>, Error> {
+        self.store.upgrade().ok_or(Error::RecorderStopped)
     }
 
     /// Hands `message` over and waits for what the recorder answers, `at_most` in all: with a disk that is full the
@@ -120,7 +132,9 @@ impl Recorder {
     pub fn start(store: &Store, health: Arc<Health>, on_commit: OnCommit) -> Result<Self, Error> {
         let (queue, inbox) = sync_channel(QUEUE);
         let stop = Shutdown::new();
-        let writer = Writer::new(Arc::clone(&store.0))?;
+        let mut writer = Writer::new(Arc::clone(&store.0))?;
+        let pulse = health.pulses.of("recorder", Part::Vital, STEP_WITHIN);
+        writer.lives_by(pulse.clone());
         let gate = Arc::new(Gate::default());
         let worker = Worker {
             store: store.clone(),
@@ -133,12 +147,13 @@ impl Recorder {
             orders: Orders::default(),
             give_up_at: None,
             lost: 0,
+            pulse,
         };
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || worker.run())
             .map_err(Error::io("start the thread of", &store.0.dir))?;
-        Ok(Self { handle: RecorderHandle { queue, gate }, stop, thread: Some(thread) })
+        Ok(Self { handle: RecorderHandle { queue, gate, store: Arc::downgrade(&store.0) }, stop, thread: Some(thread) })
     }
 
     /// A handle for a thread that sends.
@@ -159,11 +174,32 @@ impl Recorder {
         self.finish()
     }
 
+    /// The same, but waits `at_most` so long; `None`: the thread hangs and was left behind.
+    #[must_use]
+    pub fn stop_within(mut self, at_most: Duration) -> Option<usize> {
+        let Some(thread) = self.thread.take() else { return Some(0) };
+        self.stop.trigger();
+        let (begun, mut told) = (Instant::now(), false);
+        loop {
+            // Once at least: without it the thread goes on as if nobody had asked.
+            told = told || !matches!(self.handle.queue.try_send(Message::Stop), Err(TrySendError::Full(_)));
+            if thread.is_finished() || begun.elapsed() >= at_most {
+                break;
+            }
+            std::thread::sleep(QUEUE_POLL);
+        }
+        thread.is_finished().then(|| Self::join(thread))
+    }
+
     fn finish(&mut self) -> usize {
         let Some(thread) = self.thread.take() else { return 0 };
         self.stop.trigger();
         // Waits while the queue is full; the thread empties it, or gives up and closes it.
         let _ = self.handle.queue.send(Message::Stop);
+        Self::join(thread)
+    }
+
+    fn join(thread: JoinHandle<usize>) -> usize {
         thread.join().unwrap_or_else(|_| {
             tracing::error!("recorder thread panicked");
             0
@@ -190,6 +226,7 @@ struct Worker {
     orders: Orders,
     give_up_at: Option<Instant>,
     lost: usize,
+    pulse: Pulse,
 }
 
 /// How a commit that is tried again and again came out.
@@ -213,7 +250,10 @@ struct Group {
 impl Worker {
     fn run(mut self) -> usize {
         loop {
+            self.pulse.beats("the next batch");
             let group = self.gather();
+            self.pulse.beats("a commit");
+            self.writer.look_at_room();
             let work = !group.entries.is_empty() || self.writer.has_acked();
             if work {
                 self.commit(&group.entries);
@@ -226,11 +266,13 @@ impl Worker {
                 // Whoever asked may have stopped waiting.
                 let _ = flush.send(());
             }
+            self.pulse.beats("a deletion");
             if let Some(order) = group.order {
                 self.orders.take(order, &mut self.writer);
             }
             self.orders.step(&mut self.writer);
             self.writer.repair_index();
+            self.pulse.beats("a checkpoint of the index");
             self.writer.checkpoint_if_due();
             if group.stop || self.lost > 0 {
                 break;
@@ -244,6 +286,9 @@ impl Worker {
         }
         if self.lost > 0 {
             tracing::error!(entries = self.lost, "entries lost: the disk did not recover before the end");
+            let details =
+                [("entries", self.lost.to_string()), ("why", "the disk did not take them before the stop".to_owned())];
+            self.store.0.say(Event::Lost, &details);
         }
         self.writer.close();
         self.lost
@@ -314,6 +359,11 @@ impl Worker {
                 self.lost += entries.len();
             }
         }
+        let left_out = self.writer.take_left_out();
+        self.store.0.pictures_lost.add(left_out.pictures);
+        for (camera, reads) in &left_out.reads {
+            self.health.camera(camera).lost.add(*reads);
+        }
     }
 
     fn shed(&mut self) {
@@ -339,9 +389,14 @@ impl Worker {
         mut prepare: impl FnMut(&Writer) -> Result<Option<super::writer::Prepared>, Error>,
     ) -> Tried {
         let mut pause = FIRST_RETRY;
-        let mut failing = false;
+        let (mut failing, mut full) = (false, 0);
         let mut ready = None;
         loop {
+            self.pulse.beats("a commit");
+            if failing && ready.is_none() {
+                // It may have been full for a moment only: what is drawn up now must not go without for that.
+                self.writer.look_at_room();
+            }
             let tried = match ready.as_mut() {
                 Some(prepared) => self.writer.commit(prepared).map(Some),
                 None => match prepare(&self.writer) {
@@ -359,6 +414,18 @@ impl Worker {
                 }
                 Err(error) => {
                     self.health.store_faults.inc();
+                    if error.is_full() {
+                        self.writer.meet_full();
+                        full += 1;
+                        if full >= PICTURES_TRIED {
+                            // A hit does not wait for its pictures.
+                            ready = ready.take().and_then(|prepared| self.writer.go_without_pictures(prepared));
+                        }
+                    }
+                    // Nobody else rebuilds it while this waits.
+                    self.store.0.judge_index(&error);
+                    self.writer.repair_index();
+                    self.pulse.beats("the disk, before another try");
                     if !failing {
                         tracing::error!(what, %error, "store failed, trying again; nothing is acknowledged meanwhile");
                         failing = true;

@@ -154,7 +154,7 @@ impl Salvage<'_> {
 
     fn take(record: Record, target: &mut Target, pending: &mut BTreeMap<u64, Record>) -> Result<(), Error> {
         match record.kind {
-            Kind::Sighting | Kind::Hit | Kind::Handling | Kind::Hold | Kind::Tally => {
+            Kind::Sighting | Kind::Hit | Kind::Handling | Kind::Hold | Kind::Tally | Kind::Attached => {
                 target.report.rows += 1;
                 target.put(record, 0)?;
             }

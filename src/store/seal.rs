@@ -12,6 +12,8 @@
 //!   ├─ HKDF "outbox"   ─► AES-256-GCM: copies of alerts on their way to the centre
 //!   ├─ HKDF "evidence" ─► AES-256-GCM: crops and scenes
 //!   └─ HKDF "plate"    ─► HMAC-SHA256 cut to 16 bytes: the plate index
+//! clip key: random, one a clip, in the clip's row, which is sealed under "value": as good as destroyed when that is
+//!   └─ HKDF "clip"     ─► AES-256-GCM: the clip
 //! ```
 //! HKDF is RFC 5869 with SHA-256, salt `watchpost store 1`, info = label ‖ day ‖ class (day and class 0 for the store
 //! key's own). **Nonces** are 96 random bits, drawn anew for every seal: a subkey lives for one day and class, so at
@@ -216,6 +218,11 @@ impl Cipher {
         derive(secret, label, day, class, bytes.as_mut_slice())?;
         let key = UnboundKey::new(&AES_256_GCM, bytes.as_slice()).map_err(|_| Error::Crypto("key refused"))?;
         Ok(Self(LessSafeKey::new(key)))
+    }
+
+    /// Of a clip, whose key is `secret`.
+    pub(super) fn of_clip(secret: &[u8; 32]) -> Result<Self, Error> {
+        Self::derive(secret, b"clip", 0, 0)
     }
 
     /// Seals `plain` under a new random nonce; `aad` is authenticated with it and not stored.

@@ -4,7 +4,8 @@
 //! standing/<name>:  "WPS1" ‖ nonce 12 ‖ ciphertext ‖ tag 16
 //! AES-256-GCM under the store key's "standing" subkey, AAD = "WPS1" ‖ name
 //! ```
-//! `retention` is how long things are kept when the centre set it, `ignore` the plates that never make a hit. A file that
+//! `retention` is how long things are kept when the centre set it, `ignore` the plates that never make a hit, `undated`
+//! which days a wrong clock has given. A file that
 //! does not open is an error of who asks, never a default: the wrong guess would delete too early, or alert too much.
 
 use std::fs;

@@ -56,7 +56,8 @@ pub fn event(n: u64, stage: Stage, plate: Option<&str>) -> SightingEvent {
         rect: [0.1, 0.2, 0.3, 0.4],
         direction: Some(90),
     };
-    SightingEvent { stage, cause_at: sighting.end, sighting, pictures: None }
+    let at = sighting.end;
+    SightingEvent::new(stage, sighting, None, at)
 }
 
 pub fn list_hit(event: &SightingEvent, entry: u32, severity: Severity) -> Hit {
@@ -93,7 +94,16 @@ pub fn folder() -> tempfile::TempDir {
 }
 
 pub fn settings() -> Settings {
-    Settings { commit_interval_ms: 1, ballast_bytes: 0, reserve_bytes: 0, cache_bytes: 1 << 20, ..Settings::default() }
+    Settings {
+        commit_interval_ms: 1,
+        ballast_bytes: 0,
+        reserve_bytes: 0,
+        read_free_bytes: 0,
+        picture_free_bytes: 0,
+        clip_free_bytes: 0,
+        cache_bytes: 1 << 20,
+        ..Settings::default()
+    }
 }
 
 pub fn clock() -> (Arc<SimClock>, Clock) {

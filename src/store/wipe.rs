@@ -26,7 +26,7 @@ pub fn wipe(dir: &Path, store_key: Option<&Path>) -> Result<u64, Error> {
     let wrapped = dir.join("keys");
     for path in entries(&wrapped).map_err(Error::io("list", &wrapped))? {
         destroy_file(&path).map_err(Error::io("destroy", &path))?;
-        keys += 1;
+        keys += u64::from(path.extension().is_none_or(|e| e != "copy"));
     }
     for path in entries(dir).map_err(Error::io("list", dir))? {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -17,17 +17,23 @@ use super::evidence::{self, Sealed};
 use super::ledger::Ledger;
 use super::outbox::ShedPlan;
 use super::record::{Kind, OutboxName, Reason, Record, hit_name, rank, severity_of};
+use super::room::{LeftOut, Room};
 use super::row::{self, HitRow, SightingRow};
 use super::segment::Batch;
 use super::{Entry, Inner, Store};
 use crate::domain::alert::SHED_VERSION;
 use crate::domain::{Alert, EventId, Hit, HitCause, Pictures, ReadsAs, RetentionClass, Shed, Sighting, Stage, TimeMs};
+use crate::health::pulse::Pulse;
 
 /// The index is made durable after this much ledger, or after this much time, whichever comes first.
 const CHECKPOINT_BYTES: u64 = 4 << 20;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 /// A rebuild of the index reads the whole ledger: one that failed is not tried again at once.
 const REPAIR_EVERY: Duration = Duration::from_secs(30);
+/// How long an index may take to be rebuilt: ten seconds a million rows, on a slow disk many times that.
+const REBUILD_WITHIN: Duration = Duration::from_mins(30);
+/// How long nothing with pictures is tried where the disk takes none.
+const PICTURES_AGAIN: Duration = Duration::from_mins(5);
 
 /// What a durable commit was, for whoever listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,6 +55,14 @@ pub(super) struct Writer {
     checkpoint_at: Duration,
     dirty: bool,
     repair_not_before: Option<Duration>,
+    /// What the disk has room for.
+    pub(super) room: Room,
+    /// Until then nothing with pictures is drawn up: the disk took none although bytes are free.
+    pub(super) no_pictures_until: Option<Duration>,
+    /// What was left out for want of room, until it is counted.
+    left_out: std::cell::RefCell<LeftOut>,
+    /// Of the thread that writes.
+    pulse: Option<Pulse>,
 }
 
 /// A commit that is drawn up and not done.
@@ -60,6 +74,9 @@ pub(super) struct Prepared {
     commit: Commit,
     now: TimeMs,
     account: Account,
+    left_out: LeftOut,
+    /// Its pictures could not be written, so nothing of it is in the ledger: it may be drawn up anew.
+    untouched: bool,
 }
 
 /// A batch while it is drawn up.
@@ -74,6 +91,7 @@ pub(super) struct Draft<'a> {
     fresh: HashMap<EventId, Arc<Pictures>>,
     /// What the audit log will say of its hits.
     account: Account,
+    left_out: LeftOut,
 }
 
 impl Writer {
@@ -90,6 +108,10 @@ impl Writer {
             checkpoint_at,
             dirty: false,
             repair_not_before: None,
+            room: Room::default(),
+            no_pictures_until: None,
+            left_out: std::cell::RefCell::default(),
+            pulse: None,
         })
     }
 
@@ -103,6 +125,7 @@ impl Writer {
             open: HashMap::new(),
             fresh: HashMap::new(),
             account: Account::default(),
+            left_out: LeftOut::default(),
         }
     }
 
@@ -142,7 +165,10 @@ impl Writer {
     pub(super) fn commit(&mut self, prepared: &mut Prepared) -> Result<Commit, Error> {
         let store = Arc::clone(&self.store);
         evidence::write(&*store.disk, &store.evidence_dir(), &prepared.files)?;
-        let written = self.ledger.append(&prepared.batch, prepared.now)?;
+        let written = self.ledger.append(&prepared.batch, prepared.now).inspect_err(|error| {
+            // What an append left when it failed must not meet another batch of this number; room is asked for before it.
+            prepared.untouched &= matches!(error, Error::NoSpace { .. });
+        })?;
         // From here on the batch is committed: nothing below may make it look as if it were not.
         self.dirty = true;
         self.bytes_since += written;
@@ -150,6 +176,7 @@ impl Writer {
             store.audit.later(prepared.now, Event::Committed, &details);
         }
         self.open.update(std::mem::take(&mut prepared.open));
+        self.left_out.get_mut().add(std::mem::take(&mut prepared.left_out));
         let applied = store.index().apply(&prepared.batch);
         store.order().follow(&prepared.batch);
         store.unseen().follow(&prepared.batch);
@@ -161,6 +188,24 @@ impl Writer {
         Ok(prepared.commit)
     }
 
+    /// Gives up a commit whose pictures the disk does not take, so that it is drawn up without them; gives it back where a
+    /// part of it may be in the ledger.
+    pub(super) fn go_without_pictures(&mut self, prepared: Prepared) -> Option<Prepared> {
+        if !prepared.untouched || prepared.files.is_empty() {
+            return Some(prepared);
+        }
+        let acked = prepared.batch.records.iter().filter(|record| record.is_acked());
+        let acked: Vec<_> = acked.flat_map(Record::gone_ranges).collect();
+        self.store.order().give_back_acked(acked);
+        self.no_pictures_until = Some(self.store.clock.monotonic() + PICTURES_AGAIN);
+        None
+    }
+
+    /// What was left out since the last call.
+    pub(super) fn take_left_out(&mut self) -> LeftOut {
+        std::mem::take(self.left_out.get_mut())
+    }
+
     /// Rebuilds the index when it is not trusted any more; a failure is told and tried again later.
     pub(super) fn repair_index(&mut self) {
         let now = self.store.clock.monotonic();
@@ -168,10 +213,18 @@ impl Writer {
             return;
         }
         self.repair_not_before = None;
+        // Wherever it is done, in a commit or in a deletion, it may take many times as long as that.
+        self.pulse.iter().for_each(|pulse| pulse.takes("the rebuilding of the index", REBUILD_WITHIN));
         if let Err(error) = self.store.rebuild_index("it failed while running") {
             tracing::error!(%error, "index cannot be rebuilt yet");
             self.repair_not_before = Some(now + REPAIR_EVERY);
         }
+        self.pulse.iter().for_each(|pulse| pulse.beats("what was held up by the index"));
+    }
+
+    /// The sign of life of the thread that writes.
+    pub(super) fn lives_by(&mut self, pulse: Pulse) {
+        self.pulse = Some(pulse);
     }
 
     /// Whether acks wait to be written.
@@ -234,6 +287,7 @@ impl Writer {
 impl Draft<'_> {
     pub(super) fn finish(self, entries: usize) -> Option<Prepared> {
         if self.records.is_empty() {
+            self.writer.left_out.borrow_mut().add(self.left_out);
             return None;
         }
         let end = self.writer.ledger.end();
@@ -244,6 +298,8 @@ impl Draft<'_> {
             open: self.open,
             now: self.now,
             account: self.account,
+            left_out: self.left_out,
+            untouched: true,
         })
     }
 
@@ -272,13 +328,24 @@ impl Draft<'_> {
         track.note(&entry.hits);
         let over = event.stage == Stage::End;
         let reads_as = self.writer.store.reads_as();
-        let hashed = reads_as == ReadsAs::Hashed && track.hit_class.is_none();
-        let kept = track.hit_class.is_some() || (over && reads_as == ReadsAs::Plain);
-        let pictures = event.pictures.clone().map(Arc::new).or_else(|| track.pending.take());
+        let is_hit = track.hit_class.is_some();
+        let no_room = over && !is_hit && reads_as != ReadsAs::Off && self.writer.room >= Room::NoReads;
+        if no_room {
+            *self.left_out.reads.entry(sighting.camera.clone()).or_default() += 1;
+        }
+        let hashed = reads_as == ReadsAs::Hashed && !is_hit && !no_room;
+        let kept = is_hit || (over && reads_as == ReadsAs::Plain && !no_room);
+        let mut pictures = event.pictures.clone().map(Arc::new).or_else(|| track.pending.take());
         if kept {
+            if self.writer.room >= Room::NoPictures && pictures.take().is_some() {
+                self.left_out.pictures += 1;
+            }
             let class = track.class();
             let key = self.key_for(sighting.begin.day(), class)?;
             self.pictures(sighting.id, key, pictures, &mut track)?;
+            if entry.hits.iter().any(|hit| hit.stage == Stage::New) {
+                self.move_clip_if_indexed(sighting.id, key)?;
+            }
             let plain = row::encode(&SightingRow::of(sighting));
             self.seal(Kind::Sighting, key, sighting.id.0.to_vec(), &plain)?;
         } else {
@@ -304,14 +371,10 @@ impl Draft<'_> {
         self.seal(Kind::Sighting, key, sighting.id.0.to_vec(), &plain)
     }
 
-    /// Day and class to seal with: the day of the sighting, or today when that day has been deleted already (as a day
+    /// Day and class to seal with: the day of the sighting, or today or later when that day has been deleted already (as a day
     /// told by a clock that was not set may have been).
     pub(super) fn key_for(&self, day: u32, class: RetentionClass) -> Result<(u32, RetentionClass), Error> {
-        match self.writer.store.keys.for_writing(day, class) {
-            Ok(_) => Ok((day, class)),
-            Err(Error::KeyDestroyed { .. }) => Ok((self.now.day(), class)),
-            Err(error) => Err(error),
-        }
+        Ok((self.writer.store.keys.day_for_writing(day, self.now.day(), class)?, class))
     }
 
     /// Pictures of a sighting that is stored; a hit keeps the scene too, a mere read its crop alone.
@@ -326,6 +389,8 @@ impl Draft<'_> {
         let risen = track.pictures_class.is_some_and(|class| class != key.1);
         let pictures = match (pictures, self.fresh.get(&id)) {
             (Some(pictures), _) => pictures,
+            // No file can be made: they stay under that key until there is room, when there is a next time.
+            (None, _) if risen && self.writer.room >= Room::NoPictures => return Ok(()),
             // They lie under the key of a class that is deleted earlier: seal them anew.
             (None, Some(fresh)) if risen => Arc::clone(fresh),
             (None, None) if risen => {
@@ -350,7 +415,7 @@ impl Draft<'_> {
         let severity = hit.cause.severity();
         let key = self.key_for(sighting.begin.day(), severity.into())?;
         self.seq += 1;
-        let stamp = Stamp { epoch: store.epoch, state: store.settings.state };
+        let stamp = Stamp { epoch: store.epoch, state: *store.state.lock().unwrap_or_else(PoisonError::into_inner) };
         let alert = alerting::alert(stamp, self.seq, hit, sighting, entry.event.cause_at, crop);
         let name = OutboxName { rank: rank(severity), seq: self.seq, stored_at: self.now }.bytes();
         self.seal(Kind::Alert, key, name, &row::encode(&alert))?;

@@ -21,8 +21,8 @@ use crate::centre::topics::{Kind, Topics};
 use crate::centre::wire::StateDigests;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::{CameraId, ClockState, ListId, TreeHead};
-use crate::health::{CameraState, Health};
+use crate::domain::{CameraId, ClockState, ListId, PlaceId, TreeHead};
+use crate::health::{CameraState, Crossings, Health};
 use crate::hotlist::Hotlists;
 use crate::store::Store;
 use crate::store::audit::Event;
@@ -68,6 +68,8 @@ pub(super) struct Accounts {
     pictures_lost: u64,
     /// How long cameras gave no pictures, since the last time it was written down.
     down: BTreeMap<CameraId, Duration>,
+    /// What was counted at lines and zones when it was written down last.
+    crossings: BTreeMap<(CameraId, PlaceId), Crossings>,
     looked_at: Duration,
     drops_at: Duration,
     told: Option<(TreeHead, Duration)>,
@@ -104,8 +106,9 @@ impl Accounts {
             lists: InForce::new(),
             lists_at: now,
             drops: BTreeMap::new(),
-            pictures_lost: store.pictures_lost(),
+            pictures_lost: store.pictures_lost() + health.views_lost.get(),
             down: BTreeMap::new(),
+            crossings: BTreeMap::new(),
             looked_at: now,
             drops_at: now + DROPS_EVERY,
             told: None,
@@ -224,6 +227,7 @@ impl Accounts {
                     [camera(), ("reads", reads.to_string()), ("hits", hits.to_string()), ("down_s", down.to_string())];
                 self.store.audit_later(Event::Counted, &details);
             }
+            self.add_up_crossings(&id, &counters.crossings());
             let (dropped, unanalysed) = (now.dropped - before.dropped, now.unanalysed - before.unanalysed);
             let damaged = now.damaged - before.damaged;
             if dropped + unanalysed + damaged > 0 {
@@ -240,13 +244,33 @@ impl Accounts {
                 self.store.audit_later(Event::Lost, &[camera(), ("sightings", (now.lost - before.lost).to_string())]);
             }
         }
-        let pictures = self.store.pictures_lost();
+        let pictures = self.store.pictures_lost() + self.health.views_lost.get();
         if pictures > self.pictures_lost {
             self.store.audit_later(Event::Lost, &[("pictures", (pictures - self.pictures_lost).to_string())]);
             self.pictures_lost = pictures;
         }
         if let Err(error) = self.store.audit_flush() {
             tracing::error!(%error, "audit records of what was dropped not written, tried again");
+        }
+    }
+
+    /// Writes down what crossed each line and entered each zone since the last time, by way and class.
+    fn add_up_crossings(&mut self, camera: &CameraId, all: &[Crossings]) {
+        for now in all {
+            let key = (camera.clone(), now.place.clone());
+            let before = self.crossings.insert(key, now.clone());
+            let before = before.map_or([[0; 6]; 2], |c| [c.forward, c.backward]);
+            let mut details = vec![("camera", camera.to_string()), ("place", now.place.to_string())];
+            let mut names = Vec::new();
+            for ((way, now), before) in now.ways().into_iter().zip([now.forward, now.backward]).zip(before) {
+                for ((class, now), before) in Crossings::classes().zip(now).zip(before).filter(|((_, n), b)| n > b) {
+                    names.push((format!("{way} {class}"), now - before));
+                }
+            }
+            details.extend(names.iter().map(|(name, n)| (name.as_str(), n.to_string())));
+            if !names.is_empty() {
+                self.store.audit_later(Event::Counted, &details);
+            }
         }
     }
 
@@ -325,6 +349,7 @@ mod tests {
             drops: BTreeMap::new(),
             pictures_lost: 0,
             down: BTreeMap::new(),
+            crossings: BTreeMap::new(),
             looked_at: clock.monotonic(),
             drops_at: clock.monotonic() + DROPS_EVERY,
             told: None,

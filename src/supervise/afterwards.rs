@@ -1,5 +1,7 @@
-//! What a command has the daemon do once its answer has left: start anew, or destroy the store's keys.
+//! What a command has the daemon do once its answer has left: start anew, or destroy the store's keys. Other models are
+//! taken at once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct After {
     asked: Arc<Mutex<Option<(Afterwards, Duration)>>>,
+    /// Other models are in force than those that run.
+    models: Arc<AtomicBool>,
     stop: Shutdown,
     clock: Clock,
 }
@@ -22,15 +26,26 @@ impl After {
     /// Nothing asked for; `stop` is what ends the run.
     #[must_use]
     pub fn new(stop: Shutdown, clock: Clock) -> Self {
-        Self { asked: Arc::default(), stop, clock }
+        Self { asked: Arc::default(), models: Arc::default(), stop, clock }
     }
 
-    /// It was asked for, and the answer is on its way. A wipe is not taken back by a restart.
-    pub(super) fn ask(&self, then: Afterwards) {
+    /// It was asked for, and the answer is on its way. A wipe is not taken back by a restart. False: nothing has to wait for
+    /// the answer.
+    pub(super) fn ask(&self, then: Afterwards) -> bool {
+        if then == Afterwards::Models {
+            self.models.store(true, Ordering::Release);
+            return false;
+        }
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         if asked.is_none_or(|(before, _)| before != Afterwards::Wipe) {
             *asked = Some((then, self.clock.monotonic()));
         }
+        true
+    }
+
+    /// Whether other models are to be loaded; once.
+    pub(super) fn take_models(&self) -> bool {
+        self.models.swap(false, Ordering::AcqRel)
     }
 
     /// The answer has left, or will not: it is done now.

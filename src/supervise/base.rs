@@ -32,6 +32,8 @@ pub(super) struct Base {
     pub(super) challenges: Challenges,
     pub(super) reporter: Reporter,
     clock: Clock,
+    #[cfg(feature = "testkit")]
+    feed: Option<super::testkit::Feed>,
 }
 
 /// Who the box is, and whom it believes; shared by the session and the executor.
@@ -58,7 +60,17 @@ impl Base {
         let store = open_store(config, digests.state(), clock)?;
         let news = News::default();
         let (told, counted, now) = (news.clone(), Arc::clone(&health), clock.clone());
+        #[cfg(feature = "testkit")]
+        let feed = super::testkit::Feed::asked(store.epoch())?;
+        #[cfg(feature = "testkit")]
+        let announcer = feed.as_ref().map(super::testkit::Feed::announcer);
         let on_commit = move |commit: &Commit| {
+            #[cfg(feature = "testkit")]
+            if let Some(announcer) = &announcer {
+                announcer.committed(commit);
+            }
+            #[cfg(feature = "testkit")]
+            super::testkit::wedge("recorder");
             if commit.alerts > 0 {
                 counted.alert_made(now.utc());
             }
@@ -76,7 +88,27 @@ impl Base {
             clock: clock.clone(),
         });
         let clock = clock.clone();
-        Ok(Self { health, store, recorder, hotlists, watch, news, challenges, reporter, clock })
+        Ok(Self {
+            health,
+            store,
+            recorder,
+            hotlists,
+            watch,
+            news,
+            challenges,
+            reporter,
+            clock,
+            #[cfg(feature = "testkit")]
+            feed,
+        })
+    }
+
+    /// Starts the feed, where one is asked for.
+    #[cfg(feature = "testkit")]
+    pub(super) fn feed(&mut self, clock: &Clock) -> std::io::Result<Option<super::testkit::Feed>> {
+        let Some(feed) = self.feed.take() else { return Ok(None) };
+        feed.start(self.recorder.handle(), Arc::clone(&self.hotlists), clock.clone())?;
+        Ok(Some(feed))
     }
 
     /// What operations work with.
@@ -124,14 +156,20 @@ fn gauges(
     let (dir, files) = (config.site.data_dir.clone(), config.hotlists.clone());
     let (store, hotlists, health) = (store.clone(), Arc::clone(hotlists), Arc::clone(health));
     let keeper = super::keeping::Keeper::new(store.clone(), &config.store);
-    Box::new(move |now| Gauges {
-        disk: machine::disk(&dir),
-        memory: machine::memory(),
-        process: machine::process(),
-        audit: store.audit_head(),
-        pictures_lost: store.pictures_lost(),
-        lists: lists::gauges(&files, &hotlists, &health, now),
-        parts: parts.clone(),
-        keeping: keeper.gauge(now),
+    Box::new(move |now| {
+        #[cfg(feature = "testkit")]
+        if std::thread::current().name() == Some("centre") {
+            super::testkit::wedge("centre");
+        }
+        Gauges {
+            disk: machine::disk(&dir),
+            memory: machine::memory(),
+            process: machine::process(),
+            audit: store.audit_head(),
+            pictures_lost: store.pictures_lost() + health.views_lost.get(),
+            lists: lists::gauges(&files, &hotlists, &health, now),
+            parts: parts.clone(),
+            keeping: keeper.gauge(now),
+        }
     })
 }

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -115,9 +116,21 @@ impl Commands {
     /// Ends after the command that is being executed.
     pub fn stop(self) {
         self.executor.stop();
-        match self.socket {
+        Self::close(self.socket, &self.connections);
+    }
+
+    /// The same, but waits `at_most` so long; false: the executor was left behind.
+    #[must_use]
+    pub fn stop_within(self, at_most: Duration) -> bool {
+        let stopped = self.executor.stop_within(at_most);
+        Self::close(self.socket, &self.connections);
+        stopped
+    }
+
+    fn close(socket: Option<local::Server>, connections: &Connections) {
+        match socket {
             Some(socket) => socket.stop(),
-            None => self.connections.end_all(),
+            None => connections.end_all(),
         }
     }
 }
@@ -194,8 +207,7 @@ impl Line for Ways {
         if let Some(message) = signed(&reply, topic, &self.key) {
             frames.push((topic.clone(), message));
         }
-        let when_left = then.map(|then| {
-            self.after.ask(then);
+        let when_left = then.filter(|then| self.after.ask(*then)).map(|_| {
             let after = self.after.clone();
             Box::new(move |_| after.answered()) as Box<dyn FnOnce(bool) + Send>
         });

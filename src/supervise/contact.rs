@@ -72,17 +72,17 @@ impl Contact {
         self.delivery.drained(within)
     }
 
-    /// Takes no more commands; the one under way is done first.
-    pub(super) fn stop_commands(&mut self) {
-        if let Some(commands) = self.commands.take() {
-            commands.stop();
-        }
+    /// Takes no more commands; the one under way is done first, where that takes no longer than `at_most`. False: its thread
+    /// was left behind.
+    #[must_use]
+    pub(super) fn stop_commands(&mut self, at_most: Duration) -> bool {
+        self.commands.take().is_none_or(|commands| commands.stop_within(at_most))
     }
 
-    /// Says goodbye to the centre.
-    pub(super) fn end(mut self) {
-        self.stop_commands();
+    /// Says goodbye to the centre; false: that was not over within `at_most`, and the session was left behind.
+    #[must_use]
+    pub(super) fn end(self, at_most: Duration) -> bool {
         self.hang_up.trigger();
-        self.delivery.end();
+        self.delivery.end(at_most)
     }
 }

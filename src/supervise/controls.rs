@@ -1,6 +1,6 @@
 //! What operations ask of the wiring: cameras by the [`Desk`], health by the [`Reporter`].
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::desk::Desk;
 use super::models::trial;
@@ -17,10 +17,17 @@ use crate::domain::{CameraId, Reason, TimeMs};
 pub(super) struct Wiring {
     pub(super) config: Arc<Config>,
     pub(super) clock: Clock,
-    /// What was loaded at the start.
-    pub(super) models: Here,
+    /// What is loaded.
+    pub(super) models: Mutex<Here>,
     pub(super) desk: Arc<Desk>,
     pub(super) reporter: Reporter,
+}
+
+impl Wiring {
+    /// Others are loaded.
+    pub(super) fn set_models(&self, here: Here) {
+        *self.models.lock().unwrap_or_else(PoisonError::into_inner) = here;
+    }
 }
 
 impl Controls for Wiring {
@@ -49,7 +56,7 @@ impl Controls for Wiring {
     }
 
     fn models(&self) -> Here {
-        self.models.clone()
+        self.models.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn verify(&self, config: &Config) -> Verified {

@@ -17,13 +17,19 @@ use crate::centre::session::{self, Downward, Identity, SessionHandle, Settings};
 use crate::centre::status::{CameraFacts, StatusBoard};
 use crate::centre::tls::TlsFiles;
 use crate::centre::topics::Topics;
-use crate::centre::wire::Place;
+use crate::centre::wire::{Place, RuleName};
 use crate::clock::Clock;
 use crate::config::{self, Centre, Config};
+use crate::domain::Rule;
 use crate::health::Health;
 use crate::shutdown::Shutdown;
 use crate::store::StoreKey;
 use crate::store::outbox::Outbox;
+
+/// How often a stop looks whether the farewell is over.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How long a stop waits for calls of the session to the store that are under way.
+const CALLS_WITHIN: Duration = Duration::from_secs(1);
 
 /// What delivery is made of.
 pub(super) struct Parts<'a> {
@@ -97,10 +103,20 @@ impl Delivery {
         self.runtime.block_on(self.handle.drained(within))
     }
 
-    /// Waits for the session's farewell; the shutdown must have been triggered.
-    pub(super) fn end(self) {
-        self.runtime.block_on(self.handle.ended());
-        self.runtime.shutdown_timeout(Duration::from_secs(1));
+    /// Waits for the session's farewell, `at_most` so long; the shutdown must have been triggered. False: it was left behind.
+    #[must_use]
+    pub(super) fn end(self, at_most: Duration) -> bool {
+        // Not by the runtime's own timer: a task that hangs holds up the only thread that drives it.
+        let begun = std::time::Instant::now();
+        while self.handle.is_running() && begun.elapsed() < at_most {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        let ended = !self.handle.is_running();
+        if ended {
+            self.runtime.block_on(self.handle.ended());
+        }
+        self.runtime.shutdown_timeout(if ended { at_most.min(CALLS_WITHIN) } else { Duration::ZERO });
+        ended
     }
 }
 
@@ -166,5 +182,11 @@ fn cameras(config: &Config) -> Vec<CameraFacts> {
         heading: camera.heading,
         road: camera.road.clone(),
     };
-    config.cameras.iter().map(|c| CameraFacts { id: c.id.clone(), number: c.number, place: place(c) }).collect()
+    let rules = |camera: &config::Camera| {
+        let named = |rule: &Arc<Rule>| RuleName { number: rule.number, id: rule.id.clone() };
+        config.plan(camera).rules.iter().map(named).collect()
+    };
+    let facts =
+        |c: &config::Camera| CameraFacts { id: c.id.clone(), number: c.number, place: place(c), rules: rules(c) };
+    config.cameras.iter().map(facts).collect()
 }

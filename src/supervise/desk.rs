@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::camera::idle::Idle;
 use crate::clock::Clock;
 use crate::command::Refusal;
 use crate::config::{Config, managed};
@@ -249,6 +250,8 @@ type Picture = Result<Vec<u8>, String>;
 pub(super) struct Tap {
     wanted: AtomicBool,
     asked: Mutex<Vec<SyncSender<Picture>>>,
+    /// What wakes the camera, where it may be idle: a picture of now is not to wait for its next key frame.
+    idle: Mutex<Option<Arc<Idle>>>,
 }
 
 impl Tap {
@@ -257,16 +260,29 @@ impl Tap {
         let (to, from) = sync_channel(1);
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(to);
         self.wanted.store(true, Ordering::Release);
+        if let Some(idle) = &*self.idle.lock().unwrap_or_else(PoisonError::into_inner) {
+            idle.wake();
+        }
         from
     }
 
-    /// Called with every frame; hands it out, as it may be seen, to all who asked.
-    pub(super) fn serve(&self, frame: &Frame, masks: &[Polygon]) {
+    /// Whoever asks wakes `idle`.
+    pub(super) fn rouses(&self, idle: Option<Arc<Idle>>) {
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = idle;
+    }
+
+    /// Called with every frame; hands it out, as it may be seen, to all who asked. `elsewhere`: the camera was moved, so that masks
+    /// lie wrong and a camera that has some gives no picture.
+    pub(super) fn serve(&self, frame: &Frame, masks: &[Polygon], elsewhere: bool) {
         if !self.wanted.load(Ordering::Relaxed) || !self.wanted.swap(false, Ordering::AcqRel) {
             return;
         }
         let asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
-        let picture = picture(frame, masks);
+        let picture = if elsewhere && !masks.is_empty() {
+            Err("it was moved or its view changed, so that its privacy masks lie wrong: no picture is given".to_owned())
+        } else {
+            picture(frame, masks)
+        };
         for to in asked {
             // Whoever does not wait any more is gone.
             let _ = to.try_send(picture.clone());
@@ -387,15 +403,27 @@ mod tests {
             let (format, pixels) = OwnedI420::from_rgb(&vec![255; 64 * 48 * 3], 64, 48);
             Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels))
         };
-        tap.serve(&white(), std::slice::from_ref(&right));
+        tap.serve(&white(), std::slice::from_ref(&right), false);
         let asks = Arc::clone(&desk);
         let asking = std::thread::spawn(move || asks.snapshot(&gate()));
         while !tap.wanted.load(Ordering::Acquire) {
             std::thread::yield_now();
         }
-        tap.serve(&white(), &[right]);
+        tap.serve(&white(), std::slice::from_ref(&right), false);
         let picture = image::load_from_memory(&asking.join().unwrap().unwrap()).unwrap().to_luma8();
         assert_eq!(picture.dimensions(), (64, 48));
         assert!(picture.get_pixel(10, 24).0[0] > 240 && picture.get_pixel(52, 24).0[0] < 20);
+        // One that was moved shows what its masks should hide.
+        let asks = Arc::clone(&desk);
+        let asking = std::thread::spawn(move || asks.snapshot(&gate()));
+        while !tap.wanted.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        tap.serve(&white(), std::slice::from_ref(&right), true);
+        let refusal = asking.join().unwrap().unwrap_err();
+        assert!(refusal.text.contains("masks lie wrong"), "{refusal}");
+        let asked = tap.ask();
+        tap.serve(&white(), &[], true);
+        assert!(asked.recv().unwrap().is_ok(), "without masks there is nothing to hide");
     }
 }

@@ -5,7 +5,8 @@
 //! when the whole day is old enough: things are kept as long as configured and up to a day longer.
 //!
 //! **Whose clock.** Deleting cannot be undone, so a clock that was never set deletes nothing, and one that no time service
-//! keeps only after it has run steadily for a day. A restart begins that day anew.
+//! keeps only after it has run steadily for a day. A restart begins that day anew. What was stored by a clock that was
+//! wrong is kept from the first day on which one that is believed has seen it (`store::undated`).
 //!
 //! What holds cover the recorder keeps when a key is destroyed (`store::purge`). Called by the watching thread.
 
@@ -82,10 +83,11 @@ impl Sweeper {
     }
 
     fn look(&mut self, store: &Store, keep: &Retention, now: TimeMs) {
-        match store.days() {
+        match store.aged(now.day()) {
             // The oldest last: it is taken first.
             Ok(days) => {
-                self.due = days.into_iter().filter(|(day, class)| keep.is_over(*day, *class, now)).rev().collect();
+                let over = days.into_iter().filter(|aged| keep.is_over(aged.since, aged.class, now));
+                self.due = over.rev().map(|aged| (aged.day, aged.class)).collect();
             }
             Err(error) => tracing::error!(%error, "what was kept long enough is not deleted yet"),
         }
@@ -172,6 +174,37 @@ mod tests {
         // What was acknowledged or not: nothing of it can be sent any more but the words that it was shed.
         let left = site.store.outbox().next(&std::collections::BTreeSet::new(), 10).unwrap();
         assert!(left.iter().all(|item| matches!(item.body, crate::store::Body::Shed(_))), "{left:?}");
+    }
+
+    #[test]
+    fn what_a_clock_stored_that_was_not_set_is_kept_from_when_it_was_set() {
+        let sim = SimClock::at(START);
+        let clock = Clock::of(sim.clone());
+        let site = Site::new(&clock);
+        let stored_at = |n, severity, begin| {
+            let mut entry = hit_entry(n, severity);
+            entry.event.sighting.begin = begin;
+            entry.hits.iter_mut().for_each(|hit| hit.sighting.begin = begin);
+            site.recorder.handle().send(entry).unwrap();
+        };
+        stored_at(3, Severity::Serious, TimeMs(30_000));
+        stored_at(4, Severity::Info, TimeMs(START.0 + 5_000 * DAY_MS));
+        site.recorder.handle().flush(Duration::from_secs(20)).unwrap();
+        site.sweep(&mut Sweeper::new(&clock), &clock);
+        assert_eq!(site.store.counts().hits, 4);
+        // As after a restart, which does not begin their time anew.
+        sim.advance(Duration::from_hours(24 * 9));
+        site.sweep(&mut Sweeper::new(&clock), &clock);
+        assert_eq!(site.store.counts().hits, 2, "both info hits are gone");
+        sim.advance(Duration::from_hours(24 * 90));
+        site.sweep(&mut Sweeper::new(&clock), &clock);
+        assert_eq!(site.store.counts().hits, 0);
+        assert!(site.store.aged(clock.utc().day()).unwrap().iter().all(|aged| aged.since == aged.day));
+        // The day that the clock gave too early has come: its key is gone, and what is of it is stored all the same.
+        sim.step_to(TimeMs(START.0 + 5_000 * DAY_MS));
+        stored_at(5, Severity::Info, clock.utc());
+        site.recorder.handle().flush(Duration::from_secs(20)).unwrap();
+        assert_eq!(site.store.counts().hits, 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the other rooms want to know of the configuration.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,6 +13,12 @@ use crate::command::secrets::{Found, Vault, Whose};
 use crate::config::{self, Config};
 use crate::domain::Polygon;
 use crate::vision::{self, Patterns, model};
+
+use super::clips;
+
+/// How long one run of a model may take: fifty times what the slowest of ours takes, and less than half of what a box may be
+/// without its eyes.
+pub const RUN_WITHIN: Duration = Duration::from_millis(2_500);
 
 /// What the model room wants to know.
 ///
@@ -39,23 +46,33 @@ pub fn model_settings(vision: &config::Vision) -> Result<model::Settings, vision
         library: vision.onnxruntime.clone(),
         score: vision.detect_threshold.map(small),
         workers,
+        run_within: Some(RUN_WITHIN),
     })
 }
 
 /// What the vision room wants to know of a camera.
-pub(super) fn vision_settings(vision: &config::Vision, camera: Option<&config::Camera>) -> vision::Settings {
+pub fn vision_settings(config: &Config, camera: Option<&config::Camera>) -> vision::Settings {
+    let vision = &config.vision;
     let mut settings = vision::Settings { motion_gate: vision.motion_gate, ..vision::Settings::default() };
     if let Some(camera) = camera {
         settings.motion_gate = camera.motion_gate.unwrap_or(vision.motion_gate);
         let polygons = |of: &[config::Polygon]| of.iter().cloned().map(Polygon::new).collect();
         settings.privacy_mask = polygons(&camera.privacy_mask);
         settings.roi = polygons(&camera.roi);
+        settings.plan = config.plan(camera);
+        settings.stop_while_moved = camera.view.stop_while_moved.unwrap_or(!camera.privacy_mask.is_empty());
     }
     settings.patterns = match camera.and_then(|c| c.region.as_ref()) {
         _ if !vision.patterns => Patterns::off(),
         Some(region) => Patterns::default().expecting(region.as_str()),
         None => Patterns::default(),
     };
+    let again = camera.map(|c| c.again).unwrap_or_default();
+    let seconds = |own: Option<f64>, all: u64| own.map_or(Duration::from_secs(all), Duration::from_secs_f64);
+    settings.same_within = seconds(again.same_plate_s, vision.same_plate_s);
+    settings.parked_known = seconds(again.parked_s, vision.parked_s);
+    settings.min_travel = small(again.min_travel.unwrap_or(vision.min_travel));
+    settings.look_every = camera.and_then(|c| c.road_kmh).map(vision::analyser::look_every).unwrap_or_default();
     if let Some(confidence) = vision.read_threshold {
         settings.tell_confidence = small(confidence);
     }
@@ -66,6 +83,17 @@ pub(super) fn vision_settings(vision: &config::Vision, camera: Option<&config::C
 #[expect(clippy::cast_possible_truncation, reason = "at most 120")]
 fn small(number: f64) -> f32 {
     number as f32
+}
+
+/// Which seconds around a hit are kept.
+pub(super) fn clip_settings(config: &Config) -> clips::Settings {
+    let store = &config.store;
+    clips::Settings {
+        before: Duration::from_secs(store.clip_before_s),
+        after: Duration::from_secs(store.clip_after_s),
+        bytes: usize::try_from(store.clip_mib << 20).unwrap_or(usize::MAX),
+        severity: store.clip_severity,
+    }
 }
 
 /// What the camera room wants to know, with the credential read.
@@ -82,6 +110,9 @@ pub fn camera_settings(camera: &config::Camera, config: &Config) -> anyhow::Resu
         settings.main = Some(std::mem::replace(&mut settings.uri, substream));
     }
     settings.fps = camera.fps.map(small);
+    let gate = camera.motion_gate.unwrap_or(config.vision.motion_gate);
+    let idle = gate && camera.idle_decoding.unwrap_or(config.vision.idle_decoding);
+    settings.idle = idle.then(Arc::default);
     settings.rotate = camera.rotate.and_then(camera::Rotation::of_degrees);
     settings.realtime = camera.realtime;
     settings.stall_after = Duration::from_secs(camera.stall_s);

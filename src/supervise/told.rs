@@ -2,7 +2,8 @@
 //!
 //! One a camera, on its analysis thread. A match is `new` once, `update` while the read changes, `end` when the track is
 //! over. A read that is corrected so that no entry matches any more makes an update that withdraws the match: the
-//! operator must see that, not guess it.
+//! operator must see that, not guess it. What a rule has seen stays so, unless the rule asks for a list or region that the
+//! corrected read is not of.
 
 use std::collections::HashMap;
 
@@ -15,46 +16,49 @@ pub struct Told {
 }
 
 impl Told {
-    /// The hits of `event`, whose read matches `matches` (empty for an event without a read).
-    pub fn hits(&mut self, event: &SightingEvent, matches: Vec<ListMatch>) -> Vec<Hit> {
-        let sighting = &event.sighting;
-        let told = self.causes.remove(&sighting.id).unwrap_or_default();
-        let hit = |cause: &HitCause, stage, withdrawn| Hit {
-            sighting: sighting.clone(),
-            cause: cause.clone(),
-            stage,
-            withdrawn,
-        };
-        let now: Vec<HitCause> = matches.into_iter().map(HitCause::List).collect();
+    /// The hits of `event`, whose read matches `matches` (empty for an event without a read), and to which `rules` give
+    /// causes.
+    pub fn hits(&mut self, event: &SightingEvent, matches: Vec<ListMatch>, rules: Vec<HitCause>) -> Vec<Hit> {
+        let id = event.sighting.id;
+        let (told_lists, told_rules): (Vec<_>, Vec<_>) =
+            self.causes.remove(&id).unwrap_or_default().into_iter().partition(|c| matches!(c, HitCause::List(_)));
+        let lists: Vec<HitCause> = matches.into_iter().map(HitCause::List).collect();
         let mut hits = Vec::new();
+        // What is taken back comes first: an alert of the same id that says what is true now follows it. With another match
+        // of a list under the same id its alert says so already; only the last match to go is taken back in so many words.
+        if lists.is_empty() && event.sighting.read.is_some() {
+            hits.extend(told_lists.iter().take(1).map(|cause| hit(event, cause, Stage::Update, true)));
+        }
+        let gone = told_rules.iter().filter(|t| !rules.iter().any(|r| r.key() == t.key()));
+        hits.extend(gone.map(|cause| hit(event, cause, Stage::Update, true)));
+        let now: Vec<HitCause> = lists.into_iter().chain(rules).collect();
         for cause in &now {
-            let known = told.iter().any(|t| t.key() == cause.key());
+            let known = told_lists.iter().chain(&told_rules).any(|t| t.key() == cause.key());
             let stage = match (known, event.stage) {
                 (false, _) => Stage::New,
                 (true, Stage::End) => continue,
                 (true, _) => Stage::Update,
             };
-            hits.push(hit(cause, stage, false));
-        }
-        // With another match under the same id, its alert says already what is true now; only the last match to go is
-        // taken back in so many words.
-        if now.is_empty() && sighting.read.is_some() {
-            hits.extend(told.iter().take(1).map(|cause| hit(cause, Stage::Update, true)));
+            hits.push(hit(event, cause, stage, false));
         }
         if event.stage == Stage::End {
-            hits.extend(now.iter().map(|cause| hit(cause, Stage::End, false)));
+            hits.extend(now.iter().map(|cause| hit(event, cause, Stage::End, false)));
         } else if !now.is_empty() {
-            self.causes.insert(sighting.id, now);
+            self.causes.insert(id, now);
         }
         hits
     }
+}
+
+fn hit(event: &SightingEvent, cause: &HitCause, stage: Stage, withdrawn: bool) -> Hit {
+    Hit { sighting: event.sighting.clone(), cause: cause.clone(), stage, withdrawn }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::{
-        CameraId, Class, ClockState, How, Lattice, ListId, PlateRead, PlateText, Severity, Sighting, TimeMs,
+        CameraId, Class, ClockState, How, Lattice, ListId, PlateRead, PlateText, RuleId, Severity, Sighting, TimeMs,
     };
 
     fn event(stage: Stage) -> SightingEvent {
@@ -72,7 +76,7 @@ mod tests {
             rect: [0.0; 4],
             direction: None,
         };
-        SightingEvent { stage, sighting, pictures: None, cause_at: TimeMs(1) }
+        SightingEvent::new(stage, sighting, None, TimeMs(1))
     }
 
     fn read(stage: Stage) -> SightingEvent {
@@ -112,33 +116,58 @@ mod tests {
     #[test]
     fn a_match_is_new_once_then_updated_then_ended() {
         let mut told = Told::default();
-        assert_eq!(stages(&told.hits(&event(Stage::New), vec![entry(1)])), [(Stage::New, false)]);
-        assert_eq!(stages(&told.hits(&event(Stage::Update), vec![entry(1)])), [(Stage::Update, false)]);
-        assert_eq!(stages(&told.hits(&event(Stage::End), vec![entry(1)])), [(Stage::End, false)]);
+        assert_eq!(stages(&told.hits(&event(Stage::New), vec![entry(1)], Vec::new())), [(Stage::New, false)]);
+        assert_eq!(stages(&told.hits(&event(Stage::Update), vec![entry(1)], Vec::new())), [(Stage::Update, false)]);
+        assert_eq!(stages(&told.hits(&event(Stage::End), vec![entry(1)], Vec::new())), [(Stage::End, false)]);
         assert!(told.causes.is_empty());
     }
 
     #[test]
     fn a_corrected_read_tells_the_new_match_under_the_same_id() {
         let mut told = Told::default();
-        told.hits(&read(Stage::New), vec![entry(1)]);
-        assert_eq!(stages(&told.hits(&read(Stage::Update), vec![entry(2)])), [(Stage::New, false)]);
-        assert_eq!(stages(&told.hits(&read(Stage::End), vec![entry(2)])), [(Stage::End, false)]);
+        told.hits(&read(Stage::New), vec![entry(1)], Vec::new());
+        assert_eq!(stages(&told.hits(&read(Stage::Update), vec![entry(2)], Vec::new())), [(Stage::New, false)]);
+        assert_eq!(stages(&told.hits(&read(Stage::End), vec![entry(2)], Vec::new())), [(Stage::End, false)]);
     }
 
     #[test]
     fn a_corrected_read_that_matches_nothing_takes_the_match_back_once() {
         let mut told = Told::default();
-        told.hits(&read(Stage::New), vec![entry(1)]);
-        assert_eq!(stages(&told.hits(&read(Stage::Update), Vec::new())), [(Stage::Update, true)]);
-        assert!(told.hits(&read(Stage::End), Vec::new()).is_empty());
+        told.hits(&read(Stage::New), vec![entry(1)], Vec::new());
+        assert_eq!(stages(&told.hits(&read(Stage::Update), Vec::new(), Vec::new())), [(Stage::Update, true)]);
+        assert!(told.hits(&read(Stage::End), Vec::new(), Vec::new()).is_empty());
     }
 
     #[test]
     fn a_match_that_comes_only_with_the_end_is_told_as_new_and_ended() {
         let mut told = Told::default();
-        assert!(told.hits(&event(Stage::New), Vec::new()).is_empty());
-        let hits = told.hits(&event(Stage::End), vec![entry(1)]);
+        assert!(told.hits(&event(Stage::New), Vec::new(), Vec::new()).is_empty());
+        let hits = told.hits(&event(Stage::End), vec![entry(1)], Vec::new());
         assert_eq!(stages(&hits), [(Stage::New, false), (Stage::End, false)]);
+    }
+
+    #[test]
+    fn a_rule_and_a_list_are_told_side_by_side_under_one_id_and_end_together() {
+        let mut told = Told::default();
+        let rule = |number| HitCause::Rule { rule: RuleId::new("r").unwrap(), number, severity: Severity::Minor };
+        let stages = |hits: Vec<Hit>| -> Vec<(bool, Stage, bool)> {
+            hits.iter().map(|h| (matches!(h.cause, HitCause::Rule { .. }), h.stage, h.withdrawn)).collect()
+        };
+        assert_eq!(stages(told.hits(&event(Stage::New), Vec::new(), vec![rule(7)])), [(true, Stage::New, false)]);
+        let both = told.hits(&read(Stage::Update), vec![entry(1)], vec![rule(7)]);
+        assert_eq!(stages(both), [(false, Stage::New, false), (true, Stage::Update, false)]);
+        let corrected = told.hits(&read(Stage::Update), Vec::new(), vec![rule(7)]);
+        assert_eq!(stages(corrected), [(false, Stage::Update, true), (true, Stage::Update, false)]);
+        let end = told.hits(&read(Stage::End), Vec::new(), vec![rule(7), rule(8)]);
+        assert_eq!(stages(end), [(true, Stage::New, false), (true, Stage::End, false), (true, Stage::End, false)]);
+        assert!(told.causes.is_empty());
+    }
+
+    #[test]
+    fn a_rule_that_a_corrected_read_is_not_for_is_taken_back() {
+        let mut told = Told::default();
+        let rule = HitCause::Rule { rule: RuleId::new("r").unwrap(), number: 7, severity: Severity::Minor };
+        told.hits(&read(Stage::New), Vec::new(), vec![rule]);
+        assert_eq!(stages(&told.hits(&read(Stage::Update), Vec::new(), Vec::new())), [(Stage::Update, true)]);
     }
 }

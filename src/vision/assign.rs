@@ -9,30 +9,34 @@
 /// Most rows and columns; what is beyond is not assigned.
 pub(super) const MAX: usize = 128;
 
-/// Stands for "never": far above any sum of real costs.
-const NEVER: f32 = 1e9;
-
-/// Pairs `(row, column)` of least total cost; `cost` gives `None` for a pair that must not be. As many pairs as
-/// possible are made. Costs that are no numbers count as `None`.
-pub(super) fn assign(rows: usize, columns: usize, cost: impl Fn(usize, usize) -> Option<f32>) -> Vec<(usize, usize)> {
+/// Pairs `(row, column)` of least total cost, where a row without a column costs `limit`: a pair is only made where it
+/// is worth it. `cost` gives `None` for a pair that must not be; costs of `limit` and above, and those that are no
+/// numbers, count as `None`.
+pub(super) fn assign(
+    rows: usize,
+    columns: usize,
+    limit: f32,
+    cost: impl Fn(usize, usize) -> Option<f32>,
+) -> Vec<(usize, usize)> {
     let (rows, columns) = (rows.min(MAX), columns.min(MAX));
     let swapped = rows > columns;
     let (n, m) = if swapped { (columns, rows) } else { (rows, columns) };
     if n == 0 {
         return Vec::new();
     }
-    let mut costs = vec![NEVER; n * m];
+    // With at least as many columns as rows, a row given to a column at `limit` stands for a row without one.
+    let mut costs = vec![limit; n * m];
     for i in 0..n {
         for j in 0..m {
             let pair = if swapped { cost(j, i) } else { cost(i, j) };
-            costs[i * m + j] = pair.filter(|c| c.is_finite()).map_or(NEVER, |c| c.clamp(-1e6, 1e6));
+            costs[i * m + j] = pair.filter(|c| c.is_finite()).map_or(limit, |c| c.clamp(-1e6, limit));
         }
     }
     let row_of = solve(&costs, n, m);
     let mut pairs: Vec<(usize, usize)> = (1..=m)
         .filter(|j| row_of[*j] > 0)
         .map(|j| (row_of[j] - 1, j - 1))
-        .filter(|(i, j)| costs[i * m + j] < NEVER)
+        .filter(|(i, j)| costs[i * m + j] < limit)
         .map(|(i, j)| if swapped { (j, i) } else { (i, j) })
         .collect();
     pairs.sort_unstable();
@@ -95,28 +99,35 @@ mod tests {
     #[test]
     fn the_sum_counts_and_not_the_nearest() {
         let costs = [[1.0, 2.0], [2.0, 10.0]];
-        assert_eq!(assign(2, 2, |i, j| Some(costs[i][j])), [(0, 1), (1, 0)]);
+        assert_eq!(assign(2, 2, 20.0, |i, j| Some(costs[i][j])), [(0, 1), (1, 0)]);
     }
 
     #[test]
     fn forbidden_pairs_are_never_made() {
-        assert_eq!(assign(2, 3, |i, j| (i == 0 && j == 2).then_some(5.0)), [(0, 2)]);
-        assert_eq!(assign(3, 1, |i, _| Some(if i == 1 { 0.5 } else { f32::NAN })), [(1, 0)]);
-        assert!(assign(0, 3, |_, _| Some(0.0)).is_empty() && assign(2, 0, |_, _| Some(0.0)).is_empty());
+        assert_eq!(assign(2, 3, 9.0, |i, j| (i == 0 && j == 2).then_some(5.0)), [(0, 2)]);
+        assert_eq!(assign(3, 1, 9.0, |i, _| Some(if i == 1 { 0.5 } else { f32::NAN })), [(1, 0)]);
+        assert!(assign(0, 3, 9.0, |_, _| Some(0.0)).is_empty() && assign(2, 0, 9.0, |_, _| Some(0.0)).is_empty());
     }
 
-    /// Most pairs first, then the least sum, by trying everything.
-    fn best(costs: &[Vec<Option<u8>>], columns: usize, row: usize, taken: u32) -> (usize, i64) {
-        let Some(this) = costs.get(row) else { return (0, 0) };
-        let mut all = vec![best(costs, columns, row + 1, taken)];
+    #[test]
+    fn a_pair_that_spoils_a_better_one_is_not_made() {
+        let costs = [[1.0, 8.0], [8.0, f32::NAN]];
+        assert_eq!(assign(2, 2, 9.0, |i, j| Some(costs[i][j])), [(0, 0)]);
+    }
+
+    /// The least sum, by trying everything.
+    fn best(costs: &[Vec<Option<u8>>], columns: usize, row: usize, taken: u32) -> i64 {
+        let Some(this) = costs.get(row) else { return 0 };
+        let mut least = LIMIT + best(costs, columns, row + 1, taken);
         for (j, cost) in this.iter().enumerate().take(columns) {
             if let Some(c) = cost.filter(|_| taken & (1 << j) == 0) {
-                let (pairs, sum) = best(costs, columns, row + 1, taken | (1 << j));
-                all.push((pairs + 1, sum - i64::from(c)));
+                least = least.min(i64::from(c) + best(costs, columns, row + 1, taken | (1 << j)));
             }
         }
-        all.into_iter().max().unwrap()
+        least
     }
+
+    const LIMIT: i64 = 40;
 
     proptest! {
         #[test]
@@ -124,9 +135,10 @@ mod tests {
             costs in proptest::collection::vec(proptest::collection::vec(proptest::option::of(0_u8..50), 5), 0..5),
             columns in 0_usize..=5,
         ) {
-            let pairs = assign(costs.len(), columns, |i, j| costs[i][j].map(f32::from));
+            let pairs = assign(costs.len(), columns, 40.0, |i, j| costs[i][j].map(f32::from));
             let sum: i64 = pairs.iter().map(|(i, j)| i64::from(costs[*i][*j].unwrap())).sum();
-            prop_assert_eq!((pairs.len(), -sum), best(&costs, columns, 0, 0));
+            let alone = i64::try_from(costs.len() - pairs.len()).unwrap();
+            prop_assert_eq!(sum + alone * LIMIT, best(&costs, columns, 0, 0));
             let mut columns: Vec<usize> = pairs.iter().map(|p| p.1).collect();
             columns.sort_unstable();
             columns.dedup();

@@ -46,6 +46,11 @@ impl Axis {
         let off = seen - self.place;
         off * off / (self.place_var + seen_sd * seen_sd)
     }
+
+    /// Standard deviation of where it will be seen.
+    pub(super) fn sd(&self, seen_sd: f32) -> f32 {
+        (self.place_var + seen_sd * seen_sd).sqrt()
+    }
 }
 
 #[cfg(test)]

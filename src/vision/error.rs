@@ -1,6 +1,7 @@
 //! What can go wrong between a frame and a read, with what was found and what to do about it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A fault of this room.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +101,20 @@ pub enum Error {
         name: String,
         /// Names that the model has.
         has: Vec<String>,
+    },
+    /// A run did not come back and was ended.
+    #[error("model {model:?} did not come back within {within:?}: its run was ended")]
+    Hung {
+        /// Name in the manifest.
+        model: String,
+        /// How long a run may take.
+        within: Duration,
+    },
+    /// Another model takes the place of this one.
+    #[error("model {model:?} is given up: another one takes its place")]
+    GivenUp {
+        /// Name in the manifest.
+        model: String,
     },
     /// A tensor has another shape than the manifest makes it have. Free sizes are -1.
     #[error("model {model:?}: {what} {name:?} has shape {got:?}, its manifest says {want:?}: correct its manifest")]

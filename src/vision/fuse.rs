@@ -16,7 +16,12 @@
 //! measures. Called by the analyser.
 
 mod group;
+mod same;
+mod stacked;
 
+pub use self::group::is_part_of;
+pub use self::same::disagreement;
+use self::stacked::Stacked;
 use super::prior::{Patterns, Weights, region_of};
 use crate::domain::{Candidate, Detection, Lattice, PlateRead, PlateText, Position};
 
@@ -115,6 +120,7 @@ pub struct Fusion {
     kept: Vec<Kept>,
     frames: u16,
     patterns: Patterns,
+    stack: Option<Stacked>,
 }
 
 impl Default for Fusion {
@@ -133,19 +139,26 @@ impl Fusion {
     /// Nothing read; the shapes of `patterns` weigh in.
     #[must_use]
     pub fn by(patterns: Patterns) -> Self {
-        Self { kept: Vec::new(), frames: 0, patterns }
+        Self { kept: Vec::new(), frames: 0, patterns, stack: None }
     }
 
-    /// How many reads were added.
+    /// How many reads of single frames were added.
     #[must_use]
     pub fn frames(&self) -> u16 {
         self.frames
     }
 
-    /// How many of the kept reads have `text` as their best text.
+    /// How many of the kept reads have `text` as their best text; that of many pictures laid over each other counts as two.
     #[must_use]
     pub fn agreeing(&self, text: &PlateText) -> usize {
-        self.kept.iter().filter(|k| k.text == *text).count()
+        self.stack.as_ref().map_or(0, |stack| stack.witnesses(text))
+            + self.kept.iter().filter(|k| k.text == *text).count()
+    }
+
+    /// Whether one of the kept reads of single frames has `text` as its best text.
+    #[must_use]
+    pub fn is_of_a_frame(&self, text: &PlateText) -> bool {
+        self.kept.iter().any(|k| k.text == *text)
     }
 
     /// Adds a read; `quality` says how far its picture is to be trusted: 1 for a large, sharp plate, towards 0 for a
@@ -154,24 +167,27 @@ impl Fusion {
         if !(quality.is_finite() && quality > 0.0) {
             return;
         }
-        let sureness = if read.confidence.is_finite() { read.confidence.clamp(0.0, 1.0) } else { 0.0 };
-        let kept = Kept {
-            weight: (quality.min(1.0).powf(BY_QUALITY) * sureness).clamp(LEAST_WEIGHT, 1.0),
-            columns: columns(read).into_iter().map(Said::new).collect(),
-            region: read.region.clone(),
-            regions: read.regions.clone(),
-            text: read.text.clone(),
-            confidence: sureness,
-        };
         self.frames = self.frames.saturating_add(read.frames.max(1));
-        self.kept.push(kept);
+        self.kept.push(kept(read, quality));
         self.keep_best();
+    }
+
+    /// Puts in the read of so many pictures of the plate laid over each other ([`super::stack`]), in the place of the one
+    /// before: it knows all that that one knew.
+    pub fn put_stack(&mut self, read: &PlateRead, quality: f32, pictures: u16) {
+        if quality.is_finite() && quality > 0.0 && pictures > 0 {
+            self.stack = Some(Stacked { read: read.clone(), kept: kept(read, quality), pictures });
+        }
     }
 
     /// Takes in the reads of `other`: two tracks were one vehicle.
     pub fn merge(&mut self, other: Self) {
         self.frames = self.frames.saturating_add(other.frames);
         self.kept.extend(other.kept);
+        let pictures = |stack: &Option<Stacked>| stack.as_ref().map_or(0, |s| s.pictures);
+        if pictures(&other.stack) > pictures(&self.stack) {
+            self.stack = other.stack;
+        }
         self.keep_best();
     }
 
@@ -188,7 +204,19 @@ impl Fusion {
     /// All reads as one; `None` before the first, or when "no character" is the most probable everywhere.
     #[must_use]
     pub fn fused(&self) -> Option<PlateRead> {
-        let mut kept = group::of_one_plate(&self.kept);
+        let frames = self.fused_of(&self.kept);
+        let Some(stack) = &self.stack else { return frames };
+        let read = stack.beside(frames, |own| {
+            let mut both = self.kept.clone();
+            both.push(own.clone());
+            both.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+            self.fused_of(&both)
+        });
+        Some(PlateRead { frames: self.frames.max(stack.pictures), ..read })
+    }
+
+    fn fused_of(&self, kept: &[Kept]) -> Option<PlateRead> {
+        let mut kept = group::of_one_plate(kept);
         let tempering = tempering(&kept);
         // Long and sure reads first: others are laid over what they found.
         kept.sort_by(|a, b| b.worth().total_cmp(&a.worth()));
@@ -225,6 +253,19 @@ impl Fusion {
         all.sort_unstable();
         all.dedup();
         all.into_iter().max_by(|a, b| named(a).total_cmp(&named(b))).cloned()
+    }
+}
+
+/// A read as it is kept.
+fn kept(read: &PlateRead, quality: f32) -> Kept {
+    let sureness = if read.confidence.is_finite() { read.confidence.clamp(0.0, 1.0) } else { 0.0 };
+    Kept {
+        weight: (quality.min(1.0).powf(BY_QUALITY) * sureness).clamp(LEAST_WEIGHT, 1.0),
+        columns: columns(read).into_iter().map(Said::new).collect(),
+        region: read.region.clone(),
+        regions: read.regions.clone(),
+        text: read.text.clone(),
+        confidence: sureness,
     }
 }
 

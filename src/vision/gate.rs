@@ -3,15 +3,17 @@
 //! Looks at the luma of every frame through a grid of small cells ([`cells`]) and holds their means against a
 //! background that it keeps ([`scene`]): what creeps is seen as well as what races. It is awake for the frame that moved
 //! and for a while after it, the longer the longer it moved: a flicker costs a third of a second, a vehicle that passed
-//! a second, one that stopped two. It looks every two seconds anyway.
+//! a second, one that stopped two. It looks every two seconds anyway, and every five after long stillness.
 //!
 //! What is under a privacy mask or outside the region of interest never wakes it. What keeps moving where nothing is ever
 //! found (leaves, flags) is learnt within seconds and forgotten within minutes. A change of the whole picture, such as a
-//! lamp, a step of the exposure or an infrared filter, wakes it briefly. Called for every frame by the analyser, on its
+//! lamp, a step of the exposure or an infrared filter, wakes it briefly; rain, snow and a light that flickers are overlooked
+//! within seconds ([`weather`]), and what is clearly larger than their traces still wakes it. Called for every frame by the analyser, on its
 //! thread; costs are in `benches/gate.rs`. Left out: shadows of clouds wake it.
 
 mod cells;
 mod scene;
+mod weather;
 
 use std::time::Duration;
 
@@ -26,8 +28,10 @@ const WARM_UP: Duration = Duration::from_secs(2);
 /// Awake after what moved for an instant, and at most.
 const HOLD: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(1));
 
-/// A look is taken after this long without one.
+/// A look is taken after this long without one; when nothing has moved for longer than the second, after the third.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+const LONG_CALM: Duration = Duration::from_secs(10);
+const LOOK_SELDOM: Duration = Duration::from_secs(5);
 
 /// A longer gap between frames, or a time that goes back, is another stream.
 const LONGEST_GAP: Duration = Duration::from_secs(10);
@@ -80,11 +84,18 @@ impl Gate {
             let hold = (at.saturating_sub(times.burst) * 2).clamp(HOLD.0, HOLD.1);
             times.awake_until = times.awake_until.max(at + hold);
         }
-        let awake = restless || at <= times.awake_until || at.saturating_sub(times.looked) >= LOOK_EVERY;
+        let every = if at.saturating_sub(times.awake_until) > LONG_CALM { LOOK_SELDOM } else { LOOK_EVERY };
+        let awake = restless || at <= times.awake_until || at.saturating_sub(times.looked) >= every;
         if awake {
             times.looked = at;
         }
         Some(awake)
+    }
+
+    /// Whether nothing has moved for a while, up to the last frame.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        self.times.last > self.times.awake_until
     }
 
     /// Says what was found in the frame that was just analysed: what moves there is worth waking for.

@@ -120,7 +120,9 @@ impl Mask {
     /// [`Error::ShortFrame`] when there are masks and the planes hold less than the frame's format says.
     pub fn apply<'a>(&self, frame: &'a Frame) -> Result<Seen<'a>, Error> {
         let (fits, odd) = match frame.detail() {
-            Some(detail) if !self.0.polygons.is_empty() && !same_shape(frame, detail) => (None, Some(detail)),
+            Some(detail) if !self.0.polygons.is_empty() && !same_shape(frame.size(), detail.size()) => {
+                (None, Some(detail))
+            }
             detail => (detail, None),
         };
         let left_out = odd.map(|d| (d.format.width, d.format.height));
@@ -185,9 +187,10 @@ impl Mask {
 }
 
 /// Whether two pictures have the same shape, as two streams of one view have.
-fn same_shape(one: &Frame, other: &Frame) -> bool {
+#[must_use]
+pub fn same_shape(one: (f32, f32), other: (f32, f32)) -> bool {
     let ratio = |(width, height): (f32, f32)| width / height.max(1.0);
-    let (one, other) = (ratio(one.size()), ratio(other.size()));
+    let (one, other) = (ratio(one), ratio(other));
     (one - other).abs() <= SHAPES * one.max(other)
 }
 

@@ -6,11 +6,13 @@
 //! | [`model`] | manifests, the inference library, sessions shared fairly |
 //! | [`sight`] | what may be seen of a frame and where plates are looked for |
 //! | [`gate`] | rests on a still scene |
+//! | [`view`] | a camera's health by its picture: cut, frozen, black, out of focus, moved |
 //! | [`mask`] | privacy masks: pixels that no model sees |
 //! | [`area`] | the part of a frame that a detector is shown |
 //! | [`preprocess`] | pixels of a frame into the numbers a model reads |
 //! | [`detect`] | plates (or vehicles) of one frame |
 //! | [`plate`] | has a plate cut out by its corners (`crop`) and reads it |
+//! | [`stack`] | pictures of one plate laid over each other |
 //! | `skew` | how far a plate is tilted in a picture of it alone |
 //! | `looks` | in which ways a plate is cut out, whole or as two lines |
 //! | `legend` | a reader's classes as our characters |
@@ -20,6 +22,9 @@
 //! | [`colour`] | what colour a vehicle has |
 //! | [`tie`] | which vehicle carries which plate |
 //! | [`fuse`] | the reads of a track as one |
+//! | [`rules`] | what objects do in zones and at lines |
+//! | [`second`] | a slower look at a pass that was read with doubt |
+//! | [`quality`] | how good a picture is for reading, in numbers: for `watchpost doctor` |
 //! | [`pictures`] | JPEGs that let a person verify a read |
 //!
 //! Everything is a plain call on the thread of the camera that brought the frame; the only thing that is waited for is a
@@ -36,6 +41,8 @@ pub mod ctc;
 pub mod detect;
 mod error;
 pub mod fuse;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod gate;
 mod legend;
 mod looks;
@@ -45,13 +52,18 @@ pub mod pictures;
 pub mod plate;
 pub mod preprocess;
 pub mod prior;
+pub mod quality;
 mod rectify;
 mod resample;
+pub mod rules;
+pub mod second;
 mod series;
 pub mod sight;
 mod skew;
+pub mod stack;
 pub mod tie;
 pub mod track;
+pub mod view;
 
 pub use analyser::{Analyser, Settings};
 pub use area::Area;

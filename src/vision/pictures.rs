@@ -11,6 +11,10 @@ use crate::domain::{Frame, Pictures, PixelFormat, Plane, Rect};
 /// Widest scene, pixels.
 const SCENE_WIDTH: u32 = 640;
 
+/// Widest picture of a view, pixels: enough to see where a camera looks. Nobody looks for persons in it, so that none is hidden,
+/// and at that size one who is a quarter of the picture high has a head of five pixels.
+const VIEW_WIDTH: u32 = 320;
+
 /// Widest crop, pixels.
 const CROP_WIDTH: u32 = 400;
 
@@ -34,6 +38,25 @@ pub fn take(frame: &Seen<'_>, plate: &Rect) -> Option<Pictures> {
     Some(Pictures { crop, scene })
 }
 
+/// Columns of what hides a person.
+const BLOCKS: u32 = 6;
+
+/// An object at `object` (`None`: no crop of it), and the scene; whatever lies in `hidden` is a few squares of one colour
+/// each in both. `None` when the object lies outside the frame or has no size.
+#[must_use]
+pub fn of_object(frame: &Seen<'_>, object: Option<&Rect>, hidden: &[Rect]) -> Option<Pictures> {
+    let (width, height) = frame.size();
+    let crop = match object {
+        Some(rect) => {
+            let margin = 0.05 * rect.width().max(rect.height());
+            coded(frame, &rect.grown(margin).clamped(width, height), CROP_WIDTH, hidden)?
+        }
+        None => Vec::new(),
+    };
+    let scene = coded(frame, &Rect::new(0.0, 0.0, width, height), SCENE_WIDTH, hidden)?;
+    Some(Pictures { crop, scene })
+}
+
 /// The whole frame as it may be seen, at most 1920 pixels wide; `None` when it has no size.
 #[must_use]
 pub fn whole(frame: &Seen<'_>) -> Option<Vec<u8>> {
@@ -41,8 +64,38 @@ pub fn whole(frame: &Seen<'_>) -> Option<Vec<u8>> {
     jpeg(frame, &Rect::new(0.0, 0.0, width, height), WHOLE_WIDTH)
 }
 
+/// Two pictures side by side, each 320 pixels wide at most: `left`, a level a sample and `width` samples a row, in grey, and
+/// the frame. Without a left one the frame alone; `None` when it has no size.
+#[must_use]
+pub fn beside(left: Option<&[u8]>, width: usize, frame: &Seen<'_>) -> Option<Vec<u8>> {
+    let (across, down) = frame.size();
+    let (out_w, out_h, right) = pixels(frame, &Rect::new(0.0, 0.0, across, down), VIEW_WIDTH, &[])?;
+    let Some(left) = left.filter(|left| width > 0 && left.len() >= width) else {
+        return encoded(&right, out_w, out_h);
+    };
+    let (w, h) = (usize::try_from(out_w).ok()?, usize::try_from(out_h).ok()?);
+    let mut rgb = Vec::with_capacity(6 * w * h);
+    for (y, row) in right.chunks_exact(3 * w).enumerate() {
+        let at = y * (left.len() / width) / h * width;
+        rgb.extend((0..w).flat_map(|x| [left.get(at + x * width / w).copied().unwrap_or(0); 3]));
+        rgb.extend_from_slice(row);
+    }
+    encoded(&rgb, 2 * out_w, out_h)
+}
+
 /// A part of the frame as JPEG, at most `max_width` wide.
 fn jpeg(frame: &Frame, part: &Rect, max_width: u32) -> Option<Vec<u8>> {
+    coded(frame, part, max_width, &[])
+}
+
+/// The same, with `hidden` (pixels of the frame) made unrecognisable.
+fn coded(frame: &Frame, part: &Rect, max_width: u32, hidden: &[Rect]) -> Option<Vec<u8>> {
+    let (width, height, rgb) = pixels(frame, part, max_width, hidden)?;
+    encoded(&rgb, width, height)
+}
+
+/// A part of the frame as packed RGB, at most `max_width` wide, with `hidden` made unrecognisable: width, height, bytes.
+fn pixels(frame: &Frame, part: &Rect, max_width: u32, hidden: &[Rect]) -> Option<(u32, u32, Vec<u8>)> {
     let (x, y) = (floor(part.x1), floor(part.y1));
     let (w, h) = (floor(part.x2.ceil()).checked_sub(x)?, floor(part.y2.ceil()).checked_sub(y)?);
     if w < 2 || h < 2 {
@@ -57,11 +110,51 @@ fn jpeg(frame: &Frame, part: &Rect, max_width: u32) -> Option<Vec<u8>> {
         let (top, bottom) = span(y, h, row, out_h);
         converter.row(top, bottom, &columns, &mut rgb);
     }
+    let mut picture = image::RgbImage::from_raw(out_w, out_h, rgb)?;
+    let scale = (small(out_w) / small(w), small(out_h) / small(h));
+    for rect in hidden {
+        let (left, top) = (small(x), small(y));
+        let inside = Rect::new(rect.x1 - left, rect.y1 - top, rect.x2 - left, rect.y2 - top);
+        let inside = Rect::new(inside.x1 * scale.0, inside.y1 * scale.1, inside.x2 * scale.0, inside.y2 * scale.1);
+        blocks(&mut picture, &inside.clamped(small(out_w), small(out_h)));
+    }
+    Some((out_w, out_h, picture.into_raw()))
+}
+
+fn encoded(rgb: &[u8], width: u32, height: u32) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, QUALITY)
-        .encode(&rgb, out_w, out_h, image::ExtendedColorType::Rgb8)
+        .encode(rgb, width, height, image::ExtendedColorType::Rgb8)
         .ok()?;
     Some(bytes)
+}
+
+/// Paints over a part of a picture with few large squares, each of the mean colour of what it covers.
+fn blocks(picture: &mut image::RgbImage, part: &Rect) {
+    let (x1, y1, x2, y2) = (floor(part.x1), floor(part.y1), floor(part.x2.ceil()), floor(part.y2.ceil()));
+    let (x2, y2) = (x2.min(picture.width()), y2.min(picture.height()));
+    if x1 >= x2 || y1 >= y2 {
+        return;
+    }
+    let side = (x2 - x1).div_ceil(BLOCKS).max(4);
+    for top in (y1..y2).step_by(side as usize) {
+        for left in (x1..x2).step_by(side as usize) {
+            let (width, height) = (side.min(x2 - left), side.min(y2 - top));
+            let mut sum = [0_u32; 3];
+            let places = || (top..top + height).flat_map(move |y| (left..left + width).map(move |x| (x, y)));
+            for pixel in places().map(|(x, y)| picture.get_pixel(x, y)) {
+                sum.iter_mut().zip(pixel.0).for_each(|(sum, value)| *sum += u32::from(value));
+            }
+            let mean = sum.map(|sum| u8::try_from(sum / (width * height)).unwrap_or(u8::MAX));
+            places().for_each(|(x, y)| picture.put_pixel(x, y, image::Rgb(mean)));
+        }
+    }
+}
+
+/// Pixels of a picture as `f32`.
+#[expect(clippy::cast_precision_loss, reason = "frame sizes are bounded far below 2^24")]
+fn small(pixels: u32) -> f32 {
+    pixels as f32
 }
 
 /// First and last sample of the source that go into sample `n` of `count`.
@@ -192,5 +285,29 @@ mod tests {
         let scene = decoded(&take(&Seen::unmasked(&frame), &Rect::new(8.0, 8.0, 40.0, 20.0)).unwrap().scene);
         let [r, g, b] = scene.get_pixel(20, 20).0;
         assert!(r > 245 && g < 10 && b < 10, "{r} {g} {b}");
+    }
+
+    #[test]
+    fn persons_are_a_few_squares_in_crop_and_scene_and_nothing_else_is() {
+        // Columns of one pixel: what is left of them under a square is their mean.
+        let bytes: Vec<u8> = (0..320 * 240).flat_map(|n| if n % 2 == 0 { [250; 3] } else { [10; 3] }).collect();
+        let (format, pixels) = OwnedI420::from_rgb(&bytes, 320, 240);
+        let frame = Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels));
+        let person = Rect::new(100.0, 60.0, 160.0, 200.0);
+        let taken = of_object(&Seen::unmasked(&frame), None, &[person]).unwrap();
+        assert!(taken.crop.is_empty());
+        let scene = decoded(&taken.scene);
+        let flat = |x: u32, y: u32| {
+            let luma = [0, 1].map(|dx| scene.get_pixel(x + dx, y).0[0]);
+            luma[0].abs_diff(luma[1]) < 40
+        };
+        for (x, y) in [(104, 64), (130, 120), (154, 190)] {
+            assert!(flat(x, y), "{x} {y}");
+        }
+        assert!(!flat(40, 120) && !flat(240, 120));
+        let car = Rect::new(90.0, 50.0, 250.0, 210.0);
+        let crop = decoded(&of_object(&Seen::unmasked(&frame), Some(&car), &[person]).unwrap().crop);
+        let luma = |x: u32| crop.get_pixel(x, 80).0[0];
+        assert!(luma(50).abs_diff(luma(51)) < 40 && luma(140).abs_diff(luma(141)) > 80);
     }
 }

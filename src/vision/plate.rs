@@ -18,7 +18,11 @@ use super::model::{Manifest, Net, Runtime};
 use super::prior::{self, Patterns};
 use super::rectify::{is_large_enough, widened};
 use super::skew;
+use super::stack::Cut;
 use crate::domain::{Candidate, Class, Detection, Frame, PlateRead, PlateText, Quad, Rect};
+
+/// What a plate was read as in one frame, and what was cut out for that.
+pub type ReadAndCut = (Option<PlateRead>, Option<Cut>);
 
 /// A model that reads plates.
 #[derive(Debug)]
@@ -75,7 +79,27 @@ impl Reader {
     /// # Errors
     /// [`Error::Rectify`], and what [`Net::run`] says.
     pub fn read(&self, frame: &Frame, found: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
+        Ok(self.read_looks(frame, &self.looks(frame, found)?)?.into_iter().map(|(read, _)| read).collect())
+    }
+
+    /// As [`Reader::read`], with what the model was shown of each plate at the first look, for pictures of several frames to be
+    /// laid over each other ([`super::stack`]) and given to [`Reader::read_cut`].
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read_and_cut(&self, frame: &Frame, found: &[Detection]) -> Result<Vec<ReadAndCut>, Error> {
         self.read_looks(frame, &self.looks(frame, found)?)
+    }
+
+    /// Reads what was cut out before; `None` for what is no plate, has two lines, or holds no text.
+    ///
+    /// # Errors
+    /// What [`Net::run`] says.
+    pub fn read_cut(&self, cut: &Cut) -> Result<Option<PlateRead>, Error> {
+        let thresholds = &self.net.manifest().thresholds;
+        let sight = self.seen(&[Some(cut.values.as_slice())])?.pop().flatten();
+        let sight = sight.filter(|sight| sight.no_plate() < thresholds.plate && sight.lines < TWO_LINES);
+        Ok(sight.and_then(|sight| self.decode(&sight)).filter(|read| read.confidence >= thresholds.read))
     }
 
     /// As [`Reader::read`] by the first look alone: what the other looks bring and cost is measured against it.
@@ -84,7 +108,7 @@ impl Reader {
     /// As [`Reader::read`].
     pub fn read_once(&self, frame: &Frame, found: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
         let looks = self.looks(frame, found)?.into_iter().map(|looks| looks.map(|l| l.first));
-        let sights = self.sights(frame, &looks.collect::<Vec<_>>())?;
+        let (sights, _) = self.sights(frame, &looks.collect::<Vec<_>>())?;
         let floor = self.net.manifest().thresholds.read;
         let read = |sight: Option<Sight>| self.decode(&sight?).filter(|read| read.confidence >= floor);
         Ok(sights.into_iter().map(read).collect())
@@ -134,13 +158,13 @@ impl Reader {
             Some(outline) => Looks::within(&outline, &whole, margin),
             None => Looks::at_crop(&whole, skew::outline(&frame.luma(), &whole)?, margin),
         };
-        Ok(self.read_looks(frame, &[Some(looks)])?.pop().flatten())
+        Ok(self.read_looks(frame, &[Some(looks)])?.pop().and_then(|(read, _)| read))
     }
 
-    /// Reads plates by their first look, and those that stay doubtful by all.
-    fn read_looks(&self, frame: &Frame, plates: &[Option<Looks>]) -> Result<Vec<Option<PlateRead>>, Error> {
+    /// Reads plates by their first look, and those that stay doubtful by all; with what the first look cut out.
+    fn read_looks(&self, frame: &Frame, plates: &[Option<Looks>]) -> Result<Vec<ReadAndCut>, Error> {
         let firsts: Vec<Option<Look>> = plates.iter().map(|p| p.as_ref().map(|looks| looks.first)).collect();
-        let sights = self.sights(frame, &firsts)?;
+        let (sights, cuts) = self.sights(frame, &firsts)?;
         let floor = self.net.manifest().thresholds.read;
         let mut reads = Vec::with_capacity(plates.len());
         let mut doubtful = Vec::new();
@@ -162,14 +186,18 @@ impl Reader {
                 *slot = agreed(&looks);
             }
         }
-        Ok(reads.into_iter().map(|read| read.filter(|read| read.confidence >= floor)).collect())
+        let reads = reads.into_iter().map(|read| read.filter(|read| read.confidence >= floor));
+        let [width, height] = self.net.manifest().input.size.map(|s| s as usize);
+        let cut = |values: Option<Vec<f32>>| values.map(|values| Cut { width, height, values });
+        Ok(reads.zip(cuts.into_iter().map(cut)).collect())
     }
 
-    /// What the model sees of plates, of those with two lines line by line: `None` for what is no plate.
-    fn sights(&self, frame: &Frame, looks: &[Option<Look>]) -> Result<Vec<Option<Sight>>, Error> {
+    /// What the model sees of plates, of those with two lines line by line: `None` for what is no plate. And what it was shown.
+    fn sights(&self, frame: &Frame, looks: &[Option<Look>]) -> Result<(Vec<Option<Sight>>, Vec<Shown>), Error> {
         let plate = self.net.manifest().thresholds.plate;
         let wholes: Vec<Option<Quad>> = looks.iter().map(|look| look.as_ref().map(Look::whole)).collect();
-        let mut sights = self.look(frame, &wholes)?;
+        let cuts = self.cuts(frame, &wholes)?;
+        let mut sights = self.seen(&cuts.iter().map(Option::as_deref).collect::<Vec<_>>())?;
         for slot in &mut sights {
             if slot.as_ref().is_some_and(|sight| sight.no_plate() >= plate) {
                 *slot = None;
@@ -181,7 +209,7 @@ impl Reader {
         for (slot, steps) in sights.iter_mut().filter(|s| two(s)).zip(halves) {
             *slot = slot.take().zip(steps).map(|(sight, steps)| Sight { steps, ..sight });
         }
-        Ok(sights)
+        Ok((sights, cuts))
     }
 
     /// Other looks at plates whose first sight says how many lines and which region they have.
@@ -211,20 +239,26 @@ impl Reader {
 
     /// What the model sees in the parts of the frame that `quads` cut out, in their order.
     fn look(&self, frame: &Frame, quads: &[Option<Quad>]) -> Result<Vec<Option<Sight>>, Error> {
+        let cuts = self.cuts(frame, quads)?;
+        self.seen(&cuts.iter().map(Option::as_deref).collect::<Vec<_>>())
+    }
+
+    /// The model's inputs of these parts of the frame.
+    fn cuts(&self, frame: &Frame, quads: &[Option<Quad>]) -> Result<Vec<Shown>, Error> {
+        let input = &self.net.manifest().input;
+        let cut = |quad: &Option<Quad>| quad.as_ref().map_or(Ok(None), |quad| crop::of_plate(frame, quad, input));
+        quads.iter().map(cut).collect()
+    }
+
+    /// What the model sees in its inputs, in their order.
+    fn seen(&self, cuts: &[Option<&[f32]>]) -> Result<Vec<Option<Sight>>, Error> {
         let manifest = self.net.manifest();
-        let mut sights = vec![None; quads.len()];
-        let mut inputs = Vec::new();
-        let mut places = Vec::new();
-        for (place, quad) in quads.iter().enumerate() {
-            let cut = quad.as_ref().map(|q| crop::of_plate(frame, q, &manifest.input)).transpose()?;
-            if let Some(values) = cut.flatten() {
-                inputs.push(values);
-                places.push(place);
-            }
-        }
+        let mut sights = vec![None; cuts.len()];
+        let there = cuts.iter().enumerate().filter_map(|(place, cut)| Some((place, (*cut)?)));
+        let (places, inputs): (Vec<usize>, Vec<&[f32]>) = there.unzip();
         let batch = if self.legend.is_single() { 1 } else { self.net.batch() };
         for (inputs, places) in inputs.chunks(batch).zip(places.chunks(batch)) {
-            let batch: Vec<f32> = inputs.iter().flatten().copied().collect();
+            let batch = inputs.concat();
             let count = places.len();
             let seen = self.net.run(count, &batch, |outputs| {
                 (0..count).map(|at| self.legend.sight(manifest, outputs, (at, count))).collect::<Result<Vec<_>, _>>()
@@ -250,6 +284,9 @@ impl Reader {
         Some(read)
     }
 }
+
+/// What the model was shown of one plate, as it goes in; `None` where there was nothing to be shown.
+type Shown = Option<Vec<f32>>;
 
 /// What a model saw in one cut.
 #[derive(Debug, Clone)]

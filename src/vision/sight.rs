@@ -29,6 +29,18 @@ impl Sight {
         Self { mask: Mask::new(mask), roi, gate: motion_gate.then(Gate::default) }
     }
 
+    /// What is hidden.
+    pub fn mask(&self) -> &Mask {
+        &self.mask
+    }
+
+    /// Another scene: what was learnt of the one before counts no more.
+    pub fn begin(&mut self) {
+        if let Some(gate) = &mut self.gate {
+            *gate = Gate::default();
+        }
+    }
+
     /// The frame as it may be seen; `None` when the scene is still and there is nothing to see. `restless`: what is under
     /// way wants to be seen on.
     ///
@@ -44,6 +56,12 @@ impl Sight {
             }
         }
         self.mask.apply(frame).map(Some)
+    }
+
+    /// Whether the motion gate has seen nothing move for a while; never without one.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        self.gate.as_ref().is_some_and(Gate::is_calm)
     }
 
     /// Says what was found in the frame: what moves there was worth looking at.

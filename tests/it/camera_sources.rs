@@ -192,6 +192,7 @@ fn a_folder_is_a_camera_that_ends_and_tells_what_it_skipped() {
             CameraEvent::Frame(_) => seen += 1,
             CameraEvent::Ended => ended = true,
             CameraEvent::Reopened => panic!("a folder is played once"),
+            CameraEvent::Quiet => {}
         });
         (how, seen, ended, counters)
     };

@@ -35,16 +35,24 @@ mod camera_sources;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod check;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
+mod clips;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
 mod commanded_daemon;
 mod commands;
 #[cfg(all(feature = "gst", feature = "onnx"))]
 mod data;
 mod delivery;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod doctor;
 #[cfg(all(feature = "gst", feature = "onnx"))]
 mod eval;
 mod evidence;
 #[cfg(feature = "onnx")]
 mod families;
+#[cfg(feature = "testkit")]
+mod idle;
+#[cfg(feature = "testkit")]
+mod kept_pictures;
 mod kit;
 mod messages;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
@@ -68,10 +76,17 @@ mod readers;
 mod refusals;
 #[cfg(feature = "onnx")]
 mod regions;
+#[cfg(all(feature = "gst", feature = "onnx"))]
+mod rules;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod run;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
+mod second;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod secrets;
 mod sight;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod spoil;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod staged;
 mod store_kill;
@@ -80,10 +95,15 @@ mod stored_delivery;
 mod substream;
 mod tail;
 mod tidy;
+mod tracks;
 #[cfg(all(feature = "gst", feature = "onnx"))]
 mod vehicles;
 mod verbs;
+#[cfg(all(feature = "testkit", feature = "gst", feature = "onnx"))]
+mod views;
 #[cfg(feature = "onnx")]
 mod weights;
 mod wire;
 mod wire_init;
+#[cfg(feature = "testkit")]
+mod worker;

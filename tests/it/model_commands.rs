@@ -1,11 +1,14 @@
 //! Models from the centre as people send them: packed, put, activated and taken back by `watchpostctl`, over a real broker,
-//! on a daemon that starts anew in place.
+//! on a daemon that goes on meanwhile.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::kit::one_box::{OneBox, Said, camera};
+use watchpost::clock::Clock;
+use watchpost::domain::{PlateText, TimeMs};
+
+use crate::kit::one_box::{OneBox, Said, camera, fixture};
 use crate::model_packages::{TEXT, manifest_of, model, pictures, signed_by_its_author};
 
 /// A folder as `models/reader-1`, of another version and with canary pictures.
@@ -67,8 +70,8 @@ fn a_model_is_packed_sent_put_in_force_and_taken_back() {
     assert_eq!(listed(&made)["set"], Value::Array(Vec::new()), "what came is not yet in force");
 
     made.ctl(&["model", "activate", "reader-1-9.0"])
-        .expect(0, &["starts anew with reader reader-1-9.0", "on probation"]);
-    daemon.until("session with the broker");
+        .expect(0, &["takes over between two frames: reader reader-1-9.0", "on probation"]);
+    daemon.until("other models take over");
     let list = listed(&made);
     let loaded = |list: &Value| {
         let of_reader = list["loaded"].as_array().unwrap().iter().find(|m| m["task"] == "reader").unwrap();
@@ -78,9 +81,50 @@ fn a_model_is_packed_sent_put_in_force_and_taken_back() {
     made.ctl(&["box", "status", "--json"]).expect(0, &[&sha256]);
     made.ctl(&["model", "list"]).expect(0, &["on probation since", "came     reader-1-9.0", "shipped  plates-1-"]);
 
-    made.ctl(&["model", "rollback"]).expect(0, &["starts anew with all as configured"]);
-    daemon.until("session with the broker");
+    made.ctl(&["model", "rollback"]).expect(0, &["takes over between two frames: all as configured"]);
+    daemon.until("other models take over");
     let list = listed(&made);
     assert!(!loaded(&list).1 && list["probation"].is_null(), "{list}");
     made.ctl(&["model", "rollback"]).expect(1, &["not-found", "no other models were in force before"]);
+}
+
+/// Plates of a clip, as they were drawn.
+fn drawn(clip: &str) -> Vec<String> {
+    let labels = std::fs::read_to_string(fixture("labels.jsonl")).unwrap();
+    let mut clips = labels.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let found = clips.find(|labels| labels["file"] == clip).unwrap();
+    found["plates"].as_array().unwrap().iter().map(|plate| plate["text"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn vehicles_that_pass_while_models_are_swapped_are_told_once_each() {
+    let made = OneBox::new();
+    let _broker = made.broker();
+    made.configure(&[camera("gate", 1, "test://ball", "")]);
+    let mut daemon = made.daemon();
+    daemon.until("session with the broker");
+    let (good, _) = folder(&made, "good", "9.0", TEXT);
+    let package = pack(&made, &good, "good.wpm").1;
+    made.ctl(&["model", "put", package.to_str().unwrap()]).expect(0, &["reader-1-9.0 (reader) is there"]);
+    daemon.stop();
+
+    let clip = |name: &str| fixture(name).display().to_string();
+    made.configure(&[camera("one", 1, &clip("street-b.mp4"), "")]);
+    let mut daemon = made.daemon();
+    daemon.until("session with the broker");
+    made.ctl(&["model", "activate", "reader-1-9.0"]).expect(0, &["takes over"]);
+    daemon.until("other models take over");
+    assert!(!daemon.said().iter().any(|line| line.contains("file ended")), "models were swapped too late");
+    daemon.until("file ended");
+    daemon.stop();
+    let runs = daemon.said().iter().filter(|line| line.contains("watchpost runs")).count();
+    assert_eq!(runs, 1, "nothing started anew");
+
+    let (store, day) = (made.store(), 86_400_000);
+    let now = Clock::system().utc().0;
+    for plate in drawn("street-b.mp4") {
+        let found =
+            store.by_plate(&PlateText::from_raw(&plate).unwrap(), TimeMs(now - day), TimeMs(now + day), 10).unwrap();
+        assert_eq!(found.len(), 1, "{plate}: {found:?}");
+    }
 }

@@ -363,3 +363,51 @@ fn vehicles_have_a_model_of_their_own_or_come_with_the_plates() {
     let plates = load("grid", None).unwrap_err();
     assert!(plates.to_string().contains("no plates") && plates.to_string().contains("[vision] detector"), "{plates}");
 }
+
+/// The tiny detector of this name, whose runs are watched.
+fn moody(detector: &str, within: Duration) -> Models {
+    let settings = Settings {
+        folder: fixtures(),
+        detector: detector.into(),
+        reader: "scribe".into(),
+        corners: Corrector::Off,
+        run_within: Some(within),
+        ..Settings::default()
+    };
+    Models::load(&settings).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn a_run_that_does_not_come_back_is_ended_and_the_next_one_is_as_good_as_before() {
+    let models = moody("hang", Duration::from_millis(300));
+    let (dark, bright) = (frame(64, 32, |x, y| if (x, y) == (36, 12) { 230 } else { 0 }), frame(64, 32, |_, _| 90));
+    assert_eq!(models.detector.detect(&dark).unwrap().len(), 1);
+    let begun = std::time::Instant::now();
+    let error = models.detector.detect(&bright).unwrap_err();
+    assert!(matches!(error, Error::Hung { .. }) && error.to_string().contains("\"hang\" did not come back"), "{error}");
+    assert!(begun.elapsed() >= Duration::from_millis(200), "{:?}", begun.elapsed());
+    assert_eq!(models.hung(), 1);
+    assert_eq!(models.detector.detect(&dark).unwrap().len(), 1);
+    let dazed = moody("dazed", Duration::from_mins(1));
+    assert_eq!(dazed.detector.detect(&dark).unwrap().len(), 1);
+    assert!(matches!(dazed.detector.detect(&bright).unwrap_err(), Error::NotFinite { .. }));
+    assert_eq!(dazed.hung(), 0);
+}
+
+#[test]
+fn who_waits_for_a_model_that_is_given_up_waits_no_longer() {
+    let models = moody("hang", Duration::from_mins(10));
+    let net = models.detector.net();
+    std::thread::scope(|scope| {
+        let ask = || scope.spawn(|| models.detector.detect(&frame(64, 32, |_, _| 90)).unwrap_err());
+        let asking = [ask(), ask(), ask()];
+        while net.waiting() < 2 {
+            std::thread::yield_now();
+        }
+        models.give_up();
+        for error in asking.map(|thread| thread.join().unwrap()) {
+            assert!(matches!(error, Error::GivenUp { .. }), "{error}");
+        }
+    });
+    assert_eq!(models.hung(), 0, "nobody waited so long");
+}

@@ -342,3 +342,26 @@ fn ctrl_c_at_the_password_ends_probe_and_leaves_a_terminal_that_shows_what_is_ty
     let modes: Vec<&str> = text.split([' ', ';', '\r', '\n']).collect();
     assert!(modes.contains(&"echo") && modes.contains(&"isig") && !text.contains("sec\r"), "{text}");
 }
+
+#[test]
+fn key_frames_tell_what_they_were_quantised_by_in_both_codecs_and_all_containers() {
+    let x264 = |q: u32| format!("x264enc pass=quant quantizer={q} speed-preset=ultrafast key-int-max=10 threads=1");
+    let x265 = |q: u32| {
+        format!(
+            "x265enc qp={q} speed-preset=ultrafast key-int-max=10 log-level=none option-string=open-gop=0 ! h265parse"
+        )
+    };
+    for (name, muxer) in [("clip.mp4", "mp4mux"), ("clip.mkv", "matroskamux"), ("clip.ts", "mpegtsmux")] {
+        let told = |encoder: &str| {
+            let made = made(name, Clip { encoder, muxer, frames: 25, pattern: "snow", ..Clip::H264 });
+            let told = json(&probe(made.clip.to_str().unwrap(), &["--json"]));
+            told["quantiser"].as_f64().unwrap_or_else(|| panic!("{name}: {told}"))
+        };
+        for coded in [&x264 as &dyn Fn(u32) -> String, &x265] {
+            let (fine, coarse) = (told(&coded(22)), told(&coded(40)));
+            // Key frames are coded a little finer than the others.
+            assert!((17.0..=22.0).contains(&fine), "{name}: {fine} of {}", coded(22));
+            assert!((coarse - fine - 18.0).abs() <= 1.0, "{name}: {coarse} and {fine} of {}", coded(40));
+        }
+    }
+}

@@ -62,7 +62,8 @@ fn fill(one_box: &OneBox) {
         };
         let hits = if n == 1 { vec![hit(&sighting)] } else { Vec::new() };
         let pictures = Some(Pictures { crop: b"a crop".to_vec(), scene: b"a scene".to_vec() });
-        let event = SightingEvent { stage: Stage::End, cause_at: sighting.end, sighting, pictures };
+        let at = sighting.end;
+        let event = SightingEvent::new(Stage::End, sighting, pictures, at);
         recorder.handle().send(Entry { event, hits }).unwrap();
     }
     recorder.handle().flush(Duration::from_mins(1)).unwrap();

@@ -222,3 +222,175 @@ fn a_video_is_a_line_a_frame_or_a_line_a_finished_track() {
     assert!(!tracks.is_empty() && tracks.len() < 50, "{tracks:?}");
     assert!(tracks.iter().all(|t| t["width"] == 320 && t["at_ms"].as_u64() <= t["end_ms"].as_u64()), "{tracks:?}");
 }
+
+#[cfg(feature = "testkit")]
+mod videos {
+    use std::time::Duration;
+
+    use watchpost::camera::{self, Next, SourceUri};
+    use watchpost::clock::Clock;
+    use watchpost::domain::{CameraId, Frame};
+
+    use super::*;
+    use crate::passes::drawn::street::{self, Clip, Pass};
+
+    /// Every frame of a video, by a look at each.
+    fn each<R>(path: &Path, mut look: impl FnMut(&Frame) -> R) -> Vec<R> {
+        let settings = camera::Settings::new(CameraId::new("file").unwrap(), 0, SourceUri::File(path.to_owned()));
+        let mut source = camera::open(&settings, &Clock::system(), std::sync::Arc::default()).unwrap();
+        let mut seen = Vec::new();
+        loop {
+            match source.next(Duration::from_secs(10)).unwrap() {
+                Next::Frame(frame) => seen.push(look(&frame)),
+                Next::End => return seen,
+                Next::Idle => panic!("no frame for 10 s"),
+            }
+        }
+    }
+
+    /// Pixels of a green, that of a sure read: the road has none.
+    fn green(frame: &Frame) -> usize {
+        let (u, v) = (frame.chroma(1), frame.chroma(2));
+        let rows = (0..u.height).filter_map(|y| Some(u.row(y)?.iter().zip(v.row(y)?)));
+        rows.flatten().filter(|(u, v)| **u < 116 && **v < 100).count()
+    }
+
+    /// The luma of the lower left corner, where told reads stand.
+    fn corner(frame: &Frame) -> Vec<u8> {
+        let part = frame.luma().part(10, frame.luma().height - 16, 100, 10).unwrap();
+        (0..10).flat_map(|y| part.row(y).unwrap().to_vec()).collect()
+    }
+
+    /// How far two are apart, steps of luma a pixel.
+    fn apart(a: &[u8], b: &[u8]) -> f32 {
+        a.iter().zip(b).map(|(a, b)| f32::from(a.abs_diff(*b))).sum::<f32>() / a.len() as f32
+    }
+
+    #[test]
+    fn a_video_is_written_with_what_was_seen_and_each_pass_has_a_tile_on_the_sheet() {
+        let dir = tempfile::tempdir().unwrap();
+        let clip = Clip {
+            size: (640, 360),
+            fps: 12,
+            seconds: 2.5,
+            seed: 3,
+            passes: vec![Pass { seed: 3, from_s: 0.3, lasts_s: 1.5, plate_px: (64.0, 96.0), ..Pass::default() }],
+            crf: 20,
+            ..Clip::default()
+        };
+        let (truth, source) = (street::truth(&clip).remove(0), dir.path().join("gate.mp4"));
+        street::encode(&clip, &source).unwrap();
+        let sheet = dir.path().join("sheet.png");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watchpost"));
+        command.args(["read", "--json", "--models"]).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("models"));
+        // Into the very folder of the video: it must not be written over.
+        command.arg("--draw").arg(dir.path()).arg("--sheet").arg(&sheet).arg(&source);
+        let output = command.output().unwrap();
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+        let passes: Vec<Value> = lines(&output);
+        assert_eq!(passes.len(), 1, "{passes:?}");
+        assert_eq!(passes[0]["reads"][0]["plate"].as_str(), Some(truth.text.as_str()));
+
+        let look = |frame: &Frame| (frame.format.width, frame.format.height, green(frame), corner(frame));
+        let (plain, drawn) = (each(&source, look), each(&dir.path().join("gate-annotated.mp4"), look));
+        assert_eq!((plain.len(), drawn.len()), (clip.count(), clip.count()));
+        assert!(drawn.iter().all(|f| (f.0, f.1) == (640, 360)));
+        assert!(plain.iter().all(|f| f.2 == 0));
+        let green: Vec<usize> = drawn.iter().map(|f| f.2).collect();
+        assert!(green.iter().filter(|count| **count > 5).count() >= clip.count() / 3, "{green:?}");
+        // The text in the corner stays when the vehicle is gone.
+        let apart = [0, clip.count() - 1].map(|n| apart(&plain[n].3, &drawn[n].3));
+        assert!(apart[0] < 10.0 && apart[1] > 30.0, "{apart:?}");
+        assert!(dir.path().read_dir().unwrap().flatten().any(|e| e.file_name() == "gate-track001.jpg"));
+
+        let sheet = image::open(&sheet).unwrap().to_rgb8();
+        assert_eq!(sheet.dimensions(), (340, 348));
+        let middle = |y: u32| (100..240).map(|x| sheet.get_pixel(x, y)[0]).collect::<Vec<u8>>();
+        // The crop of the plate: dark letters on light ground.
+        let plate = 10 + 180 + 42;
+        let row = middle(plate);
+        assert!(row.iter().max().unwrap() - row.iter().min().unwrap() > 60);
+    }
+
+    #[test]
+    fn without_an_encoder_the_video_is_read_all_the_same_and_what_to_install_is_told() {
+        let bench = Bench::new();
+        let clip = bench.path("ball.mp4");
+        watchpost::camera::testkit::Clip::H264.make(&clip).unwrap();
+        gstreamer::init().unwrap();
+        // GStreamer as it is installed, but for two plugins.
+        let plugins = bench.path("plugins");
+        std::fs::create_dir(&plugins).unwrap();
+        for plugin in gstreamer::Registry::get().plugins().iter().filter_map(gstreamer::Plugin::filename) {
+            let name = plugin.file_name().unwrap();
+            if !["libgstx264.so", "libgstopenh264.so"].iter().any(|without| name == *without) {
+                let _ = std::os::unix::fs::symlink(&plugin, plugins.join(name));
+            }
+        }
+        let mut command = bench.command();
+        command.env("GST_PLUGIN_SYSTEM_PATH_1_0", &plugins).env("GST_REGISTRY_1_0", bench.path("registry"));
+        let output = command.arg("--json").arg("--draw").arg(bench.path("drawn")).arg(&clip).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        assert!(!lines(&output).is_empty());
+        let told = stderr(&output);
+        assert!(told.contains("x264enc") && told.contains("apt-get install gstreamer1.0-plugins-ugly"), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+
+    #[test]
+    fn a_sheet_that_shows_nothing_is_not_written_and_that_is_told() {
+        let bench = Bench::new();
+        let black = bench.save("black.png", &image::RgbImage::new(40, 40));
+        let sheet = bench.path("sheet.jpg");
+        let output = bench.command().arg("--sheet").args([&sheet, &black]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert!(stderr(&output).contains("nothing to show") && !sheet.exists(), "{}", stderr(&output));
+        for wrong in [&["--sheet", "sheet.txt"][..], &["--frames", "--sheet", "sheet.jpg"]] {
+            let output = bench.command().args(wrong).arg(&black).output().unwrap();
+            assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        }
+        let nowhere = bench.path("no/sheet.jpg");
+        let output = bench.command().arg("--sheet").arg(&nowhere).arg(bench.plate("a.png")).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("no/sheet.jpg"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_picture_in_the_folder_for_drawn_ones_is_not_written_over() {
+    let bench = Bench::new();
+    let picture = bench.path("a.jpg");
+    image::RgbImage::new(64, 32).save(&picture).unwrap();
+    let before = std::fs::read(&picture).unwrap();
+    let output = bench.command().arg("--draw").arg(bench.path(".")).arg(&picture).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(std::fs::read(&picture).unwrap(), before);
+    assert!(bench.path("a-2.jpg").exists());
+}
+
+#[test]
+fn a_cameras_zones_and_lines_are_drawn_where_they_are_asked_for() {
+    let bench = Bench::new();
+    let picture = bench.save("street.png", &image::RgbImage::from_pixel(320, 180, image::Rgb([90; 3])));
+    let config = bench.path("watchpost.toml");
+    let line = "[[camera.line]]\nname = \"exit\"\npoints = [[0.1, 0.5], [0.9, 0.5]]\n";
+    let cameras = "[[camera]]\nid = \"gate\"\nnumber = 1\nuri = \"test://ball\"\n";
+    let bare = "[[camera]]\nid = \"bare\"\nnumber = 2\nuri = \"test://ball\"\n";
+    std::fs::write(&config, format!("[box]\nsite = \"north\"\nid = \"box-1\"\n{cameras}{line}{bare}")).unwrap();
+    let drawn = bench.path("drawn");
+    let read = |camera: &str| {
+        let mut command = bench.command();
+        command.arg("--draw").arg(&drawn).arg("--config").arg(&config).args(["--camera", camera]);
+        command.arg(&picture).output().unwrap()
+    };
+    assert!(read("gate").status.success(), "{}", stderr(&read("gate")));
+    let shown = image::open(drawn.join("street.jpg")).unwrap().to_rgb8();
+    let away = |x: u32, y: u32| shown.get_pixel(x, y).0.iter().map(|v| v.abs_diff(90)).max().unwrap();
+    assert!(away(80, 90) > 30 && away(80, 30) < 12, "on the line {}, off it {}", away(80, 90), away(80, 30));
+    for (camera, words) in
+        [("yard", "there is no camera yard; its cameras: gate, bare"), ("bare", "no zone and no line")]
+    {
+        let output = read(camera);
+        assert!(!output.status.success() && stderr(&output).contains(words), "{}", stderr(&output));
+    }
+}

@@ -75,7 +75,8 @@ pub fn entry(n: u64) -> Entry {
     });
     let hits = vec![Hit { sighting: sighting.clone(), cause, stage: Stage::New, withdrawn: false }];
     let pictures = n.is_multiple_of(16).then(|| Pictures { crop: vec![1; 600], scene: vec![2; 2_000] });
-    Entry { event: SightingEvent { stage: Stage::New, cause_at: sighting.end, sighting, pictures }, hits }
+    let at = sighting.end;
+    Entry { event: SightingEvent::new(Stage::New, sighting, pictures, at), hits }
 }
 
 #[test]

@@ -101,7 +101,7 @@ async fn a_plate_that_the_substream_shows_too_small_is_read_on_the_main_stream()
     assert!(Command::new("kill").args(["-TERM", &killer.0]).status().unwrap().success());
     let began = Instant::now();
     ended.await.unwrap().expect(0, &["watchpost stopped"]);
-    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() < Duration::from_secs(20));
     // What a person gets to see is the large picture.
     let store = made.store();
     let alert = centre.look(|log| log.heard.iter().find(|a| a.camera == 1 && is_parked(a)).unwrap().clone());

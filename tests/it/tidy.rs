@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vision", &["domain"]),
     ("hotlist", &["domain"]),
     ("store", &["domain", "clock", "health", "shutdown"]),
+    ("fuzz", &["domain", "clock", "config", "vision", "hotlist", "store", "centre", "command"]),
     ("centre", &["domain", "backoff", "clock", "health", "shutdown", "store::outbox"]),
     (
         "command",

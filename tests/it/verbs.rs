@@ -61,7 +61,8 @@ fn read(n: u64, now: TimeMs, plate: &str, is_hit: bool) -> Entry {
     let hit = || Hit { sighting: sighting.clone(), cause, stage: Stage::End, withdrawn: false };
     let hits = if is_hit { vec![hit()] } else { Vec::new() };
     let pictures = is_hit.then(|| Pictures { crop: b"a crop".to_vec(), scene: b"a scene".to_vec() });
-    Entry { event: SightingEvent { stage: Stage::End, cause_at: sighting.end, sighting, pictures }, hits }
+    let at = sighting.end;
+    Entry { event: SightingEvent::new(Stage::End, sighting, pictures, at), hits }
 }
 
 /// `verb OPTIONS`, for a purpose and a case.

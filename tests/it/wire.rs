@@ -19,7 +19,9 @@ use watchpost::domain::{
     Ack, Alert, BoxId, CameraId, Class, EventId, How, MatchMark, PlateText, Severity, Shed, SiteId, Stage, TimeMs,
 };
 
-use self::samples::{EPOCH, NOON, ack, alert, camera, key, keys, list, plate, report, shed, status, topics};
+use self::samples::{
+    EPOCH, NOON, ack, alert, alert_of_rule, camera, key, keys, list, plate, report, shed, status, topics,
+};
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/golden").join(name)
@@ -58,6 +60,14 @@ fn alert_is_pinned_and_has_at_most_256_bytes_with_a_match_and_three_candidates()
     let bytes = golden("alert", &topics().alert(Severity::Serious), &alert());
     assert!(bytes.len() <= 256, "{} bytes", bytes.len());
     assert!(alert().to_json().to_string().contains("possible match"));
+}
+
+#[test]
+fn an_alert_of_a_rule_is_pinned_and_names_it_by_its_number() {
+    let bytes = golden("alert-rule", &topics().alert(Severity::Critical), &alert_of_rule());
+    assert!(bytes.len() <= 200, "{} bytes", bytes.len());
+    let json = alert_of_rule().to_json();
+    assert!(json["rule"] == 7 && json["vehicle"]["class"] == "person" && json.get("withdrawn").is_none());
 }
 
 #[test]
@@ -178,6 +188,8 @@ fn the_longest_of_the_others_fit_their_bounds() {
     long_camera.received = u64::MAX;
     long_camera.rates = Some([u32::MAX; 3]);
     (long_camera.rested, long_camera.rested_rate) = (Some(u64::MAX), Some(u32::MAX));
+    (long_camera.skipped, long_camera.decoding) = (Some(u64::MAX), Some(3));
+    long_camera.ring = Some(24 << 20);
     wire::sign(&long_camera, &topics().camera_status(&CameraId::new("gate").unwrap()), &key()).unwrap();
     let mut long_report = report();
     let mut gauge = long_report.cameras.remove(0);

@@ -14,6 +14,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use crate::camera::Error;
+use crate::camera::toil::Toil;
 use crate::health::CameraCounters;
 
 /// How long the camera's thread waits; shorter than the stop of the daemon waits for it.
@@ -30,8 +31,9 @@ pub(super) fn check(origin: &str, counters: &CameraCounters) -> Result<(), Error
     Err(Error::HeldOpen { origin: origin.to_owned() })
 }
 
-/// Closes `pipeline`; returns when that is done, or when it takes too long.
-pub(super) fn close(pipeline: &gst::Pipeline, origin: &str, counters: &Arc<CameraCounters>) {
+/// Closes `pipeline`; returns when that is done, or when it takes too long. `toil` is of its threads; it rests
+/// when they have ended and not before, since a decoder may not come back from its last picture.
+pub(super) fn close(pipeline: &gst::Pipeline, origin: &str, counters: &Arc<CameraCounters>, toil: Option<Arc<Toil>>) {
     counters.closing.fetch_add(1, Ordering::Relaxed);
     let (own, name, counted) = (pipeline.clone(), origin.to_owned(), Arc::clone(counters));
     // Room for the one word: the thread never waits.
@@ -42,6 +44,9 @@ pub(super) fn close(pipeline: &gst::Pipeline, origin: &str, counters: &Arc<Camer
         }
         // Again, for a decoder that was added while the others stopped: nothing is added any more, its thread has ended.
         let _ = own.set_state(gst::State::Null);
+        if let Some(toil) = &toil {
+            toil.rest();
+        }
         counted.closing.fetch_sub(1, Ordering::Relaxed);
         let _ = done.send(());
     };
@@ -64,7 +69,7 @@ mod tests {
     fn what_closes_at_once_is_not_counted_and_a_camera_with_two_left_behind_is_not_opened() {
         crate::camera::pipeline::init().unwrap();
         let counters = Arc::new(CameraCounters::default());
-        close(&gst::Pipeline::new(), "rtsp://h/x", &counters);
+        close(&gst::Pipeline::new(), "rtsp://h/x", &counters, None);
         assert_eq!(counters.closing.load(Ordering::Relaxed), 0);
         check("rtsp://h/x", &counters).unwrap();
         counters.closing.store(MOST_BEHIND, Ordering::Relaxed);

@@ -1,8 +1,12 @@
 //! What GStreamer says about a failure, in words for people: the cause, what to do, and no secrets.
 
+use std::borrow::Cow;
+
 use gstreamer as gst;
+use gstreamer::prelude::*;
 
 use super::local::DEVICE_HINT;
+use super::rtsp::is_local;
 use crate::camera::error::told;
 use crate::camera::{Error, Settings, SourceUri};
 use crate::domain::Transport;
@@ -17,6 +21,23 @@ pub(super) struct Words {
     /// Whether a credential was given.
     credential: bool,
     is_encrypted: bool,
+    /// What it can't do in a decode worker, where that may be why it fails.
+    fenced: Option<&'static str>,
+}
+
+/// Hints of what a decode worker can't do.
+const OWN_PIPELINE: Option<&str> =
+    Some("its pipeline may need something that a decode worker may not open: try workers = \"none\" in [decode]");
+const LOCAL_NAME: Option<&str> =
+    Some("names that end in .local are found by multicast DNS, which a decode worker can't ask: give its IP address");
+
+/// What a decode worker can't do that these settings may need.
+fn fenced(settings: &Settings) -> Option<&'static str> {
+    settings.ports.as_ref()?;
+    match &settings.uri {
+        SourceUri::Rtsp { url, .. } if is_local(url) => LOCAL_NAME,
+        _ => OWN_PIPELINE.filter(|_| settings.pipeline.is_some()),
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,6 +67,7 @@ impl Words {
             kind,
             credential,
             is_encrypted: settings.uri.is_encrypted(),
+            fenced: fenced(settings),
         }
     }
 
@@ -71,10 +93,12 @@ impl Words {
         if self.kind == Kind::Udp && why.contains("UDP packets") {
             let hint =
                 Some("a firewall between camera and box may stop them: let UDP pass, or set transport = \"tcp\"");
-            return Error::Stream { origin, why, hint };
+            return Error::Stream { origin, why, hint: hint.map(Cow::Borrowed) };
         }
         let hint = if self.kind == Kind::Device {
             Some(DEVICE_HINT)
+        } else if let Some(why) = self.fenced.filter(|why| may_be_fenced_off(message, why)) {
+            Some(why)
         } else if is(gst::ResourceError::NotFound) {
             Some("check the path in its address")
         } else if self.is_encrypted && is(gst::ResourceError::OpenReadWrite) {
@@ -89,7 +113,7 @@ impl Words {
         } else {
             None
         };
-        Error::Stream { origin, why, hint }
+        Error::Stream { origin, why, hint: hint.map(Cow::Borrowed) }
     }
 
     fn refused(&self) -> Error {
@@ -97,7 +121,7 @@ impl Words {
             Kind::Udp => ("UDP", "set transport = \"tcp\" or leave it out"),
             Kind::Tcp | Kind::Device | Kind::Other => ("TCP", "set transport = \"udp\" or leave it out"),
         };
-        Error::Transport { origin: self.origin.clone(), wanted, remedy }
+        Error::Transport { origin: self.origin.clone(), wanted: wanted.into(), remedy: remedy.into() }
     }
 
     /// The message and its cause, without secrets.
@@ -135,11 +159,43 @@ fn secrets(settings: &Settings) -> Vec<(String, String)> {
     secrets
 }
 
+/// Whether this may come of a file, device or name that a decode worker does not reach. A source that is not reached, but by
+/// its name, is none of the pipeline's own.
+fn may_be_fenced_off(message: &gst::message::Error, why: &str) -> bool {
+    use gst::ResourceError as R;
+    let class = message.src().and_then(|of| of.downcast_ref::<gst::Element>()).and_then(|of| of.metadata("klass"));
+    let error = message.error();
+    let opening = [R::NotFound, R::OpenRead, R::OpenWrite, R::OpenReadWrite, R::Failed, R::Settings];
+    let library = [gst::LibraryError::Init, gst::LibraryError::Failed];
+    (Some(why) == LOCAL_NAME || !class.is_some_and(|class| class.contains("Source")))
+        && (opening.into_iter().any(|kind| error.matches(kind)) || library.into_iter().any(|kind| error.matches(kind)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::camera::error::TOLD;
     use crate::domain::CameraId;
+
+    #[test]
+    fn what_a_decode_worker_may_not_do_is_told_there_and_nowhere_else() {
+        crate::camera::pipeline::init().unwrap();
+        let hint = |uri: &str, pipeline: Option<&str>, ports: Option<Vec<u16>>| {
+            let uri = uri.parse().unwrap();
+            let mut settings = Settings::new(CameraId::new("gate").unwrap(), 1, uri);
+            (settings.pipeline, settings.ports) = (pipeline.map(str::to_owned), ports);
+            let message = gst::message::Error::new(gst::ResourceError::OpenReadWrite, "can't be opened");
+            let gst::MessageView::Error(error) = message.view() else { panic!() };
+            let Error::Stream { hint, .. } = Words::of(&settings).explain(error) else { panic!() };
+            hint.unwrap_or_default()
+        };
+        assert_eq!(hint("rtsp://gate.local/x", None, Some(vec![554])), LOCAL_NAME.unwrap());
+        assert_eq!(hint("rtsp://192.0.2.7/x", Some("rtsp-mpp"), Some(vec![554])), OWN_PIPELINE.unwrap());
+        for (pipeline, ports) in [(None, Some(vec![554])), (Some("rtsp-mpp"), None)] {
+            assert!(hint("rtsp://192.0.2.7/x", pipeline, ports).contains("switched on"));
+        }
+        assert!(hint("rtsp://gate.local/x", None, None).contains("switched on"));
+    }
 
     #[test]
     fn what_a_server_says_is_told_short_and_without_secrets_and_control_characters() {

@@ -8,10 +8,13 @@ use gstreamer as gst;
 use gstreamer_app as app;
 
 use crate::camera::Settings;
+use crate::camera::coded::{Arrivals, place_in_file, running_time};
 use crate::camera::frame::Arrived;
+use crate::camera::idle::flow::{Behind, Owed};
 use crate::camera::pace::Thinner;
 use crate::camera::slot::Slot;
 use crate::camera::times::Times;
+use crate::camera::toil::Toil;
 use crate::clock::Clock;
 use crate::domain::TimeMs;
 use crate::health::{CameraCounters, Worry};
@@ -26,7 +29,11 @@ pub(super) struct Intake {
     origin: String,
     clock: Clock,
     counters: Arc<CameraCounters>,
+    toil: Option<Arc<Toil>>,
     opened: TimeMs,
+    arrivals: Arc<Arrivals>,
+    /// What must be seen of what an idle camera has kept.
+    behind: Arc<Behind>,
     /// The newest picture wins.
     live: bool,
     /// Played by the clock although it is a file.
@@ -38,6 +45,7 @@ impl Intake {
     pub(super) fn new(
         settings: &Settings,
         clock: &Clock,
+        (opened, arrivals, behind): (TimeMs, Arc<Arrivals>, Arc<Behind>),
         counters: Arc<CameraCounters>,
         slot: Arc<Slot<Arrived>>,
     ) -> Self {
@@ -47,7 +55,10 @@ impl Intake {
             origin: settings.uri.to_string(),
             clock: clock.clone(),
             counters,
-            opened: clock.utc(),
+            toil: settings.toil.clone(),
+            opened,
+            arrivals,
+            behind,
             live: settings.uri.is_live() || realtime,
             realtime,
             thinner: Thinner::new(settings.fps),
@@ -61,24 +72,33 @@ impl Intake {
         let mut index = 0;
         let mut times = Times::new(self.live);
         let mut odd = 0_u32;
+        let mut last = None;
         self.counters.set_worry(Worry::Times, None);
         let on_sample = move |sink: &app::AppSink| {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            if let Some(toil) = &intake.toil {
+                toil.note();
+            }
             if sample.buffer().is_some_and(|b| b.flags().contains(gst::BufferFlags::CORRUPTED)) {
                 intake.counters.damaged.inc();
                 return Ok(gst::FlowSuccess::Ok);
             }
             // Running time: it begins with the stream and goes on over edit lists and new segments.
-            let stamp = running_time(&sample);
+            let stamp = running_time(sample.segment(), sample.buffer().and_then(gst::BufferRef::pts));
+            let owed = intake.behind.owes(stamp, last, intake.clock.monotonic());
+            last = stamp;
+            if owed == Owed::Again {
+                return Ok(gst::FlowSuccess::Ok);
+            }
             let (pts, believed) = times.place(stamp, intake.clock.monotonic());
             // A file without stamps, a row of JPEGs, is as it should be.
             if !believed && (intake.live || stamp.is_some()) {
                 odd = odd.saturating_add(1);
                 intake.tell_of(odd);
             }
-            let arrived = Arrived { sample, index, at: intake.time_of(pts), pts };
+            let arrived = Arrived { sample, index, at: intake.time_of(pts, stamp), pts };
             index += 1;
-            intake.take_in(arrived)
+            intake.take_in(arrived, owed == Owed::Kept)
         };
         sink.set_callbacks(app::AppSinkCallbacks::builder().new_sample(on_sample).build());
     }
@@ -92,23 +112,21 @@ impl Intake {
         }
     }
 
-    /// Arrival for a camera; for a file its opening and the place in it.
-    fn time_of(&self, pts: Duration) -> TimeMs {
-        if self.live {
-            self.clock.utc()
-        } else {
-            TimeMs(self.opened.0.saturating_add(u64::try_from(pts.as_millis()).unwrap_or(u64::MAX)))
-        }
+    /// Arrival of its coded picture for a camera; for a file its opening and the place in it.
+    fn time_of(&self, pts: Duration, stamp: Option<Duration>) -> TimeMs {
+        let arrived = self.arrivals.decoded(stamp, pts);
+        if self.live { arrived.unwrap_or_else(|| self.clock.utc()) } else { place_in_file(self.opened, pts) }
     }
 
-    fn take_in(&mut self, arrived: Arrived) -> Result<gst::FlowSuccess, gst::FlowError> {
+    /// `kept`: it counts, though newer ones wait.
+    fn take_in(&mut self, arrived: Arrived, kept: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
         self.counters.received.inc();
         self.counters.last_frame_ms.store(self.clock.utc().0, Ordering::Relaxed);
         if !self.thinner.wants(arrived.pts) {
             self.counters.thinned.inc();
             return Ok(gst::FlowSuccess::Ok);
         }
-        if self.live {
+        if self.live && !kept {
             if self.slot.offer(arrived) {
                 self.counters.dropped.inc();
             }
@@ -117,10 +135,4 @@ impl Intake {
         }
         Ok(gst::FlowSuccess::Ok)
     }
-}
-
-fn running_time(sample: &gst::Sample) -> Option<Duration> {
-    let pts = sample.buffer()?.pts()?;
-    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
-    Some(Duration::from_nanos(segment.to_running_time(pts)?.nseconds()))
 }

@@ -61,14 +61,14 @@ pub(super) fn open_device(
         // Its reason came over the bus.
         return Err(match slot.take(Duration::ZERO) {
             Taken::Over(Err(error)) => error,
-            _ => Error::Stream { origin, why: "cannot be opened".to_owned(), hint: Some(DEVICE_HINT) },
+            _ => Error::Stream { origin, why: "cannot be opened".to_owned(), hint: Some(DEVICE_HINT.into()) },
         });
     }
     let offered = source.static_pad("src").map_or_else(gst::Caps::new_empty, |pad| pad.query_caps(None));
     choose(&offered, wish).ok_or_else(|| Error::Stream {
         origin,
         why: format!("does not offer {}; it offers {}", asked(wish), told(&offered)),
-        hint: Some("change width, height, fps or format in its address"),
+        hint: Some("change width, height, fps or format in its address".into()),
     })
 }
 

@@ -74,6 +74,8 @@ pub(super) struct Manners {
     home: Place,
     origin: String,
     slot: Arc<Slot<Arrived>>,
+    /// Ports that may be connected to, where not all may.
+    ports: Option<Vec<u16>>,
     /// How often the request that is under way was sent.
     sent: AtomicU32,
     is_described: AtomicBool,
@@ -87,6 +89,7 @@ impl Manners {
             home: Place::of(url),
             origin: settings.uri.to_string(),
             slot: Arc::clone(slot),
+            ports: settings.ports.clone(),
             sent: AtomicU32::new(0),
             is_described: AtomicBool::new(false),
         }))
@@ -129,11 +132,13 @@ impl Manners {
         }
     }
 
-    /// Whether the next step leads to another host.
+    /// Whether the next step leads to another host, or to a port that is fenced off.
     fn elsewhere(&self, source: &gst::Element) -> Option<Error> {
         let now = source.property::<Option<String>>("location").unwrap_or_default();
         let to = || told(&redact(&now));
-        (Place::of(&now) != self.home).then(|| Error::Redirected { origin: self.origin.clone(), to: to() })
+        let is_fenced_off = || self.ports.as_ref().zip(port(&now)).is_some_and(|(ports, port)| !ports.contains(&port));
+        (Place::of(&now) != self.home || is_fenced_off())
+            .then(|| Error::Redirected { origin: self.origin.clone(), to: to() })
     }
 
     /// Whether the camera refuses the credential: it asks for it again.
@@ -173,6 +178,26 @@ fn halt(source: &gst::Element) {
     if std::thread::Builder::new().name("halt".to_owned()).spawn(run).is_ok() {
         let _ = wait.recv_timeout(HALT_WITHIN);
     }
+}
+
+/// The port of a network address, its scheme's own where it names none.
+pub(in crate::camera) fn port(url: &str) -> Option<u16> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let behind_name = authority.rsplit_once(['@', ']']).map_or(authority, |(_, behind)| behind);
+    let given = behind_name.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    given.or(Some(if scheme.eq_ignore_ascii_case("rtsps") { 322 } else { 554 }))
+}
+
+/// Whether the host of a network address is a name that has to be looked up.
+pub(in crate::camera) fn names_host(url: &str) -> bool {
+    Place::of(url).name.parse::<std::net::IpAddr>().is_err()
+}
+
+/// Whether the host of a network address is named as multicast DNS does (RFC 6762, 3).
+pub(super) fn is_local(url: &str) -> bool {
+    let name = Place::of(url).name;
+    name.trim_end_matches('.').strip_suffix(".local").is_some()
 }
 
 /// Scheme and host of an address, without port: what a redirection must leave as it is.

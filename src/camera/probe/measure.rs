@@ -46,6 +46,8 @@ pub struct Measured {
     pub reordered: usize,
     /// The longest time in which no picture came.
     pub longest_pause: Duration,
+    /// What key frames were quantised by, 0 (fine) to 51 (coarse), in the middle; `None` where the stream was not read.
+    pub quantiser: Option<f32>,
 }
 
 impl Measured {
@@ -79,6 +81,7 @@ impl Measured {
                 .map(|(a, b)| b.at.saturating_sub(a.at))
                 .max()
                 .unwrap_or_default(),
+            quantiser: None,
         }
     }
 }

@@ -5,6 +5,8 @@
 //! seconds of its stream. Blocks its thread; called by `watchpost probe`. Left out: whether plates can be read (`read`).
 
 mod measure;
+#[cfg(feature = "gst")]
+mod quantiser;
 pub mod reach;
 #[cfg(feature = "gst")]
 mod tap;

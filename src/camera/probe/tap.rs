@@ -11,11 +11,15 @@ use gstreamer::prelude::*;
 use gstreamer_video::{VideoColorRange, VideoColorimetry};
 
 use super::measure::{MOST, Measured, Picture};
+use super::quantiser::{self, Quantiser};
 use super::{Coded, Probed, Stream};
 use crate::clock::Clock;
 
 /// Streams that are noted at most.
 const MOST_STREAMS: usize = 32;
+
+/// Key frames whose quantiser is noted at most.
+const MOST_QUANTISERS: usize = 1_024;
 
 /// Takes notes. See the module.
 pub struct Tap {
@@ -31,6 +35,9 @@ struct Notes {
     turned: Option<(u16, bool)>,
     pictures: Vec<Picture>,
     keys: usize,
+    /// Reads slice headers, and what it read of key frames.
+    quantiser: Option<Quantiser>,
+    quantisers: Vec<f32>,
 }
 
 impl std::fmt::Debug for Tap {
@@ -72,7 +79,7 @@ impl Tap {
             match &info.data {
                 Some(gst::PadProbeData::Buffer(buffer)) => lock(&notes).picture(buffer, clock.monotonic()),
                 Some(gst::PadProbeData::Event(event)) => match event.view() {
-                    gst::EventView::Caps(event) => lock(&notes).coded = event.caps().structure(0).map(coded_of),
+                    gst::EventView::Caps(event) => lock(&notes).begin(event.caps()),
                     gst::EventView::Tag(event) => lock(&notes).turn(event.tag()),
                     _ => {}
                 },
@@ -90,12 +97,15 @@ impl Tap {
     }
 
     /// Gives what was noted.
-    pub(super) fn finish(&self, found: &mut Probed) {
+    pub fn finish(&self, found: &mut Probed) {
         let notes = self.notes();
         found.streams.clone_from(&notes.streams);
         found.coded.clone_from(&notes.coded);
         found.turned = notes.turned;
         found.measured = Measured::of(&notes.pictures);
+        let mut quantisers = notes.quantisers.clone();
+        quantisers.sort_unstable_by(f32::total_cmp);
+        found.measured.quantiser = quantisers.get(quantisers.len() / 2).copied();
         let pipeline = notes.pipeline.as_ref().and_then(glib::WeakRef::upgrade);
         found.transport = pipeline.as_ref().and_then(transport_of);
     }
@@ -106,9 +116,20 @@ fn lock(notes: &Mutex<Notes>) -> MutexGuard<'_, Notes> {
 }
 
 impl Notes {
+    /// Coded pictures of this form come.
+    fn begin(&mut self, caps: &gst::CapsRef) {
+        let Some(form) = caps.structure(0) else { return };
+        self.coded = Some(coded_of(form));
+        self.quantiser = quantiser_of(form);
+    }
+
     fn picture(&mut self, buffer: &gst::Buffer, at: Duration) {
         let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
         self.keys += usize::from(key);
+        if let (true, Some(quantiser), Ok(data)) = (key, &mut self.quantiser, buffer.map_readable()) {
+            let told = quantiser.picture(&data).filter(|_| self.quantisers.len() < MOST_QUANTISERS);
+            self.quantisers.extend(told);
+        }
         if self.pictures.len() < MOST {
             let pts = buffer.pts().map(|t| Duration::from_nanos(t.nseconds()));
             self.pictures.push(Picture { at, pts, key, bytes: buffer.size() });
@@ -160,6 +181,21 @@ fn codec_name(name: &str) -> String {
         "MPEG4-GENERIC" | "MPEG-4" => "MPEG-4".to_owned(),
         upper => upper.to_owned(),
     }
+}
+
+/// Who reads the slice headers of this form.
+fn quantiser_of(s: &gst::StructureRef) -> Option<Quantiser> {
+    let codec = match s.name().as_str() {
+        "video/x-h264" => quantiser::Codec::H264,
+        "video/x-h265" => quantiser::Codec::H265,
+        _ => return None,
+    };
+    let mut quantiser = Quantiser::new(codec);
+    let beside = s.get::<gst::Buffer>("codec_data").ok();
+    if let Some(data) = beside.as_ref().and_then(|buffer| buffer.map_readable().ok()) {
+        quantiser.beside(&data);
+    }
+    Some(quantiser)
 }
 
 fn coded_of(s: &gst::StructureRef) -> Coded {

@@ -69,12 +69,10 @@ pub(super) fn limit(factory: &rtsp::RTSPMediaFactory, only: Transport) {
     }
 }
 
-/// Loses each `one_in`-th packet of the first stream, as a bad network would.
-pub(super) fn lose(media: &rtsp::RTSPMedia, one_in: u32) {
+/// Loses those packets of the first stream of which `is_lost` says so, as a bad network would.
+pub(super) fn lose(media: &rtsp::RTSPMedia, is_lost: impl Fn() -> bool + Send + Sync + 'static) {
     let pay = media.element().downcast::<gst::Bin>().ok().and_then(|b| b.by_name("pay0"));
     let Some(pad) = pay.and_then(|p| p.static_pad("src")) else { return };
-    let sent = std::sync::atomic::AtomicU32::new(0);
-    let is_lost = move || sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % one_in == one_in - 1;
     pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, info| match &mut info.data {
         Some(gst::PadProbeData::Buffer(_)) if is_lost() => gst::PadProbeReturn::Drop,
         Some(gst::PadProbeData::BufferList(list)) => {

@@ -19,8 +19,10 @@ pub struct Clip<'a> {
     pub raw: &'a str,
     /// Pixels across and down.
     pub size: (u32, u32),
-    /// How many pictures, 25 a second.
+    /// How many pictures.
     pub frames: u32,
+    /// Pictures a second.
+    pub fps: u32,
     /// What they show: a pattern of `videotestsrc` and its properties.
     pub pattern: &'a str,
 }
@@ -33,6 +35,7 @@ impl Clip<'_> {
         raw: "format=I420",
         size: (320, 180),
         frames: 50,
+        fps: 25,
         pattern: "ball",
     };
 
@@ -50,9 +53,9 @@ impl Clip<'_> {
     pub fn make(&self, to: &Path) -> Result<(), Failed> {
         pipeline::init().map_err(|e| Failed(e.to_string()))?;
         let why = failed("clip");
-        let Self { encoder, muxer, raw, size: (width, height), frames, pattern } = self;
+        let Self { encoder, muxer, raw, size: (width, height), frames, fps, pattern } = self;
         let text = format!(
-            "videotestsrc pattern={pattern} num-buffers={frames} ! video/x-raw,{raw},width={width},height={height},framerate=25/1 \
+            "videotestsrc pattern={pattern} num-buffers={frames} ! video/x-raw,{raw},width={width},height={height},framerate={fps}/1 \
              ! {encoder} ! {muxer} ! filesink name=file"
         );
         write(gst::parse::launch(&text).map_err(|e| why(&e))?, to)

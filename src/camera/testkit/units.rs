@@ -1,12 +1,14 @@
 //! What a file is served from: its coded pictures, read into memory.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as app;
 
+use super::spoil::{Manner, Spoil};
 use super::{Failed, failed};
 
 /// The coded pictures of a file in decoding order.
@@ -15,6 +17,17 @@ pub(super) struct Units {
     caps: gst::Caps,
     buffers: Vec<gst::Buffer>,
     length: gst::ClockTime,
+}
+
+/// How the pictures are pushed.
+#[derive(Clone)]
+pub(super) struct Play {
+    pub(super) looped: bool,
+    /// Since when the server runs, where it runs before anyone looks.
+    pub(super) since: Option<Instant>,
+    pub(super) spoil: Option<Spoil>,
+    /// What [`Manner::Others`] takes.
+    pub(super) other: Option<Arc<Units>>,
 }
 
 impl Units {
@@ -65,36 +78,61 @@ impl Units {
         gst::ClockTime::from_nseconds(elapsed.checked_rem(self.length.nseconds()).unwrap_or(0))
     }
 
-    /// Pushes the pictures from the first key frame at or after `begin` on, which is the stream's time zero.
-    pub(super) fn feed(&self, feed: &app::AppSrc, looped: bool, begin: gst::ClockTime) {
-        feed.set_caps(Some(&self.caps));
+    /// Pushes the pictures, from the first key frame on that is due, which is the stream's time zero.
+    pub(super) fn feed(&self, feed: &app::AppSrc, play: &Play) {
+        feed.set_caps(Some(&self.offered(play.spoil.is_some())));
+        let begin = play.since.map_or(gst::ClockTime::ZERO, |since| self.place_at(since));
         let mut base = gst::ClockTime::ZERO;
-        let mut waits = true;
+        let (mut waits, mut others) = (true, false);
         loop {
-            for buffer in &self.buffers {
+            for (n, buffer) in self.buffers.iter().enumerate() {
                 let is_key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
                 waits &= !is_key || buffer.dts_or_pts().is_none_or(|t| t < begin);
                 if waits {
                     continue;
                 }
-                // The memory is shared, the times are not.
-                let mut buffer = buffer.copy();
-                if let Some(b) = buffer.get_mut() {
-                    b.set_pts(b.pts().map(|t| (t + base).saturating_sub(begin)));
-                    b.set_dts(b.dts().map(|t| (t + base).saturating_sub(begin)));
+                if let Some(spoil) = play.spoil.as_ref().filter(|_| is_key) {
+                    others = spoil.manner() == Manner::Others;
                 }
-                if feed.push_buffer(buffer).is_err() {
+                let other = play.other.as_ref().filter(|_| others).and_then(|other| other.buffers.get(n));
+                let mut sent = spoilt(other.unwrap_or(buffer), play.spoil.as_ref());
+                if let Some(b) = sent.get_mut() {
+                    b.set_pts(buffer.pts().map(|t| (t + base).saturating_sub(begin)));
+                    b.set_dts(buffer.dts().map(|t| (t + base).saturating_sub(begin)));
+                }
+                if feed.push_buffer(sent).is_err() {
                     return;
                 }
             }
             base += self.length;
             // Nothing after `begin` in this round: the next one starts with a key frame.
             waits = false;
-            if !looped {
+            if !play.looped {
                 // It fails when the media is gone already, which is as well.
                 let _ = feed.end_of_stream();
                 return;
             }
         }
     }
+
+    /// What the pictures are said to be. Of a stream that may be spoilt no more than its coding: the rest is in it.
+    fn offered(&self, may_be_spoilt: bool) -> gst::Caps {
+        if !may_be_spoilt {
+            return self.caps.clone();
+        }
+        let coding = gst::Caps::builder(format!("video/x-{}", self.codec));
+        coding.field("stream-format", "byte-stream").field("alignment", "au").build()
+    }
+}
+
+/// A buffer of its own: the memory is shared where nothing is done to it, the times are not.
+fn spoilt(buffer: &gst::Buffer, spoil: Option<&Spoil>) -> gst::Buffer {
+    let done = spoil.and_then(|spoil| spoil.spoilt(&buffer.map_readable().ok()?));
+    let Some(bytes) = done else { return buffer.copy() };
+    let mut sent = gst::Buffer::from_mut_slice(bytes);
+    if let Some(b) = sent.get_mut() {
+        b.set_flags(buffer.flags() & gst::BufferFlags::DELTA_UNIT);
+        b.set_duration(buffer.duration());
+    }
+    sent
 }

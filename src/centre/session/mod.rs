@@ -32,6 +32,7 @@ use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::domain::AckMode;
 use crate::health::Health;
+use crate::health::pulse::{Part, Pulse};
 use crate::shutdown::Shutdown;
 use handle::Shared;
 
@@ -43,6 +44,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// How long a stop may take: say `stopped`, hear that the broker has it, disconnect.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// How long the task may be without a sign of life: it waits for events alone, and for the store.
+const STEP_WITHIN: Duration = Duration::from_mins(1);
 /// How often cameras and the outbox are looked at without an event.
 const TICK: Duration = Duration::from_secs(1);
 /// Least time between two looks without an event.
@@ -121,6 +124,7 @@ pub fn start(parts: Parts) -> SessionHandle {
         clock: parts.clock.clone(),
     });
     let session = Session {
+        pulse: parts.health.pulses.of("centre", Part::Vital, STEP_WITHIN),
         link: parts.settings.link,
         topic_root: parts.settings.topic_root,
         health_every: parts.settings.health_every,
@@ -152,6 +156,7 @@ struct Session {
     shutdown: Shutdown,
     shared: Arc<Shared>,
     publisher: Publisher,
+    pulse: Pulse,
 }
 
 /// One connection's progress.
@@ -189,6 +194,7 @@ impl Session {
             let wait = backoff.wait();
             self.say(&fault, wait);
             self.shared.set(SessionState::Failed(fault));
+            self.pulse.takes("the next connection", wait + STEP_WITHIN);
             tokio::select! {
                 () = sleep(wait) => {}
                 () = self.shutdown.wait_async() => {}
@@ -219,7 +225,9 @@ impl Session {
                 // Polled to its end and never cancelled: the event loop would lose what it was reading or writing.
                 let mut next = pin!(events.next());
                 loop {
+                    self.pulse.beats("what is due to be sent");
                     self.work(&mut sender, life).await?;
+                    self.pulse.beats("the broker, or anything to send");
                     let wake = self.wake_at(life, &sender);
                     let connected = life.since.is_some();
                     tokio::select! {

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 
 use super::{Wire, check_text, cut};
 use crate::centre::topics::Kind;
-use crate::domain::TimeMs;
-use crate::health::{CameraCounters, CameraState};
+use crate::domain::{EventId, RuleId, TimeMs};
+use crate::health::{CameraCounters, CameraState, Decoding};
 
 const VERSION: u8 = 1;
 const MAX_REASON: usize = 160;
 const MAX_ROAD: usize = 128;
+const MAX_RULES: usize = 16;
 
 /// Where a camera is and what it looks at, as configured.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -132,6 +133,32 @@ pub struct CameraStatus {
     /// The same a second over the last while, in hundredths.
     #[n(14)]
     pub rested_rate: Option<u32>,
+    /// The rules that hold on it, `[number, name]`: alerts name them by number; at most 16, absent where there is none.
+    #[n(15)]
+    pub rules: Option<Vec<RuleName>>,
+    /// Coded pictures that were not decoded since nothing moved, since the start; absent before the first.
+    #[n(16)]
+    pub skipped: Option<u64>,
+    /// How much is decoded now, by [`Decoding::number`]; absent: everything.
+    #[n(17)]
+    pub decoding: Option<u8>,
+    /// Bytes of its last coded pictures, which are kept in memory, of the main stream where there is one; absent: none.
+    #[n(18)]
+    pub ring: Option<u64>,
+    /// Where something is wrong with its picture: the id of the picture that shows it, for `evidence.get`.
+    #[n(19)]
+    pub view: Option<EventId>,
+}
+
+/// `[number, name]` of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct RuleName {
+    /// Its number, as alerts name it.
+    #[n(0)]
+    pub number: u16,
+    /// Its name.
+    #[n(1)]
+    pub id: RuleId,
 }
 
 impl CameraStatus {
@@ -156,6 +183,11 @@ impl CameraStatus {
             road: None,
             rested: Some(counters.rested.get()).filter(|n| *n > 0),
             rested_rate: None,
+            rules: None,
+            skipped: Some(counters.skipped.get()).filter(|n| *n > 0),
+            decoding: Some(counters.decoding().number()).filter(|n| *n > 0),
+            ring: Some(counters.main().unwrap_or(counters).ring_bytes.load(Ordering::Relaxed)).filter(|n| *n > 0),
+            view: counters.view(),
         }
     }
 
@@ -163,6 +195,14 @@ impl CameraStatus {
     #[must_use]
     pub fn at(mut self, place: &Place) -> Self {
         (self.location, self.heading, self.road) = place.told();
+        self
+    }
+
+    /// With the names of the rules that hold on it.
+    #[must_use]
+    pub fn ruled(mut self, rules: &[RuleName]) -> Self {
+        let told = rules.iter().take(MAX_RULES).cloned().collect::<Vec<_>>();
+        self.rules = Some(told).filter(|rules| !rules.is_empty());
         self
     }
 
@@ -202,7 +242,7 @@ fn whole_degrees(degrees: f64) -> u16 {
 impl Wire for CameraStatus {
     const NAME: &'static str = "camera";
     const VERSION: u8 = VERSION;
-    const MAX_SIGNED: usize = 512;
+    const MAX_SIGNED: usize = 896;
 
     fn check(&self) -> Result<(), (&'static str, String)> {
         if let Some([lat, lon]) = self.location
@@ -212,6 +252,14 @@ impl Wire for CameraStatus {
         }
         if let Some(heading) = self.heading.filter(|h| *h > 359) {
             return Err(("heading", format!("{heading} degrees, at most 359")));
+        }
+        let rules = self.rules.as_deref().unwrap_or_default();
+        if rules.len() > MAX_RULES {
+            return Err(("rules", format!("{}, at most {MAX_RULES}", rules.len())));
+        }
+        for rule in rules {
+            // The decoder takes any text for an id.
+            RuleId::new(rule.id.as_str()).map_err(|error| ("rules", error.to_string()))?;
         }
         for (field, text, max) in [("reason", &self.reason, MAX_REASON), ("road", &self.road, MAX_ROAD)] {
             text.as_ref().map_or(Ok(()), |text| check_text(field, text, max))?;
@@ -224,18 +272,22 @@ impl Wire for CameraStatus {
     }
 
     fn to_json(&self) -> Value {
-        json!({
+        let mut told = json!({
             "kind": Self::NAME,
             "version": self.version,
             "state": self.state.as_str(),
             "reason": self.reason,
+            "view": self.view.map(|id| id.to_string()),
             "number": self.number,
             "location": self.location.map(|[lat, lon]| [f64::from(lat) / 1e7, f64::from(lon) / 1e7]),
             "heading": self.heading,
             "road": self.road,
             "frames": {
                 "received": self.received, "analysed": self.analysed, "dropped": self.dropped, "rested": self.rested,
+                "skipped": self.skipped,
             },
+            "ring_bytes": self.ring,
+            "decoding": Decoding::of_number(self.decoding.unwrap_or(0)).map(Decoding::as_str),
             "fps": self.rates.map(|[received, analysed, dropped]| json!({
                 "received": f64::from(received) / 100.0,
                 "analysed": f64::from(analysed) / 100.0,
@@ -245,6 +297,11 @@ impl Wire for CameraStatus {
             "last_frame": self.last_frame.map(|t| t.to_string()),
             "time": self.time.to_string(),
             "time_ms": self.time.0,
-        })
+        });
+        if let (Some(rules), Some(map)) = (&self.rules, told.as_object_mut()) {
+            let rules = rules.iter().map(|rule| json!({ "number": rule.number, "id": rule.id.as_str() }));
+            map.insert("rules".to_owned(), rules.collect());
+        }
+        told
     }
 }

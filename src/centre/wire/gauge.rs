@@ -8,13 +8,15 @@ use serde_json::{Value, json};
 use super::camera::Link;
 use super::keeping::KeepingGauge;
 use super::{check_text, cut};
-use crate::domain::{CameraId, Class, ListId, TimeMs, TreeHead};
-use crate::health::{CameraCounters, CentreCounters, ConfigState, ListCounters};
+use crate::domain::{CameraId, Class, ListId, PlaceId, TimeMs, TreeHead};
+use crate::health::{CameraCounters, CentreCounters, ConfigState, Crossings, ListCounters};
 
 /// Longest reason of a list's refusal, in bytes.
 const MAX_REASON: usize = 96;
 /// Longest reason of a rollback, in bytes.
 const MAX_WHY: usize = 160;
+/// Most lines and zones of a camera that are told.
+pub(super) const MAX_PLACES: usize = 16;
 /// Longest name or version of a part, in bytes.
 const MAX_PART: usize = 32;
 
@@ -186,6 +188,20 @@ pub struct Loss {
     pub why: String,
 }
 
+/// Decode workers that were lost.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct WorkersLost {
+    /// How many since the start.
+    #[n(0)]
+    pub count: u64,
+    /// When, the last time.
+    #[n(1)]
+    pub at: TimeMs,
+    /// Why; at most 160 bytes.
+    #[n(2)]
+    pub why: String,
+}
+
 /// What the centre laid over the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Overlay {
@@ -299,6 +315,44 @@ pub struct CameraGauge {
     /// The main stream of a camera whose substream the other numbers are of.
     #[n(18)]
     pub main: Option<MainGauge>,
+    /// What was counted at lines and zones, at most 16; absent before the first.
+    #[n(19)]
+    pub crossings: Option<Vec<CrossingGauge>>,
+}
+
+/// What was counted at a line or zone since the start: `[name, zone, forward or in, backward or out]`, each six counts as
+/// [`Crossings`] has them.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct CrossingGauge {
+    /// Its name.
+    #[n(0)]
+    pub place: PlaceId,
+    /// It is a zone.
+    #[n(1)]
+    pub is_zone: bool,
+    /// Forward; in.
+    #[n(2)]
+    pub forward: [u64; 6],
+    /// Backward; out.
+    #[n(3)]
+    pub backward: [u64; 6],
+}
+
+impl CrossingGauge {
+    fn of(crossings: Crossings) -> Self {
+        let Crossings { place, is_zone, forward, backward } = crossings;
+        Self { place, is_zone, forward, backward }
+    }
+
+    fn to_json(&self) -> Value {
+        let counts = |counts: &[u64; 6]| -> Value {
+            let told = Crossings::classes().zip(counts).filter(|(_, n)| **n > 0);
+            told.map(|(class, n)| (class.as_str().to_owned(), json!(n))).collect()
+        };
+        let kind = if self.is_zone { "zone" } else { "line" };
+        let [forward, backward] = if self.is_zone { ["in", "out"] } else { ["forward", "backward"] };
+        json!({ kind: self.place.as_str(), forward: counts(&self.forward), backward: counts(&self.backward) })
+    }
 }
 
 /// What was counted of the main stream beside a substream since the start. Frames are taken by time, the others go unread.
@@ -356,7 +410,23 @@ impl CameraGauge {
             passed: Some(counters.passed()).filter(|counts| counts.iter().any(|n| *n > 0)),
             unreadable: Some(counters.unreadable.get()).filter(|n| *n > 0),
             main: counters.main().map(MainGauge::of),
+            crossings: Some(
+                counters.crossings().into_iter().take(MAX_PLACES).map(CrossingGauge::of).collect::<Vec<_>>(),
+            )
+            .filter(|all| !all.is_empty()),
         }
+    }
+
+    /// Bounds and names of the lines and zones.
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+        let crossings = self.crossings.as_deref().unwrap_or_default();
+        if crossings.len() > MAX_PLACES {
+            return Err(("crossings", format!("{}, at most {MAX_PLACES}", crossings.len())));
+        }
+        crossings.iter().try_for_each(|c| match PlaceId::new(c.place.as_str()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(("crossings", error.to_string())),
+        })
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -380,6 +450,9 @@ impl CameraGauge {
                 "received": received, "dropped": dropped, "opened": opened, "failed": failed, "damaged": damaged,
             });
             map.insert("main".to_owned(), counts);
+        }
+        if let (Some(crossings), Some(map)) = (&self.crossings, told.as_object_mut()) {
+            map.insert("crossings".to_owned(), crossings.iter().map(CrossingGauge::to_json).collect());
         }
         told
     }

@@ -5,7 +5,9 @@
 use minicbor::{Decode, Encode};
 use serde_json::{Value, json};
 
-use super::gauge::{CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, Memory, OutboxGauge, Overlay, Part, Process};
+use super::gauge::{
+    CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, Memory, OutboxGauge, Overlay, Part, Process, WorkersLost,
+};
 use super::keeping::{KeepingGauge, PrecisionGauge};
 use super::status::{BootId, clock_word};
 use super::{Wire, check_text, cut};
@@ -155,6 +157,15 @@ pub struct HealthReport {
     /// Hits that nobody has seen, verdicts, holds, retention.
     #[n(26)]
     pub keeping: Option<KeepingGauge>,
+    /// Clips of hits since the start: stored, and missing with the reason in their place; absent while there are none.
+    #[n(27)]
+    pub clips: Option<[u64; 2]>,
+    /// Doubtful passes since the start: looked at again, and told otherwise since; absent while there are none.
+    #[n(28)]
+    pub second_looks: Option<[u64; 2]>,
+    /// Decode workers that were lost since the start; absent while none was.
+    #[n(29)]
+    pub workers_lost: Option<WorkersLost>,
 }
 
 /// What the counters do not know and a health message says.
@@ -213,17 +224,29 @@ impl HealthReport {
             fault: centre.fault().map(|fault| cut(&fault, MAX_FAULT)),
             last_alert: counters.last_alert(),
             overlay: counters.config().as_ref().map(Overlay::of),
+            clips: Some([counters.clips.get(), counters.clips_missing.get()])
+                .filter(|clips| clips.iter().any(|n| *n > 0)),
+            second_looks: Some([counters.second_looks.get(), counters.second_reads.get()]).filter(|[n, _]| *n > 0),
             keeping,
+            workers_lost: counters.worker_loss().map(|(at, why)| WorkersLost {
+                count: counters.workers_lost.get(),
+                at,
+                why: cut(&why, MAX_FAULT),
+            }),
             last_loss: centre.last_loss().map(|(at, why)| Loss { at, why: cut(&why, MAX_FAULT) }),
         }
         .fitted()
     }
 
-    /// As it is, or without what the centre can ask for elsewhere where it would not fit: first what verdicts say, which a
-    /// report says better, then all of [`HealthReport::keeping`].
+    /// As it is, or without what the centre can ask for elsewhere where it would not fit: first what was counted at lines
+    /// and zones and what verdicts say, which a report says better, then all of [`HealthReport::keeping`], then why a decode worker was lost,
+    /// which the box's log says, and that one was.
     #[must_use]
     pub fn fitted(mut self) -> Self {
         let too_long = |report: &Self| super::encode(report).len() > <Self as Wire>::MAX_SIGNED - ENVELOPE;
+        if too_long(&self) {
+            self.cameras.iter_mut().for_each(|camera| camera.crossings = None);
+        }
         if too_long(&self)
             && let Some(keeping) = &mut self.keeping
         {
@@ -231,6 +254,14 @@ impl HealthReport {
         }
         if too_long(&self) {
             self.keeping = None;
+        }
+        if too_long(&self)
+            && let Some(lost) = &mut self.workers_lost
+        {
+            lost.why.clear();
+        }
+        if too_long(&self) {
+            self.workers_lost = None;
         }
         self
     }
@@ -261,10 +292,13 @@ impl Wire for HealthReport {
         self.parts.iter().try_for_each(Part::check)?;
         let losses = self.last_loss.iter().map(|loss| &loss.why);
         self.fault.iter().chain(losses).try_for_each(|text| check_text("fault", text, MAX_FAULT))?;
+        if let Some(lost) = &self.workers_lost {
+            check_text("workers_lost", &lost.why, MAX_FAULT)?;
+        }
         self.overlay.as_ref().map_or(Ok(()), Overlay::check)?;
         // The decoder takes any text for an id.
         self.cameras.iter().try_for_each(|c| match CameraId::new(c.id.as_str()) {
-            Ok(_) => Ok(()),
+            Ok(_) => c.check(),
             Err(error) => Err(("cameras", error.to_string())),
         })
     }
@@ -313,6 +347,10 @@ impl Wire for HealthReport {
             "fault": self.fault,
             "last_alert": self.last_alert.map(|t| t.to_string()),
             "overlay": self.overlay.as_ref().map(Overlay::to_json),
+            "clips": self.clips.map(|[stored, missing]| json!({ "stored": stored, "missing": missing })),
+            "second_looks": self.second_looks.map(|[looked, changed]| json!({ "looked": looked, "changed": changed })),
+            "workers_lost": self.workers_lost.as_ref()
+                .map(|lost| json!({ "count": lost.count, "at": lost.at.to_string(), "why": lost.why })),
             "keeping": self.keeping.as_ref().map(KeepingGauge::to_json),
             "last_loss": self.last_loss.as_ref().map(|l| json!({ "at": l.at.to_string(), "why": l.why })),
         })

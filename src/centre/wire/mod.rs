@@ -22,7 +22,7 @@ mod shed;
 mod status;
 
 pub use alert::POSSIBLE_MATCH;
-pub use camera::{CameraStatus, Link, Place};
+pub use camera::{CameraStatus, Link, Place, RuleName};
 pub use command::{Claims, Order, sign_order};
 pub use gauge::{
     CameraGauge, Delivery, Disk, Gauges, ListGauge, Loss, MainGauge, Memory, OutboxGauge, Overlay, Part, Process,

@@ -9,7 +9,7 @@ use super::Finding;
 use crate::camera::SourceUri;
 use crate::centre::wire::Memory;
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, DecodeWorkers};
 use crate::store;
 use crate::supervise::{machine, model_settings, store_dir};
 
@@ -25,6 +25,8 @@ const CAMERA_MIB: u64 = 25;
 const MAIN_MIB: u64 = 26;
 /// What a stream takes at least, however small.
 const LEAST_MIB: u64 = 5;
+/// A process that decodes, beside what its cameras need there instead of in the daemon.
+const WORKER_MIB: u64 = 14;
 /// The cache that is in the base.
 const BASE_CACHE_MIB: u64 = 16;
 /// A list takes at most about twice its file.
@@ -45,7 +47,18 @@ fn needed_mib(config: &Config) -> u64 {
     (BASE_MIB + config.store.cache_mib.saturating_sub(BASE_CACHE_MIB))
         .saturating_add(workers.saturating_mul(models * SESSION_MIB))
         .saturating_add(cameras)
+        .saturating_add(decode_workers(config).saturating_mul(WORKER_MIB))
         .saturating_add(lists.saturating_mul(LIST_FACTOR))
+}
+
+/// Processes that decode.
+fn decode_workers(config: &Config) -> u64 {
+    let decoded = config.cameras.iter().filter(|c| c.enabled).count();
+    match config.decode.workers {
+        DecodeWorkers::None => 0,
+        DecodeWorkers::Shared => u64::from(decoded > 0),
+        DecodeWorkers::Each => u64::try_from(decoded).unwrap_or(u64::MAX),
+    }
 }
 
 /// A camera: what is analysed, and the main stream beside it where that is a substream.
@@ -116,8 +129,14 @@ mod tests {
     #[test]
     fn what_was_measured_is_what_is_reckoned() {
         let rtsp = "uri = \"rtsp://192.0.2.1/1\"";
-        assert_eq!(needed(&format!("{}[vision]\nworkers = 1\n", cameras(1, rtsp))), 152);
-        assert_eq!(needed(&format!("{}[vision]\nworkers = 2\n", cameras(4, rtsp))), 257);
+        let of = |count, workers, decode| {
+            needed(&format!(
+                "{}[vision]\nworkers = {workers}\n[decode]\nworkers = \"{decode}\"\n",
+                cameras(count, rtsp)
+            ))
+        };
+        assert_eq!((of(1, 1, "none"), of(4, 2, "none")), (152, 257));
+        assert_eq!((of(4, 2, "shared"), of(4, 2, "each")), (257 + WORKER_MIB, 257 + 4 * WORKER_MIB));
     }
 
     #[test]
@@ -127,7 +146,7 @@ mod tests {
         let both = "uri = \"rtsp://192.0.2.1/1\"\nsubstream = \"rtsp://192.0.2.1/2\"";
         assert_eq!(needed(&format!("{}{vision}", cameras(1, both))), plain + MAIN_MIB);
         let off = format!("{both}\nenabled = false");
-        assert_eq!(needed(&format!("{}{vision}", cameras(1, &off))), plain - CAMERA_MIB);
+        assert_eq!(needed(&format!("{}{vision}", cameras(1, &off))), plain - CAMERA_MIB - WORKER_MIB);
         let vehicles = format!("{}{vision}vehicles = \"objects-1\"\n", cameras(1, both));
         assert_eq!(needed(&vehicles), plain + MAIN_MIB + 2 * SESSION_MIB);
         let sized =

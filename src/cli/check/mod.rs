@@ -9,6 +9,7 @@ mod cameras;
 mod certificates;
 mod clock;
 mod configuration;
+mod decoding;
 mod disk;
 mod elements;
 mod finding;
@@ -33,7 +34,7 @@ use crate::config::{self, Config};
 type Look = fn(&Config, &Clock) -> Vec<Finding>;
 
 /// All checks in the order they are made: first what costs nothing, then what opens something, cameras last.
-const CHECKS: [(&str, Look); 15] = [
+const CHECKS: [(&str, Look); 16] = [
     ("config", configuration::check),
     ("privacy", privacy::check),
     ("clock", clock::check),
@@ -47,6 +48,7 @@ const CHECKS: [(&str, Look); 15] = [
     ("models", models::check),
     ("pipelines", pipelines::check),
     ("elements", elements::check),
+    ("decoding", decoding::check),
     ("broker", broker::check),
     ("cameras", cameras::check),
 ];

@@ -70,6 +70,9 @@ fn remedy(error: &vision::Error) -> &'static str {
         }
         E::WrongFamily { .. } | E::FindsNone { .. } => "name a model that does this work",
         E::Run { .. } => "see whether memory is short (`watchpost check memory`); else export the model anew",
+        E::Hung { .. } | E::GivenUp { .. } => {
+            "the model loops on a grey picture, or this machine is far too slow for it: take another model"
+        }
         E::ShortFrame { .. } | E::Rectify { .. } => "report it: a grey picture was too much",
     }
 }

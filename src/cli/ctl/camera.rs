@@ -211,7 +211,7 @@ impl Show for List {
                 "id": c.id.as_str(), "number": c.number, "uri": c.uri, "state": c.state.as_str(), "reason": c.reason,
                 "of_centre": c.is_of_centre, "received": c.received, "analysed": c.analysed, "dropped": c.dropped,
                 "last_frame": c.last_frame.map(|t| t.to_string()), "credential": c.credential, "road": c.road,
-                "masks": c.masks,
+                "masks": c.masks, "view": c.view.map(|id| id.to_string()),
             })
         };
         Ok(json!({ "cameras": cameras(answer)?.iter().map(row).collect::<Vec<_>>() }))
@@ -225,6 +225,9 @@ impl Show for List {
             let whose = if c.is_of_centre { ", set by the centre" } else { "" };
             writeln!(out, "  {:<16} {:>5}  {}{reason}", printable(c.id.as_str()), c.number, c.state.as_str())?;
             writeln!(out, "  {:<16}        {}{whose}", "", printable(&c.uri))?;
+            if let Some(view) = c.view {
+                writeln!(out, "  {:<16}        picture: {view} (evidence view)", "")?;
+            }
         }
         Ok(())
     }

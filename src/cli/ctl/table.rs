@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::centre::topics::Address;
 use crate::domain::alert::VehicleMark;
-use crate::domain::{Alert, BoxId, CameraId, Colour, Severity, TimeMs};
+use crate::domain::{Alert, BoxId, CameraId, Colour, RuleId, Severity, TimeMs};
 
 /// Names of cameras, learnt from their status.
 pub(super) type CameraNames = BTreeMap<(BoxId, u16), CameraId>;
+
+/// Names of rules, learnt from the status of their cameras.
+pub(super) type RuleNames = BTreeMap<(BoxId, u16), RuleId>;
 
 /// Columns as wide as the fleet's box ids need.
 #[derive(Debug)]
@@ -27,7 +30,13 @@ impl Table {
     }
 
     /// One line for `alert`, without colour.
-    pub(super) fn line(&self, from: &Address, alert: &Alert, at: TimeMs, names: &CameraNames) -> String {
+    pub(super) fn line(
+        &self,
+        from: &Address,
+        alert: &Alert,
+        at: TimeMs,
+        (names, rules): (&CameraNames, &RuleNames),
+    ) -> String {
         let camera = match names.get(&(from.box_id.clone(), alert.camera)) {
             Some(name) => format!("{} {name}", alert.camera),
             None => alert.camera.to_string(),
@@ -43,7 +52,7 @@ impl Table {
             &confidence,
             &duration(at.since(alert.time)),
             &alert.vehicle.as_ref().map_or_else(|| "–".to_owned(), vehicle),
-            &cause(alert),
+            &cause(alert, alert.rule.and_then(|rule| rules.get(&(from.box_id.clone(), rule)))),
         ])
     }
 
@@ -96,13 +105,13 @@ fn vehicle(mark: &VehicleMark) -> String {
     colour.map_or_else(|| mark.class.to_string(), |colour| format!("{colour} {}", mark.class))
 }
 
-fn cause(alert: &Alert) -> String {
+fn cause(alert: &Alert, name: Option<&RuleId>) -> String {
     match (&alert.matched, alert.rule) {
         (Some(m), _) => {
             let stale = if alert.stale == Some(true) { " (past its freshness)" } else { "" };
             format!("possible match: {}, list {}{stale} entry {}", m.how.as_str(), m.list, m.entry)
         }
-        (None, Some(rule)) => format!("rule {rule}"),
+        (None, Some(rule)) => name.map_or_else(|| format!("rule {rule}"), |name| format!("rule {name} ({rule})")),
         (None, None) if alert.is_withdrawn() => "withdrawn: read again, and no match".to_owned(),
         (None, None) => String::new(),
     }
@@ -149,8 +158,9 @@ mod tests {
         let from =
             Address { site: SiteId::new("s").unwrap(), box_id: box_id.clone(), kind: Kind::Alert(Severity::Serious) };
         let names = BTreeMap::from([((box_id, 3), CameraId::new("gate").unwrap())]);
+        let rules = RuleNames::new();
         let table = Table::new(names.keys().map(|(id, _)| id));
-        let (head, line) = (table.head(), table.line(&from, &alert(), TimeMs(1_767_225_600_208), &names));
+        let (head, line) = (table.head(), table.line(&from, &alert(), TimeMs(1_767_225_600_208), (&names, &rules)));
         assert_eq!(
             line,
             "00:00:00.123  box-1  3 gate            new     serious   ABC1Z34      97.3 %    85 ms  \
@@ -166,7 +176,17 @@ mod tests {
     #[test]
     fn an_alert_that_is_taken_back_says_so() {
         let withdrawn = Alert { stage: Stage::Update, matched: None, ..alert() };
-        assert!(cause(&withdrawn).starts_with("withdrawn"));
+        assert!(cause(&withdrawn, None).starts_with("withdrawn"));
+    }
+
+    #[test]
+    fn a_rule_is_named_once_its_camera_has_told_its_name() {
+        let alert = Alert { matched: None, rule: Some(7), ..alert() };
+        let name = RuleId::new("wrong-way").unwrap();
+        assert_eq!(
+            (cause(&alert, None).as_str(), cause(&alert, Some(&name)).as_str()),
+            ("rule 7", "rule wrong-way (7)")
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::summary::{Summary, gap_json, gap_text};
-use super::table::{self, CameraNames, Table};
+use super::table::{self, CameraNames, RuleNames, Table};
 use super::watching::{self, Watching};
 use super::{Centre, printable};
 use crate::centre::client::{Client, Heard, Next, Parts};
@@ -110,6 +110,7 @@ struct Tail {
     summary: Summary,
     table: Table,
     names: CameraNames,
+    rules: RuleNames,
     /// What each camera was doing last.
     doing: BTreeMap<(BoxId, CameraId), (Link, Option<String>)>,
     last_alert: Duration,
@@ -140,6 +141,7 @@ impl Tail {
             summary: Summary::default(),
             table,
             names: CameraNames::new(),
+            rules: RuleNames::new(),
             doing: BTreeMap::new(),
             lines: 0,
             connected_once: false,
@@ -229,6 +231,9 @@ impl Tail {
     fn camera(&mut self, from: &Address, status: CameraStatus) {
         let Kind::CameraStatus(camera) = &from.kind else { return };
         self.names.insert((from.box_id.clone(), status.number), camera.clone());
+        for rule in status.rules.iter().flatten() {
+            self.rules.insert((from.box_id.clone(), rule.number), rule.id.clone());
+        }
         let told = with_box(status.to_json(), from);
         let doing = (status.state, status.reason);
         let why = doing.1.as_deref().map_or_else(String::new, |reason| format!(": {}", printable(reason)));
@@ -254,6 +259,9 @@ impl Tail {
                 if let Some(name) = self.names.get(&(from.box_id.clone(), alert.camera)) {
                     map.insert("camera_id".to_owned(), json!(name.as_str()));
                 }
+                if let Some(name) = alert.rule.and_then(|rule| self.rules.get(&(from.box_id.clone(), rule))) {
+                    map.insert("rule_id".to_owned(), json!(name.as_str()));
+                }
             }
             return self.write(&told.to_string());
         }
@@ -261,7 +269,7 @@ impl Tail {
         if self.terminal && self.lines.is_multiple_of(HEAD_EVERY) {
             self.write(&self.table.head());
         }
-        let line = self.table.line(from, alert, at, &self.names);
+        let line = self.table.line(from, alert, at, (&self.names, &self.rules));
         match table::colour(alert.severity) {
             colour if self.terminal && !colour.is_empty() => self.write(&format!("{colour}{line}\x1b[0m")),
             _ => self.write(&line),

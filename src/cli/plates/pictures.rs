@@ -15,7 +15,7 @@ use crate::domain::{BoxId, EventId, Op, Reason};
 /// The question for the pictures of a sighting.
 #[must_use]
 pub fn question(id: EventId) -> Question {
-    let args = evidence::Args { id, pictures: None, rows: None };
+    let args = evidence::Args { id, pictures: None, rows: None, clip: None };
     Question::new(Op::EvidenceGet, ops::encode(&args)).attached(evidence::attached)
 }
 

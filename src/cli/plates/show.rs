@@ -70,6 +70,7 @@ fn hit_json(box_id: &BoxId, hit: &HitRow) -> Value {
         "verdict": hit.verdict.map(Verdict::as_str),
         "true_plate": hit.true_plate.as_ref().map(PlateText::as_str),
         "judged_at": hit.judged_at.map(|at| at.to_string()),
+        "clip": hit.clip,
         "stage": hit.stage.as_str(),
         "stored_at": hit.stored_at.to_string(),
     });
@@ -104,7 +105,10 @@ pub fn cause(hit: &HitRow) -> String {
         (Some(m), Some(list), _) => {
             format!("possible match: {}, list {list}{owner}{stale} entry {}", m.how.as_str(), m.entry)
         }
-        (_, _, Some(rule)) => format!("rule {rule}"),
+        (_, _, Some(rule)) => {
+            let [_, number, _] = hit.cause;
+            format!("rule {rule} ({number})")
+        }
         (_, Some(list), _) => format!("withdrawn: read again, and no match on list {list}{owner}"),
         _ => "withdrawn".to_owned(),
     }

@@ -70,6 +70,7 @@ fn facts(probed: &Probed) -> Vec<(&'static str, String)> {
         facts.push(("B-frames", b));
     }
     facts.extend(measured.bits_a_second.map(|bits| ("bit rate", format!("{:.2} Mbit/s", bits / 1e6))));
+    facts.extend(measured.quantiser.map(|q| ("quantised", format!("key frames by {q:.0} of 51 (0 fine, 51 coarse)"))));
     facts.extend(probed.first_frame.map(|first| ("first frame", format!("after {}", seconds(first)))));
     facts.extend(probed.cost_ms.map(|ms| ("decoding", format!("{ms:.1} ms of CPU a frame on this machine"))));
     facts
@@ -156,6 +157,7 @@ pub(super) fn json(report: &Report) -> Value {
         "b_frames": measured.reordered > 0,
         "reordered": measured.reordered,
         "bits_a_second": measured.bits_a_second,
+        "quantiser": measured.quantiser,
         "longest_pause_s": measured.longest_pause.as_secs_f64(),
         "first_frame_s": probed.first_frame.map(|t| t.as_secs_f64()),
         "decoding_cpu_ms": probed.cost_ms,

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write};
 use anyhow::Result;
 use serde::Serialize;
 
+use super::progress::Progress;
 use crate::domain::{Class, PlateRead, VehicleColour};
 
 /// One line of `--json`: a picture, a frame, or a finished track.
@@ -111,12 +112,13 @@ pub(super) struct Output {
     json: bool,
     vehicles: bool,
     headed: bool,
+    pub progress: Progress,
 }
 
 impl Output {
     /// JSON lines or a table; `vehicles`: the table has a column for them.
-    pub(super) fn new(json: bool, vehicles: bool) -> Self {
-        Self { json, vehicles, headed: false }
+    pub(super) fn new(json: bool, vehicles: bool, progress: Progress) -> Self {
+        Self { json, vehicles, headed: false, progress }
     }
 
     /// Prints one line of JSON, or a row a read.
@@ -135,6 +137,7 @@ impl Output {
             }
             rows(line, self.vehicles, &mut text);
         }
+        self.progress.clear();
         let mut out = std::io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Err(e) if e.kind() == ErrorKind::BrokenPipe => Err(Closed.into()),
@@ -143,8 +146,8 @@ impl Output {
     }
 
     /// Tells of something wrong, or of what was measured.
-    #[expect(clippy::unused_self, reason = "all that is printed goes through here")]
-    pub(super) fn fault(&self, text: &str) {
+    pub(super) fn fault(&mut self, text: &str) {
+        self.progress.clear();
         // Nothing is left to be told when stderr is closed.
         let _ = writeln!(std::io::stderr(), "{text}");
     }

@@ -92,6 +92,7 @@ struct Month {
     until: TimeMs,
     reads: Counts,
     hits: Counts,
+    crossings: Counts,
     down_s: Counts,
     alerts: Counts,
     queries: Counts,
@@ -123,6 +124,7 @@ impl Month {
             until,
             reads: Counts::new(),
             hits: Counts::new(),
+            crossings: Counts::new(),
             down_s: Counts::new(),
             alerts: zero(&mut Severity::ALL.iter().map(|s| s.as_str())),
             queries: zero(&mut Purpose::ALL.iter().map(|p| p.as_str())),
@@ -158,6 +160,17 @@ impl Month {
         let is = |e: Event| event == e.as_str();
         if is(Event::Counted) {
             let camera = record.detail("camera").unwrap_or("(unknown)");
+            if let Some(place) = record.detail("place") {
+                for way in ["forward", "backward", "in", "out"] {
+                    for class in crate::health::Crossings::classes() {
+                        let n = number(record, &format!("{way} {class}"));
+                        if n > 0 {
+                            add(&mut self.crossings, &format!("{camera} {place} {way} {class}"), n);
+                        }
+                    }
+                }
+                return;
+            }
             add(&mut self.reads, camera, number(record, "reads"));
             add(&mut self.hits, camera, number(record, "hits"));
             add(&mut self.down_s, camera, number(record, "down_s"));
@@ -204,6 +217,7 @@ impl Month {
         let tables = vec![
             table("reads", "camera", self.reads),
             table("hits", "camera", self.hits),
+            table("crossings", "camera, place, way, class", self.crossings),
             table("alerts", "severity", self.alerts),
             verdicts.clone(),
             table("queries", "purpose", self.queries),
@@ -272,6 +286,10 @@ mod tests {
         say(Event::Queried, &[("purpose", "traffic"), ("owner", "south")]);
         say(Event::Queried, &[("purpose", "emergency")]);
         say(Event::KeyDestroyed, &[("class", "read"), ("rows", "900")]);
+        for n in ["20", "7"] {
+            let place = [("camera", "gate"), ("place", "exit")];
+            say(Event::Counted, &[&place[..], &[("forward car", n), ("backward truck", "8")]].concat());
+        }
         // What comes after the month counts for another one.
         site.sim.advance(std::time::Duration::from_hours(24 * 40));
         say(Event::DaemonStarted, &[]);
@@ -283,6 +301,11 @@ mod tests {
         assert_eq!((reads.count("gate"), reads.count("yard"), reads.total), (Some(200), Some(40), Some(290)));
         let hits = table(&answer, "hits");
         assert_eq!((hits.count("gate"), hits.count("yard"), hits.count("east")), (Some(13), None, None));
+        let crossings = table(&answer, "crossings");
+        assert_eq!(
+            crossings.rows,
+            [("gate exit backward truck".to_owned(), Some(16)), ("gate exit forward car".to_owned(), Some(27))]
+        );
         assert_eq!(table(&answer, "rows deleted").count("read"), Some(900));
         let queries = table(&answer, "queries");
         assert_eq!((queries.count("emergency"), queries.count("traffic"), queries.total), (None, None, Some(7)));

@@ -24,7 +24,7 @@ pub type Change = (String, Option<String>);
 
 /// The overlay with `changes` made.
 ///
-/// A key is written as in `docs/config.md`; those of cameras and lists with the id (`camera.gate.fps`). A block that only
+/// A key is written as in `docs/config.md`; those of cameras, lists and rules with the id (`camera.gate.fps`). A block that only
 /// the box's own files have is copied first, so that what they say of it stays.
 ///
 /// # Errors
@@ -98,6 +98,7 @@ fn change_one(layers: &Layers, doc: &mut Table, key: &str, value: Option<&str>) 
     }
     let (section, rest): (&[&str], &[&str]) = match path.as_slice() {
         ["camera", rest @ ..] => (&["camera"], rest),
+        ["rule", rest @ ..] => (&["rule"], rest),
         ["hotlist", "list", rest @ ..] => (&["hotlist", "list"], rest),
         ["hotlist", ..] => return Err("lists are named as hotlist.list.ID.KEY".to_owned()),
         [_, _, ..] => return set(doc, &path, value),
@@ -112,7 +113,12 @@ fn change_one(layers: &Layers, doc: &mut Table, key: &str, value: Option<&str>) 
     }
     let mut block = match block_of(doc, section, id) {
         Some(block) => block,
-        None => copy(layers.block(section, id).ok_or_else(|| format!("there is no {} {id}", section.join(".")))?),
+        None => match layers.block(section, id) {
+            Some(block) => copy(block),
+            // A rule is made of its keys: those that are missing are told by the check of the whole.
+            None if section == ["rule"] => Table::from_iter([("id".to_owned(), Toml::from(*id))]),
+            None => return Err(format!("there is no {} {id}", section.join("."))),
+        },
     };
     set(&mut block, inner, value)?;
     put_block(doc, section, id, Some(block))

@@ -17,6 +17,10 @@ pub enum Event {
     IndexRebuilt,
     /// The store was set aside and salvaged; a new epoch began.
     Salvaged,
+    /// A file of which there are two was damaged, and was written anew from the other.
+    Mended,
+    /// The disk fills up, or has room again: what is not stored any more, or is again.
+    Room,
     /// The key of a day and class was destroyed: its content is deleted.
     KeyDestroyed,
     /// The daemon started: its version and the digests of configuration and models.
@@ -75,6 +79,8 @@ impl Event {
             Self::TornEnd => "ledger.torn-end",
             Self::IndexRebuilt => "index.rebuilt",
             Self::Salvaged => "store.salvaged",
+            Self::Mended => "store.mended",
+            Self::Room => "disk.room",
             Self::KeyDestroyed => "key.destroyed",
             Self::DaemonStarted => "daemon.started",
             Self::DaemonStopped => "daemon.stopped",

@@ -64,7 +64,7 @@ impl Range {
     /// Number of the last record; one before the first when there is none.
     #[must_use]
     pub fn last(&self) -> u64 {
-        (self.first + self.leaves.len() as u64).saturating_sub(1)
+        self.first.saturating_add(self.leaves.len() as u64).saturating_sub(1)
     }
 
     /// Checks that these are the records of the log with its head, and gives them.

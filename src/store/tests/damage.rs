@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::domain::{Ack, RetentionClass, Severity};
 use crate::health::Health;
+use crate::health::pulse::{Part, Pulses};
 use crate::store::testkit::{START, folder, hit_entry, id, list_hit, open, with_pictures};
 use crate::store::writer::Writer;
 use crate::store::{Commit, Error, Recorder, Store, audit};
@@ -43,6 +44,13 @@ fn flip(path: &Path, at: usize) {
     let mut bytes = fs::read(path).unwrap();
     bytes[at] ^= 0x10;
     fs::write(path, bytes).unwrap();
+}
+
+/// Damages the key of minor hits and its copy.
+fn flip_key(dir: &Path) {
+    for end in ["key", "copy"] {
+        flip(&dir.join(format!("keys/{}-2.{end}", START.day())), 30);
+    }
 }
 
 fn present(store: &Store) -> Vec<u64> {
@@ -226,7 +234,13 @@ fn an_index_that_fails_while_running_is_rebuilt_by_the_recorder() {
     let store = open(dir.path());
     store.0.distrust_index();
     let mut writer = Writer::new(Arc::clone(&store.0)).unwrap();
+    // The time that it takes is said to be its own, whatever it is in the middle of.
+    let (pulses, second) = (Pulses::default(), Duration::from_secs(1));
+    let pulse = pulses.of("recorder", Part::Vital, second);
+    writer.lives_by(pulse.clone());
+    pulse.beats("a commit");
     writer.repair_index();
+    assert_eq!(pulses.look(second * 2).silent[0].doing, "what was held up by the index");
     assert_eq!(present(&store).len() as u64, HITS);
     assert!(said(dir.path(), "index.rebuilt"));
     writer.close();
@@ -248,11 +262,29 @@ fn a_salvage_that_was_interrupted_is_finished_or_begun_anew() {
 }
 
 #[test]
-fn a_damaged_key_file_costs_what_it_sealed_and_no_more() {
+fn a_damaged_file_of_which_there_are_two_costs_nothing_and_is_said() {
     let dir = folder();
     filled(dir.path());
-    let day = crate::store::testkit::START.day();
-    flip(&dir.path().join(format!("keys/{day}-2.key")), 30);
+    flip(&dir.path().join(format!("keys/{}-2.key", START.day())), 30);
+    flip(&dir.path().join("format"), 16);
+    let store = open(dir.path());
+    assert_eq!(present(&store).len() as u64, HITS);
+    assert_eq!(store.outbox().next(&BTreeSet::new(), 99).unwrap().len() as u64, HITS);
+    let mended: Vec<_> =
+        audit::read(dir.path()).unwrap().into_iter().filter(|record| record.event == "store.mended").collect();
+    assert_eq!(mended.len(), 2);
+    drop(store);
+    // What was written anew is what counts from now on.
+    fs::remove_file(dir.path().join("format.copy")).unwrap();
+    fs::remove_file(dir.path().join(format!("keys/{}-2.copy", START.day()))).unwrap();
+    assert_eq!(present(&open(dir.path())).len() as u64, HITS);
+}
+
+#[test]
+fn a_damaged_key_file_and_its_copy_cost_what_they_sealed_and_no_more() {
+    let dir = folder();
+    filled(dir.path());
+    flip_key(dir.path());
     let store = open(dir.path());
     let mut writer = Writer::new(Arc::clone(&store.0)).unwrap();
     let mut prepared = writer.prepare(&[hit_entry(50, Severity::Minor)]).unwrap().unwrap();
@@ -300,7 +332,7 @@ fn a_damaged_picture_costs_itself_and_not_the_hit_that_wants_it() {
 fn a_copy_that_does_not_open_is_told_as_shed_when_nothing_else_happens() {
     let dir = folder();
     filled(dir.path());
-    flip(&dir.path().join(format!("keys/{}-2.key", START.day())), 30);
+    flip_key(dir.path());
     let store = open(dir.path());
     let (tell, told) = std::sync::mpsc::sync_channel(64);
     let on_commit = Box::new(move |commit: &Commit| tell.send(*commit).unwrap());
@@ -312,6 +344,23 @@ fn a_copy_that_does_not_open_is_told_as_shed_when_nothing_else_happens() {
     // What the centre acknowledges now is everything there was: nobody waits for a copy that will not come.
     store.outbox().ack(&Ack { epoch: store.epoch(), upto: commit.last_seq, also: Vec::new() }).unwrap();
     assert_eq!(store.outbox().depth().entries, 0);
+    assert_eq!(recorder.stop(), 0);
+}
+
+#[test]
+fn a_hit_does_not_wait_for_an_index_that_fails() {
+    let dir = folder();
+    let store = open(dir.path());
+    let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+    // What asks of it fails from here on, and nothing has said yet that it has to be rebuilt.
+    store.0.index.write().unwrap().close();
+    recorder.handle().send(hit_entry(1, Severity::Minor)).unwrap();
+    recorder.handle().flush(Duration::from_secs(20)).unwrap();
+    recorder.handle().send(hit_entry(2, Severity::Minor)).unwrap();
+    recorder.handle().flush(Duration::from_secs(20)).unwrap();
+    assert_eq!((store.hits_of(id(1)).unwrap().len(), store.hits_of(id(2)).unwrap().len()), (1, 1));
+    assert_eq!(store.outbox().next(&BTreeSet::new(), 9).unwrap().len(), 2);
+    assert!(said(dir.path(), "index.rebuilt"));
     assert_eq!(recorder.stop(), 0);
 }
 

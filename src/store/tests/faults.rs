@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::domain::{RetentionClass, Severity};
+use crate::domain::{Ack, CameraId, RetentionClass, Severity, Stage};
 use crate::health::Health;
 use crate::store::disk::faulty::{Fault, FaultyDisk};
-use crate::store::testkit::{folder, hit_entry, id, open, open_on, settings, with_pictures};
+use crate::store::testkit::{event, folder, hit_entry, id, open, open_on, settings, with_pictures};
 use crate::store::writer::Writer;
-use crate::store::{Error, Recorder, Settings, Store};
+use crate::store::{Entry, Error, Recorder, Settings, Store, audit};
 
 /// Commits hits 1..=3, one a batch, trying each up to three times; returns those that were acknowledged.
 fn commit_three(store: &Store) -> Result<Vec<u64>, Error> {
@@ -130,6 +130,136 @@ fn a_recorder_that_cannot_store_says_how_many_went_with_it() {
     disk.plan(1, u64::MAX, Fault::Io);
     recorder.handle().send(hit_entry(1, Severity::Info)).unwrap();
     assert_eq!(recorder.stop(), 1);
+}
+
+#[test]
+fn a_disk_that_was_full_for_a_moment_costs_no_picture() {
+    for call in 1..=12 {
+        let dir = folder();
+        let disk = FaultyDisk::default();
+        let store = open_on(Arc::new(disk.clone()), dir.path(), settings()).unwrap();
+        let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+        disk.plan(call, 1, Fault::Full);
+        recorder.handle().send(with_pictures(hit_entry(1, Severity::Serious), 100)).unwrap();
+        recorder.handle().flush(Duration::from_mins(1)).unwrap();
+        assert_eq!(store.pictures(id(1)).unwrap().unwrap().crop.len(), 100, "call {call}");
+        assert_eq!(recorder.stop(), 0);
+    }
+}
+
+#[test]
+fn a_hit_does_not_wait_for_pictures_that_a_disk_with_free_bytes_does_not_take() {
+    let dir = folder();
+    let disk = FaultyDisk::default();
+    let store = open_on(Arc::new(disk.clone()), dir.path(), settings()).unwrap();
+    let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+    let send = |n| {
+        recorder.handle().send(with_pictures(hit_entry(n, Severity::Serious), 100)).unwrap();
+        recorder.handle().flush(Duration::from_mins(1)).unwrap();
+        (store.hits_of(id(n)).unwrap().len(), store.pictures(id(n)).unwrap().is_some_and(|p| !p.crop.is_empty()))
+    };
+    assert_eq!(send(1), (1, true));
+    // The centre has the first: that too is to be remembered over what follows.
+    let ack = Ack { epoch: store.outbox().epoch(), upto: 1, also: Vec::new() };
+    disk.refuse_new(Some("evidence"));
+    recorder.handle().send(with_pictures(hit_entry(2, Severity::Serious), 100)).unwrap();
+    store.outbox().ack(&ack).unwrap();
+    assert_eq!(send(3), (1, false));
+    assert_eq!(store.hits_of(id(2)).unwrap().len(), 1);
+    assert_eq!(send(4), (1, false));
+    assert_eq!(store.pictures_lost(), 3);
+    // One whose pictures lie under a key that is deleted earlier does not wait to be sealed anew either.
+    recorder.handle().send(hit_entry(1, Severity::Critical)).unwrap();
+    recorder.handle().flush(Duration::from_mins(1)).unwrap();
+    assert!(store.pictures(id(1)).unwrap().is_some_and(|p| !p.crop.is_empty()));
+    let steps = audit::read(dir.path()).unwrap().into_iter().filter(|record| record.event == "disk.room").count();
+    assert_eq!(steps, 2, "it does not go to and fro: nothing is stored, then all but pictures");
+    assert_eq!(recorder.stop(), 0);
+    drop(store);
+    disk.refuse_new(None);
+    let again = open_on(Arc::new(disk), dir.path(), settings()).unwrap();
+    assert_eq!((again.counts().hits, again.outbox().depth().entries), (4, 4), "the ack was written");
+}
+
+#[test]
+fn a_recorder_that_has_no_time_to_stop_hears_of_the_stop_all_the_same() {
+    let dir = folder();
+    let store = open(dir.path());
+    let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+    let handle = recorder.handle();
+    let _ = recorder.stop_within(Duration::ZERO);
+    let ends = (0..1_000).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        matches!(handle.flush(Duration::from_secs(1)), Err(Error::RecorderStopped))
+    });
+    assert!(ends, "it goes on");
+}
+
+#[test]
+fn what_went_with_the_recorder_is_in_the_audit_log() {
+    let dir = folder();
+    let disk = FaultyDisk::default();
+    let roomy = Settings { reserve_bytes: 1 << 20, ..settings() };
+    let store = open_on(Arc::new(disk.clone()), dir.path(), roomy).unwrap();
+    let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+    disk.set_free(Some(1 << 10));
+    recorder.handle().send(hit_entry(1, Severity::Critical)).unwrap();
+    assert_eq!(recorder.stop(), 1);
+    let lost: Vec<_> = audit::read(dir.path()).unwrap().into_iter().filter(|r| r.event == "record.lost").collect();
+    assert_eq!(lost.len(), 1);
+    assert_eq!(lost[0].details[0], ("entries".to_owned(), "1".to_owned()));
+}
+
+#[test]
+fn a_filling_disk_goes_without_pictures_then_without_reads_and_never_without_hits() {
+    let dir = folder();
+    let disk = FaultyDisk::default();
+    let steps = Settings {
+        reserve_bytes: 1 << 19,
+        read_free_bytes: 2 << 20,
+        picture_free_bytes: 4 << 20,
+        clip_free_bytes: 8 << 20,
+        ..settings()
+    };
+    let store = open_on(Arc::new(disk.clone()), dir.path(), steps).unwrap();
+    let health = Health::new();
+    let recorder = Recorder::start(&store, Arc::clone(&health), Box::new(|_| ())).unwrap();
+    let read = |n| with_pictures(Entry { event: event(n, Stage::End, Some("AB123CD")), hits: Vec::new() }, 30);
+    let mut n = 0;
+    // What is kept of a hit and of a read at so many free MiB.
+    let mut kept = |free: u64| {
+        disk.set_free(Some(free << 20));
+        let (hit, mere) = (n + 1, n + 2);
+        n += 2;
+        recorder.handle().send(with_pictures(hit_entry(hit, Severity::Info), 30)).unwrap();
+        recorder.handle().send(read(mere)).unwrap();
+        recorder.handle().flush(Duration::from_mins(1)).unwrap();
+        let pictures = |n| store.pictures(id(n)).unwrap().is_some_and(|p| !p.crop.is_empty());
+        assert_eq!(store.hits_of(id(hit)).unwrap().len(), 1, "{free} MiB free");
+        (pictures(hit), store.sighting(id(mere)).unwrap().is_some(), pictures(mere))
+    };
+    assert_eq!(kept(9), (true, true, true));
+    assert_eq!(kept(7), (true, true, true));
+    assert_eq!(kept(3), (false, true, false));
+    // Pictures go first, then reads.
+    let before = (store.pictures_lost(), health.camera(&CameraId::new("gate").unwrap()).lost.get());
+    assert_eq!(before, (2, 0));
+    // 2 MiB and a little: an eighth more than a step needs takes it back, and less does not take it.
+    assert_eq!(kept(2), (false, true, false));
+    disk.set_free(Some((2 << 20) - 1));
+    recorder.handle().flush(Duration::from_mins(1)).unwrap();
+    assert_eq!(kept(1), (false, false, false));
+    assert_eq!((store.pictures_lost(), health.camera(&CameraId::new("gate").unwrap()).lost.get()), (5, 1));
+    assert_eq!(kept(9), (true, true, true));
+    let depth = store.outbox().depth().entries;
+    assert_eq!((recorder.stop(), depth), (0, 6), "every hit is on its way");
+    let said: Vec<String> = audit::read(dir.path())
+        .unwrap()
+        .into_iter()
+        .filter(|record| record.event == "disk.room")
+        .map(|record| record.details[1].1.clone())
+        .collect();
+    assert_eq!(said, ["clips", "clips, pictures", "clips, pictures, reads", "nothing"]);
 }
 
 #[test]

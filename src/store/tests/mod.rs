@@ -1,5 +1,6 @@
 //! Behaviour of the store as a whole.
 
+mod attached;
 mod damage;
 mod delivery;
 mod faults;

@@ -20,7 +20,7 @@ use crate::store::disk::RealDisk;
 use crate::store::record::{Bytes, Record};
 use crate::store::seal::{Cipher, DataKey, class_of};
 use crate::store::testkit::{START, event, folder, id, list_hit, settings};
-use crate::store::{Entry, HandlingWish, Recorder, Settings, Store, StoreKey, standing};
+use crate::store::{Attached, AttachedKind, Entry, HandlingWish, Recorder, Settings, Store, StoreKey, standing};
 
 const KEY: [u8; 32] = [9; 32];
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -85,7 +85,7 @@ impl Image {
         let mut opened = Vec::new();
         for (path, bytes) in &self.raw {
             for at in 0..bytes.len() {
-                if !(1..=8).contains(&bytes[at]) {
+                if !(1..=9).contains(&bytes[at]) {
                     continue;
                 }
                 let Some(record) = Record::decode(&mut Bytes(&bytes[at..])) else { continue };
@@ -152,7 +152,7 @@ impl Image {
             crate::store::seal::Random::system(),
             Arc::new(RealDisk),
         );
-        for name in ["ignore", "retention"] {
+        for name in ["ignore", "retention", "undated"] {
             let plain = standing::read(dir, keys.as_ref().unwrap(), name).unwrap();
             self.opened.extend(plain.map(|plain| (name.to_owned(), plain)));
         }
@@ -224,9 +224,17 @@ impl Site {
         event.sighting.read.as_mut().unwrap().candidates.truncate(1);
         let picture = |what: &str| format!("{what} that shows {text}").into_bytes();
         event.pictures = Some(Pictures { crop: picture("crop"), scene: picture("scene") });
+        let hit = !hits.is_empty();
         let hits = hits.iter().zip(1..).map(|(severity, entry)| list_hit(&event, entry, *severity)).collect();
         self.recorder().send(Entry { event, hits }).unwrap();
         self.recorder().flush(PATIENCE).unwrap();
+        if !hit {
+            return;
+        }
+        let about = super::attached::footage(begin);
+        let bytes = format!("clip that shows {text}").into_bytes();
+        let clip = Attached { id: id_of(n, day), what: AttachedKind::Clip, about, bytes };
+        assert!(self.recorder().attach(&clip, PATIENCE).unwrap());
     }
 
     fn hold(&self, scope: HoldScope) -> u32 {
@@ -318,6 +326,8 @@ fn a_purge_leaves_no_plate_that_the_store_key_still_opens_but_what_is_held() {
     let store = site.store();
     assert_eq!(store.hits_of(id_of(11, 0)).unwrap().len(), 2);
     assert_eq!(store.pictures(id_of(11, 0)).unwrap().unwrap().scene, b"scene that shows HELDBYID");
+    let (_, clip) = store.attachment(id_of(11, 0), AttachedKind::Clip).unwrap().unwrap();
+    assert_eq!(clip, b"clip that shows HELDBYID");
     assert_eq!(store.pictures(id_of(12, 1)).unwrap().unwrap().crop, b"crop that shows HELDPLATE");
     let hit = &store.hits_of(id_of(14, 0)).unwrap()[0];
     assert_eq!(hit.handling.verdict.as_ref().unwrap().true_plate, Some(plate("HELDTRUE")));
@@ -420,10 +430,12 @@ fn nothing_is_deleted_while_a_hold_does_not_open_until_it_is_released() {
     let (mut site, holds) = filled();
     site.close();
     // Its key is there and its record is not: the hold's key file is exchanged for that of another store.
-    let path = site.dir.path().join(format!("keys/{}-5.key", holds[1]));
-    let mut bytes = std::fs::read(&path).unwrap();
-    bytes[30] ^= 1;
-    std::fs::write(&path, bytes).unwrap();
+    for end in ["key", "copy"] {
+        let path = site.dir.path().join(format!("keys/{}-5.{end}", holds[1]));
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[30] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    }
     site.open();
     assert_eq!(site.store().unreadable_holds(), [holds[1]]);
     let refused = site.recorder().destroy(START.day(), RetentionClass::Read, PATIENCE).unwrap_err();

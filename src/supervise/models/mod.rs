@@ -6,6 +6,7 @@
 //! that has run for long enough, and falls back from one that fails on frames or makes analysis threads panic. An end in
 //! good order takes the start's mark back when [`Managed`] is dropped; a process that dies leaves it.
 
+pub(super) mod swap;
 pub mod trial;
 
 use std::path::Path;
@@ -21,12 +22,15 @@ use crate::store::audit::Event;
 use crate::vision::model::{Corrector, Manifest, Settings};
 use crate::vision::{self, Models};
 
-use super::settings::model_settings;
+use super::settings::{RUN_WITHIN, model_settings};
 
 /// Frames in one run on which a set on probation may fail, while it fails on more than it analyses.
 const FAILED_FRAMES: u64 = 25;
-/// Panics of analysis threads in one run after which a set on probation goes.
+/// Panics of analysis threads in one run, and threads that hang, after which a set on probation goes.
 const PANICS: u32 = 3;
+/// A set that has failed on so many frames for each that was analysed, and for so long, goes at once: cameras may give few, and
+/// one may have been under way when it came.
+const NEVER_DID: (u64, Duration) = (3, Duration::from_secs(1));
 
 /// The centre's models of this run.
 pub(super) struct Managed {
@@ -38,6 +42,34 @@ pub(super) struct Managed {
     clock: Clock,
     /// Fallbacks that the audit log has yet to be told of.
     untold: Vec<Fallback>,
+    /// Frames that failed and were analysed, and panics, before these models.
+    before: Tried,
+    /// The run does not end well, whatever ends it.
+    ends_badly: bool,
+}
+
+/// What became of frames and threads.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tried {
+    failed: u64,
+    analysed: u64,
+    panics: u32,
+}
+
+impl Tried {
+    fn of(health: &Health, panics: u32) -> Self {
+        let sum =
+            |of: fn(&crate::health::CameraCounters) -> u64| health.cameras().iter().map(|(_, c)| of(c)).sum::<u64>();
+        Self { failed: sum(|c| c.unanalysed.get()), analysed: sum(|c| c.analysed.get()), panics }
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self {
+            failed: self.failed.saturating_sub(before.failed),
+            analysed: self.analysed.saturating_sub(before.analysed),
+            panics: self.panics.saturating_sub(before.panics),
+        }
+    }
 }
 
 /// Loads the models: the centre's that are in force, and those of `[vision]` for all else.
@@ -53,18 +85,14 @@ pub(super) fn load(config: &Config, clock: &Clock) -> anyhow::Result<(Models, Ma
         begun: clock.monotonic(),
         clock: clock.clone(),
         untold: Vec::new(),
+        before: Tried::default(),
+        ends_badly: false,
     };
     if config.site.managed {
         managed.begin();
     }
-    loop {
-        match managed.settings(config).and_then(|settings| load_checked(&settings)) {
-            Ok(models) => return Ok((models, managed)),
-            Err(Fault::Ours(error)) => return Err(error.into()),
-            Err(Fault::Centres(why)) if managed.set.is_empty() => anyhow::bail!(why),
-            Err(Fault::Centres(why)) => managed.fall_back(&why),
-        }
-    }
+    let models = managed.load(config)?;
+    Ok((models, managed))
 }
 
 /// Why it can't be said which models are in force.
@@ -191,6 +219,31 @@ impl Managed {
         }
     }
 
+    /// Loads what is in force; falls back, as often as there is something to fall back to, from what can't be loaded.
+    fn load(&mut self, config: &Config) -> anyhow::Result<Models> {
+        loop {
+            match self.settings(config).and_then(|settings| load_checked(&settings)) {
+                Ok(models) => return Ok(models),
+                Err(Fault::Ours(error)) => return Err(error.into()),
+                Err(Fault::Centres(why)) if self.set.is_empty() => anyhow::bail!(why),
+                Err(Fault::Centres(why)) => self.fall_back(&why),
+            }
+        }
+    }
+
+    /// Loads what is in force by now beside what runs. The probation of a set begins here as it does at a start.
+    ///
+    /// # Errors
+    /// Why the models of `[vision]` cannot be loaded either.
+    pub(super) fn load_anew(&mut self, config: &Config, health: &Health, panics: u32) -> anyhow::Result<Models> {
+        if config.site.managed {
+            self.begin();
+        }
+        let models = self.load(config)?;
+        (self.begun, self.before) = (self.clock.monotonic(), Tried::of(health, panics));
+        Ok(models)
+    }
+
     fn settings(&self, config: &Config) -> Result<InPlace, Fault> {
         let chosen = self.set.iter().map(|one| self.shelf.chosen(one)).collect::<Result<Vec<_>, _>>()?;
         Ok(InPlace { settings: with(model_settings(&config.vision)?, &chosen)?, chosen })
@@ -226,6 +279,11 @@ impl Managed {
         self.untold.push(fallback);
     }
 
+    /// The set that is loaded, in words.
+    pub(super) fn describe(&self) -> String {
+        self.set.describe()
+    }
+
     /// Tells the audit log of the fallbacks there were.
     pub(super) fn tell(&mut self, store: &Store) {
         for fallback in std::mem::take(&mut self.untold) {
@@ -242,20 +300,23 @@ impl Managed {
         }
     }
 
-    /// Confirms a set that has run for long enough. True: the set does not do, another is in force and the daemon has to
-    /// start anew for it. `panics`: how often analysis threads panicked in this run.
-    pub(super) fn look(&mut self, store: &Store, health: &Health, panics: u32) -> bool {
+    /// Confirms a set that has run for long enough. True: the set does not do, and another is in force that is to be
+    /// loaded. `panics`: how often analysis threads panicked in this run; `hung`: how many runs of these models did not come
+    /// back.
+    pub(super) fn look(&mut self, store: &Store, health: &Health, panics: u32, hung: u64) -> bool {
         if !self.on_probation {
             return false;
         }
-        let sum =
-            |of: fn(&crate::health::CameraCounters) -> u64| health.cameras().iter().map(|(_, c)| of(c)).sum::<u64>();
-        let (failed, analysed) = (sum(|c| c.unanalysed.get()), sum(|c| c.analysed.get()));
-        let why = if failed >= FAILED_FRAMES && failed > analysed {
+        let Tried { failed, analysed, panics } = Tried::of(health, panics).since(self.before);
+        let ran = self.clock.monotonic().saturating_sub(self.begun);
+        let never_did = failed >= NEVER_DID.0 && failed > NEVER_DID.0 * analysed && ran >= NEVER_DID.1;
+        let why = if hung > 0 {
+            format!("a run of the models did not come back within {RUN_WITHIN:?}")
+        } else if never_did || failed >= FAILED_FRAMES && failed > analysed {
             format!("the models failed on {failed} frames and analysed {analysed}")
         } else if panics >= PANICS {
-            format!("analysis threads panicked {panics} times")
-        } else if self.clock.monotonic().saturating_sub(self.begun) < STEADY {
+            format!("analysis threads panicked or hung {panics} times")
+        } else if ran < STEADY {
             return false;
         } else {
             self.confirm(store);
@@ -265,6 +326,11 @@ impl Managed {
         self.fall_back(&why);
         self.tell(store);
         self.set != before
+    }
+
+    /// Threads hang: what comes is no good end, whoever is to blame.
+    pub(super) fn spoil_end(&mut self) {
+        self.ends_badly = true;
     }
 
     fn confirm(&mut self, store: &Store) {
@@ -288,7 +354,7 @@ impl Managed {
 impl Drop for Managed {
     fn drop(&mut self) {
         // What unwinds is no good end.
-        if !self.on_probation || std::thread::panicking() {
+        if !self.on_probation || self.ends_badly || std::thread::panicking() {
             return;
         }
         let ours = &self.set;

@@ -55,13 +55,15 @@ impl Bench {
             begun: self.clock.monotonic(),
             clock: self.clock.clone(),
             untold: Vec::new(),
+            before: Tried::default(),
+            ends_badly: false,
         };
         managed.begin();
         managed
     }
 
     fn look(&self, managed: &mut Managed, panics: u32) -> bool {
-        managed.look(&self.store, &self.health, panics)
+        managed.look(&self.store, &self.health, panics, 0)
     }
 
     fn force(&self) -> force::Force {
@@ -105,7 +107,32 @@ fn frames_that_fail_and_threads_that_panic_lead_back() {
     let bench = Bench::new();
     let mut managed = bench.start();
     assert!(bench.look(&mut managed, PANICS));
-    assert!(bench.force().fallbacks[0].why.contains("panicked 3 times"));
+    assert!(bench.force().fallbacks[0].why.contains("panicked or hung 3 times"));
+}
+
+#[test]
+fn a_run_that_does_not_come_back_and_a_set_that_never_did_lead_back_at_once() {
+    let bench = Bench::new();
+    let mut managed = bench.start();
+    assert!(managed.look(&bench.store, &bench.health, 0, 1));
+    assert!(bench.force().now.is_empty() && bench.force().fallbacks[0].why.contains("did not come back"));
+    let bench = Bench::new();
+    let camera = bench.health.camera(&CameraId::new("gate").unwrap());
+    let mut managed = bench.start();
+    camera.unanalysed.add(NEVER_DID.0);
+    assert!(!bench.look(&mut managed, 0), "a first frame may fail");
+    bench.sim.advance(NEVER_DID.1);
+    assert!(bench.look(&mut managed, 0));
+    assert!(bench.force().fallbacks[0].why.contains("failed on 3 frames and analysed 0"));
+}
+
+#[test]
+fn a_run_that_ends_with_threads_that_hang_counts_as_a_crash() {
+    let bench = Bench::new();
+    let mut managed = bench.start();
+    managed.spoil_end();
+    drop(managed);
+    assert_eq!(bench.force().probation.unwrap().starts, 1);
 }
 
 #[test]

@@ -4,12 +4,17 @@
 
 use std::time::Duration;
 
+use super::ReadPlates;
+use super::insight::{Refusal, Standing};
 use super::settings::Settings;
 use super::vehicles::Carrier;
+use super::way::{Way, direction};
 use crate::domain::{
-    CameraId, Class, ClockState, Detection, EventId, Pictures, PlateRead, PlateText, Point, Rect, Sighting, TimeMs,
+    CameraId, Class, ClockState, Detection, EventId, Pictures, PlateRead, PlateText, Sighting, TimeMs,
 };
-use crate::vision::fuse::{Fusion, readability};
+use crate::vision::Error;
+use crate::vision::fuse::{Fusion, disagreement, is_part_of, readability};
+use crate::vision::stack::{Cut, Stacks};
 
 /// How much better a plate must be than the best that was read for a sure sighting to be read again.
 const WORTH_READING: f32 = 1.2;
@@ -25,6 +30,22 @@ const SURER: f32 = 0.2;
 const CONTRADICTIONS: usize = 3;
 const CONTRADICTION: f32 = 0.15;
 const CONTRADICTIONS_KEPT: usize = 8;
+
+/// Reads of one that may be someone else, before it is believed that it is not.
+const VERIFY: u32 = 4;
+
+/// How far a read may disagree with all before it after a jump ([`disagreement`]).
+const AFTER_A_JUMP: f32 = 2.0;
+
+/// A plate of this share of the least width will soon be read.
+const NEARLY: f32 = 0.7;
+
+/// Vehicles that are remembered to have been beside one.
+const BESIDE_KEPT: usize = 8;
+
+/// A parked vehicle is read again after this share of the time that it has stood, and after this long at the latest.
+const REREAD_SHARE: u32 = 10;
+const REREAD_LATEST: Duration = Duration::from_mins(1);
 
 /// What a frame's read did to a sighting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,8 +100,10 @@ pub(super) struct Followed {
     pub pictures: Option<Pictures>,
     pub fusion: Fusion,
     pub read: Option<PlateRead>,
-    /// Where it was seen last, pixels.
-    pub rect: Rect,
+    /// Where it was seen, pixels.
+    pub way: Way,
+    /// Sightings that were seen with it in one frame, at other places: other vehicles.
+    beside: Vec<EventId>,
     /// The vehicle that carries it.
     pub carrier: Carrier,
     /// The vehicle was put right once: a class that wavers is not told again.
@@ -91,7 +114,6 @@ pub(super) struct Followed {
     best_quality: f32,
     picture_quality: f32,
     read_quality: f32,
-    first: Rect,
     reads: u32,
     /// Reads that gave little: counts reads, and falls with the square of what the plate grows in quality.
     effort: f32,
@@ -99,14 +121,15 @@ pub(super) struct Followed {
     /// Reads that are wanted although it is certain: it came back, and may be someone else.
     verify: u32,
     came_back: bool,
+    /// Its track went where it can't have gone: maybe to the next vehicle, whose plate may be nearly the same.
+    jumped: bool,
     contradicting: Vec<(PlateRead, f32)>,
-    /// Where it stands, and since when.
-    stand: (Point, TimeMs),
+    /// Its pictures laid over each other, while it is not certain.
+    stacks: Stacks,
 }
 
 impl Followed {
     pub(super) fn new(id: EventId, track: u32, at: TimeMs, detection: &Detection, settings: &Settings) -> Self {
-        let centre = detection.rect.centre();
         Self {
             id,
             track,
@@ -121,7 +144,8 @@ impl Followed {
             pictures: None,
             fusion: Fusion::by(settings.patterns.clone()),
             read: None,
-            rect: detection.rect,
+            way: Way::new(at, detection.rect),
+            beside: Vec::new(),
             carrier: Carrier::default(),
             vehicle_corrected: false,
             hits: 0,
@@ -130,14 +154,14 @@ impl Followed {
             best_quality: -1.0,
             picture_quality: 0.0,
             read_quality: 0.0,
-            first: detection.rect,
             reads: 0,
             effort: 0.0,
             last_read: None,
             verify: 0,
             came_back: false,
+            jumped: false,
             contradicting: Vec::new(),
-            stand: (centre, at),
+            stacks: Stacks::default(),
         }
     }
 
@@ -146,12 +170,11 @@ impl Followed {
         self.last = self.last.max(at);
         self.hits = self.hits.saturating_add(1);
         self.best_score = self.best_score.max(detection.score);
-        self.rect = detection.rect;
-        let centre = detection.rect.centre();
-        let (dx, dy) = (centre.x - self.stand.0.x, centre.y - self.stand.0.y);
-        if dx.hypot(dy) > 0.6 * detection.rect.width().max(8.0) {
-            self.stand = (centre, at);
+        if self.way.jumps_to(&detection.rect, at) {
+            (self.jumped, self.verify) = (true, VERIFY);
+            self.stacks.clear();
         }
+        self.way.seen(at, detection.rect);
         let quality = readability(detection);
         if quality > self.best_quality {
             self.best_quality = quality;
@@ -161,20 +184,21 @@ impl Followed {
 
     /// Whether it has stayed in its place for long.
     pub(super) fn is_parked(&self, settings: &Settings) -> bool {
-        u128::from(self.last.since(self.stand.1)) >= settings.parked_after.as_millis()
+        self.way.stood() >= settings.parked_after
     }
 
-    /// Whether `rect` lies where this was seen last and has its size.
-    pub(super) fn is_at(&self, rect: &Rect) -> bool {
-        let (a, b) = (self.rect.centre(), rect.centre());
-        let (w, v) = (self.rect.width().max(1.0), rect.width().max(1.0));
-        (a.x - b.x).hypot(a.y - b.y) < 0.6 * w.max(v) && (0.7..1.43).contains(&(w / v))
+    /// Takes in that `other` was seen in the same frame, at another place.
+    pub(super) fn saw_beside(&mut self, other: EventId) {
+        if !self.beside.contains(&other) {
+            let extra = (self.beside.len() + 1).saturating_sub(BESIDE_KEPT);
+            self.beside.drain(..extra);
+            self.beside.push(other);
+        }
     }
 
-    /// Whether `rect` touches its place or lies beside it.
-    pub(super) fn is_near(&self, rect: &Rect) -> bool {
-        let (a, b) = (self.rect.centre(), rect.centre());
-        (a.x - b.x).hypot(a.y - b.y) < 1.5 * self.rect.width().max(rect.width())
+    /// Whether it and `other` were in one frame, at different places.
+    pub(super) fn was_beside(&self, other: &Self) -> bool {
+        self.beside.contains(&other.id) || other.beside.contains(&self.id)
     }
 
     /// It was found again on `track` (at its place, or by its plate).
@@ -183,7 +207,9 @@ impl Followed {
         self.life = Life::Live(track);
         self.confirmed = true;
         self.came_back = true;
-        self.verify = 4;
+        self.verify = VERIFY;
+        // It may be someone else.
+        self.stacks.clear();
     }
 
     /// Takes over the identity of `other`, whose plate this one has: it goes on as that sighting.
@@ -193,7 +219,8 @@ impl Followed {
         self.begin = self.begin.min(other.begin);
         self.reopened = other.life == Life::Ended;
         self.told = other.told;
-        self.first = other.first;
+        self.way.begin_as(&other.way);
+        other.beside.iter().for_each(|id| self.saw_beside(*id));
         self.fusion.merge(other.fusion);
         self.read = self.fusion.fused();
         self.carrier.merge(other.carrier);
@@ -217,7 +244,11 @@ impl Followed {
         let waited = self.last_read.map_or(Duration::MAX, |t| Duration::from_millis(at.since(t)));
         let better = quality > WORTH_READING * self.read_quality;
         // Looked at again now and then, lest another vehicle has taken its place unnoticed.
-        let again = if self.is_parked(settings) { settings.reread_parked } else { settings.reread_moving };
+        let again = if self.is_parked(settings) {
+            settings.reread_parked.max((self.way.stood() / REREAD_SHARE).min(REREAD_LATEST))
+        } else {
+            settings.reread_moving
+        };
         let tired = self.effort >= settings.reads_per_track;
         if self.reads == 0 || self.verify > 0 || (!self.contradicting.is_empty() && !tired) {
             return Some(3.0 + quality);
@@ -229,12 +260,22 @@ impl Followed {
         adds.then_some(1.0 + quality)
     }
 
+    /// Whether it is worth to be seen in every frame: there is something to read, and it is not certain yet.
+    pub(super) fn wants_more(&self, settings: &Settings) -> bool {
+        let rests = self.is_certain(settings) && self.read_quality >= settings.rest_quality;
+        let readable = self.way.last.width() >= NEARLY * settings.min_plate_width;
+        readable && !self.duplicate && !rests && self.effort < settings.reads_per_track
+    }
+
     fn is_certain(&self, settings: &Settings) -> bool {
+        let agreed = |text: &PlateText| self.fusion.agreeing(text) >= 3 && self.fusion.is_of_a_frame(text);
         self.told.is_some()
-            && self
-                .read
-                .as_ref()
-                .is_some_and(|r| r.confidence >= settings.rest_confidence && self.fusion.agreeing(&r.text) >= 3)
+            && self.read.as_ref().is_some_and(|r| r.confidence >= settings.rest_confidence && agreed(&r.text))
+    }
+
+    /// Its pictures are needed no more, or are of another model's input.
+    pub(super) fn forget_stacks(&mut self) {
+        self.stacks.clear();
     }
 
     /// What is told of it now.
@@ -245,6 +286,17 @@ impl Followed {
         let vehicle = self.carrier.vehicle().map(|v| v.class);
         self.told = Some(Told { text, confidence, quality: self.read_quality, at, vehicle });
         self.reopened = false;
+    }
+
+    /// Its end is told with `read`, which a second look gave, in the place of what was read of it.
+    pub(super) fn put_right(&mut self, read: &PlateRead, settings: &Settings) {
+        self.fusion = Fusion::by(settings.patterns.clone());
+        self.stacks.clear();
+        self.fusion.add(read, 1.0);
+        let (at, quality) = (self.last, self.read_quality);
+        let vehicle = self.carrier.vehicle().map(|v| v.class);
+        self.told = Some(Told { text: read.text.clone(), confidence: read.confidence, quality, at, vehicle });
+        self.read = Some(read.clone());
     }
 
     /// Takes in what a frame's read gave.
@@ -268,12 +320,17 @@ impl Followed {
         let Some(read) = read else { return Taken::Added };
         let sureness = if read.confidence.is_finite() { read.confidence.clamp(0.0, 1.0) } else { 0.0 };
         let told = self.told.as_ref().map(|t| t.text.as_str());
-        if told.is_none_or(|t| is_same_plate(t, read.text.as_str(), 2)) {
+        let other = |own: &PlateRead| disagreement(own, read) > AFTER_A_JUMP;
+        let is_next = self.jumped && self.read.as_ref().is_some_and(other);
+        if told.is_none_or(|t| is_same_plate(t, read.text.as_str(), 2) && !is_next) {
             self.contradicting.clear();
+            self.jumped &= self.verify > 0;
             self.add(read, quality);
             return Taken::Added;
         }
-        if sureness < CONTRADICTION {
+        // A plate that is hidden in part is read in part, and surely so: that is no other one.
+        let shorter = |t: &str| read.text.as_str().len() < t.len() && is_part_of(t, read.text.as_str());
+        if sureness < CONTRADICTION || told.is_some_and(shorter) {
             return Taken::Doubted;
         }
         self.contradicting.push((read.clone(), quality));
@@ -284,13 +341,13 @@ impl Followed {
             return Taken::Doubted;
         }
         self.contradicting.retain(|(r, _)| like(r));
-        // A plate that has grown much since it was told puts right a mistake of the first, small pictures: begun anew,
-        // told as an update. Otherwise what was certain does not become wrong by itself.
+        // A plate that has grown much since it was told may put right a mistake of the first, small pictures: all reads are
+        // fused, which group of them weighs more decides, and an update tells it. Otherwise what was certain does not
+        // become wrong by itself.
         let grown = self.told.as_ref().is_some_and(|t| quality > WORTH_SHOWING * t.quality);
-        if self.came_back || (self.is_certain(settings) && !grown) {
+        if self.came_back || self.jumped || (self.is_certain(settings) && !grown) {
             return Taken::AnotherVehicle;
         }
-        self.fusion = Fusion::by(settings.patterns.clone());
         for (read, quality) in self.take_contradicting() {
             self.add(&read, quality);
         }
@@ -306,6 +363,29 @@ impl Followed {
     pub(super) fn add(&mut self, read: &PlateRead, quality: f32) {
         self.fusion.add(read, quality.max(0.005));
         self.read = self.fusion.fused();
+    }
+
+    /// Lays what was cut out over what was before, and has it read when enough has come together. What frames can't be read
+    /// for, being small, smeared and coded coarsely, all of them together often can.
+    pub(super) fn stack(
+        &mut self,
+        cut: &Cut,
+        detection: &Detection,
+        reader: &dyn ReadPlates,
+        settings: &Settings,
+    ) -> Result<(), Error> {
+        if self.duplicate || self.is_certain(settings) || !self.contradicting.is_empty() {
+            self.stacks.clear();
+            return Ok(());
+        }
+        self.stacks.add(cut);
+        let Some((together, count)) = self.stacks.due() else { return Ok(()) };
+        let Some(read) = reader.read_cut(together)? else { return Ok(()) };
+        if self.told.as_ref().is_none_or(|told| is_same_plate(told.text.as_str(), read.text.as_str(), 2)) {
+            self.fusion.put_stack(&read, readability(detection).max(0.005), count);
+            self.read = self.fusion.fused();
+        }
+        Ok(())
     }
 
     /// Whether this frame, whose plate was read, is worth a picture; if so, it counts as taken. Before anything can be
@@ -373,30 +453,39 @@ impl Followed {
         (self.told.is_some() || read.confidence >= settings.keep_confidence).then_some(read)
     }
 
+    /// Where it stands, and what keeps its read from being told: the rules of [`Followed::trusted`], one by one.
+    pub(super) fn standing(&self, settings: &Settings) -> Standing {
+        let refusal = match &self.read {
+            _ if self.duplicate => Some(Refusal::Double),
+            _ if self.told.is_some() => None,
+            None if self.reads == 0 => Some(Refusal::NeverRead),
+            None => Some(Refusal::NoText),
+            Some(read) if read.text.as_str().len() < settings.min_characters => Some(Refusal::TooFewCharacters),
+            _ if !self.confirmed => Some(Refusal::NotConfirmed),
+            Some(read) if read.confidence < settings.tell_confidence => Some(Refusal::Unsure),
+            Some(_) => Some(Refusal::NotAgreed),
+        };
+        Standing {
+            hits: self.hits,
+            best_score: self.best_score,
+            reads: self.reads,
+            confidence: self.read.as_ref().map(|read| read.confidence),
+            characters: self.read.as_ref().map_or(0, |read| read.text.as_str().len()),
+            refusal,
+        }
+    }
+
     /// Where it went: by the plate, and where that was seen too shortly, by the vehicle.
     fn direction(&self) -> Option<u16> {
-        let far = self.first.width().max(0.4 * self.rect.width()).max(12.0);
-        let by_plate = direction(&self.first, &self.rect, far);
-        by_plate.or_else(|| {
+        self.way.direction().or_else(|| {
             let (first, last) = self.carrier.path()?;
             direction(&first, &last, 0.3 * first.width().max(last.width()).max(40.0))
         })
     }
 }
 
-/// Degrees clockwise from up of the way from one place to another, where it is `far` or more.
-fn direction(first: &Rect, now: &Rect, far: f32) -> Option<u16> {
-    let (now, first) = (now.centre(), first.centre());
-    let (dx, dy) = (now.x - first.x, now.y - first.y);
-    if dx.hypot(dy) < far || !dx.is_finite() || !dy.is_finite() {
-        return None;
-    }
-    let degrees = dx.atan2(-dy).to_degrees().rem_euclid(360.0).round();
-    (0_u16..360).find(|d| (f32::from(*d) - degrees).abs() < 0.5).or(Some(0))
-}
-
 /// Whether two texts are one plate read twice: the same but for look-alikes, or within `edits` changed characters.
-pub(super) fn is_same_plate(a: &str, b: &str, edits: usize) -> bool {
+pub(in crate::vision) fn is_same_plate(a: &str, b: &str, edits: usize) -> bool {
     crate::domain::confusable::texts_alike(a, b) || distance(a.as_bytes(), b.as_bytes()) <= edits
 }
 
@@ -430,26 +519,5 @@ mod tests {
             assert_eq!(distance(b.as_bytes(), a.as_bytes()), want, "{b} {a}");
         }
         assert!(is_same_plate("ABC123", "AXC123", 1) && !is_same_plate("ABC123", "AXX123", 1));
-    }
-
-    #[test]
-    fn direction_is_clockwise_from_up() {
-        let at = |x: f32, y: f32| Detection {
-            class: Class::Plate,
-            score: 0.9,
-            rect: Rect::new(x, y, x + 40.0, y + 10.0),
-            corners: None,
-        };
-        for (x, y, want) in [
-            (500.0, 400.0, None),
-            (500.0, 100.0, Some(0)),
-            (900.0, 400.0, Some(90)),
-            (500.0, 800.0, Some(180)),
-            (100.0, 400.0, Some(270)),
-        ] {
-            let mut followed = Followed::new(EventId([0; 16]), 1, TimeMs(0), &at(500.0, 400.0), &Settings::default());
-            followed.seen(TimeMs(100), &at(x, y), (1280.0, 720.0));
-            assert_eq!(followed.direction(), want);
-        }
     }
 }

@@ -9,33 +9,48 @@
 //!
 //! Runs on the thread of the camera; waits for nothing but the models. Keeps no frame. Times are those of the frames:
 //! places in the stream for tracking, UTC for memory. A plate's sighting names the vehicle that carries it ([`vehicles`]).
-//! Left out: sightings of vehicles without a plate and of persons (they come with object events).
+//! Vehicles without a plate and persons have sightings only where a rule asks for them ([`objects`]).
 
 mod detail;
 mod follow;
+pub mod insight;
 mod memory;
+mod objects;
+mod pace;
+mod scene;
 mod settings;
 mod vehicles;
 mod votes;
+mod way;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ring::rand::SecureRandom;
 
+pub(in crate::vision) use self::follow::is_same_plate;
 use self::follow::{Followed, Life, Taken};
+use self::insight::{Insight, Note, Notes};
 use self::memory::Memory;
+use self::objects::{Objects, Scene};
+use self::pace::Pace;
+pub use self::pace::look_every;
 pub use self::settings::Settings;
 pub use self::vehicles::VehicleSource;
 use self::vehicles::Vehicles;
 use super::area::Area;
 use super::detect::Detector;
 use super::mask::Seen;
+pub use super::plate::ReadAndCut;
 use super::plate::Reader;
 use super::sight::Sight;
+use super::stack::Cut;
 use super::track::{TrackUpdate, Tracker};
+use super::view::View;
 use super::{Error, Models, pictures};
-use crate::domain::{CameraId, Class, ClockState, Detection, EventId, Frame, PlateRead, SightingEvent, Stage, TimeMs};
+use crate::domain::{
+    CameraId, Class, ClockState, Detection, EventId, Frame, PlaceId, PlateRead, SightingEvent, Stage, TimeMs, Way,
+};
 
 /// Finds plates in a frame, or vehicles.
 pub trait FindPlates: Send {
@@ -53,6 +68,22 @@ pub trait ReadPlates: Send {
     /// # Errors
     /// What the model says.
     fn read(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error>;
+
+    /// The same, with what was cut out of the frame for each, where such pictures can be laid over each other.
+    ///
+    /// # Errors
+    /// What the model says.
+    fn read_and_cut(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<ReadAndCut>, Error> {
+        Ok(self.read(frame, plates)?.into_iter().map(|read| (read, None)).collect())
+    }
+
+    /// Reads what was cut out, or several such laid over each other.
+    ///
+    /// # Errors
+    /// What the model says.
+    fn read_cut(&self, _cut: &Cut) -> Result<Option<PlateRead>, Error> {
+        Ok(None)
+    }
 }
 
 impl<T: FindPlates + Sync + ?Sized> FindPlates for Arc<T> {
@@ -64,6 +95,14 @@ impl<T: FindPlates + Sync + ?Sized> FindPlates for Arc<T> {
 impl<T: ReadPlates + Sync + ?Sized> ReadPlates for Arc<T> {
     fn read(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
         T::read(self, frame, plates)
+    }
+
+    fn read_and_cut(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<ReadAndCut>, Error> {
+        T::read_and_cut(self, frame, plates)
+    }
+
+    fn read_cut(&self, cut: &Cut) -> Result<Option<PlateRead>, Error> {
+        T::read_cut(self, cut)
     }
 }
 
@@ -77,6 +116,14 @@ impl ReadPlates for Reader {
     fn read(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
         Reader::read(self, frame, plates)
     }
+
+    fn read_and_cut(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<ReadAndCut>, Error> {
+        Reader::read_and_cut(self, frame, plates)
+    }
+
+    fn read_cut(&self, cut: &Cut) -> Result<Option<PlateRead>, Error> {
+        Reader::read_cut(self, cut)
+    }
 }
 
 /// Makes sightings of the frames of one camera.
@@ -88,21 +135,33 @@ pub struct Analyser {
     camera_number: u16,
     clock: ClockState,
     sight: Sight,
-    /// The last frame was not looked at.
+    /// The last frame was not looked at: nothing moved in it.
     resting: bool,
+    pace: Pace,
+    /// The last frame was not looked at: those before and after it are enough.
+    spared: bool,
     tracker: Tracker,
+    /// `None` when the view is not watched.
+    view: Option<View>,
+    /// Nothing is looked at, since the masks may lie wrong.
+    blind: bool,
     /// `None` when vehicles are not looked for.
     vehicles: Option<Vehicles>,
     memory: Memory,
+    /// `None` where no zone, line or rule is to be watched.
+    objects: Option<Objects>,
     random: ring::rand::SystemRandom,
     /// UTC of the newest frame; never goes back, whatever the clock does.
     now: TimeMs,
+    /// Its place in the stream.
+    pts: Duration,
     /// Size of the newest frame.
     size: Option<(u32, u32)>,
     /// Sizes of a frame and its larger picture that was left out.
     other_view: Option<[(u32, u32); 2]>,
     /// What a step found that gave an error instead.
     untold: Vec<SightingEvent>,
+    notes: Notes,
 }
 
 impl Analyser {
@@ -132,8 +191,13 @@ impl Analyser {
             reader,
             sight: Sight::new(settings.privacy_mask.clone(), settings.roi.clone(), settings.motion_gate),
             resting: false,
+            pace: Pace::new(settings.look_every),
+            spared: false,
             tracker: Tracker::new(settings.track.clone()),
+            view: None,
+            blind: false,
             vehicles: None,
+            objects: Objects::of(&settings.plan),
             settings,
             camera,
             camera_number,
@@ -141,10 +205,19 @@ impl Analyser {
             memory: Memory::default(),
             random: ring::rand::SystemRandom::new(),
             now: TimeMs(0),
+            pts: Duration::ZERO,
             size: None,
             other_view: None,
             untold: Vec::new(),
+            notes: Notes::default(),
         }
+    }
+
+    /// Tells `insight` what it notices.
+    #[must_use]
+    pub fn with_insight(mut self, insight: Box<dyn Insight>) -> Self {
+        self.notes = Notes::to(insight);
+        self
     }
 
     /// Looks for vehicles as well.
@@ -186,6 +259,7 @@ impl Analyser {
         let mut events = std::mem::take(&mut self.untold);
         let result = self.look(frame, &mut events);
         self.end_due(self.now, &mut events);
+        self.with_objects(|objects, analyser| objects.settle(&analyser.memory, analyser.now, &mut events));
         if result.is_err() {
             self.untold = std::mem::take(&mut events);
         }
@@ -200,54 +274,102 @@ impl Analyser {
     /// Looks at one frame and adds to `events` what is to be told of it.
     fn look(&mut self, frame: &Frame, events: &mut Vec<SightingEvent>) -> Result<(), Error> {
         let size = (frame.format.width, frame.format.height);
-        if self.size.replace(size).is_some_and(|before| before != size) {
-            // Places in pictures of another size cannot be compared: what was under way is over.
-            events.extend(self.finish(frame.at));
+        if let Some(before) = self.size.replace(size).filter(|before| *before != size) {
+            self.resize(before, size, frame.at, events);
         }
         let restless = self.tracker.is_restless() || self.vehicles.as_ref().is_some_and(Vehicles::is_restless);
-        self.now = self.now.max(frame.at);
-        self.resting = false;
+        (self.now, self.pts) = (self.now.max(frame.at), frame.pts);
+        (self.resting, self.spared) = (false, false);
+        let busy = self.memory.is_busy(self.pace.linger(), &self.settings);
+        let watched = self.watch(frame, events)?;
         // Nothing below this line can reach what the masks hide.
-        let (at, pts, looked) = (self.now, frame.pts, self.sight.look(frame, restless)?);
+        let (at, pts, looked) = (self.now, frame.pts, if watched { self.sight.look(frame, restless)? } else { None });
         let Some(frame) = &looked else {
+            self.notes.note(pts, &Note::Rested);
             self.rest(pts);
+            self.with_objects(|objects, analyser| objects.hold(analyser, events));
             return Ok(());
         };
+        if !self.pace.is_due(pts, at, busy) {
+            self.spared = true;
+            return Ok(());
+        }
         if frame.left_out().is_some() || frame.detail_size().is_some() {
             self.other_view = frame.left_out().map(|left_out| [size, left_out]);
         }
         let area = self.sight.area(frame);
         let (mut found, others): (Vec<_>, Vec<_>) =
             self.finder.find(frame, area)?.into_iter().partition(|d| d.class == Class::Plate);
+        let all = self.notes.wanted().then(|| found.clone());
         self.sight.keep_inside(&mut found, frame);
+        if let Some(all) = &all {
+            self.notes.note(pts, &Note::Found { frame, all, kept: &found });
+        }
         self.sight.found(&found);
         let step = self.tracker.step(frame.pts, &found);
         for ended in &step.ended {
+            if let Some(f) = self.memory.of_track(ended.track) {
+                self.notes.note(pts, &Note::Over { track: ended.track, standing: f.standing(&self.settings) });
+            }
             self.memory.lose(ended.track);
         }
         for update in &step.seen {
             if let Some(detection) = found.get(update.detection) {
+                let (track, confirmed) = (update.track, update.confirmed);
+                self.notes.note(pts, &Note::Followed { track, plate: detection, confirmed });
                 self.follow(update, detection, at, frame.size());
             }
         }
+        self.memory.saw_together(&step.seen);
+        let mut look = None;
         if let Some(vehicles) = &mut self.vehicles {
             let wanted = self.memory.wants_look(&step.seen);
-            if let Some(look) = vehicles.look(frame, area, others, wanted) {
+            look = vehicles.look(frame, area, others, wanted);
+            if let Some(look) = &look {
                 self.sight.found(look.iter().map(|v| &v.detection));
-                self.memory.tie(&look, &step.seen, &found, frame.size());
+                self.memory.tie(look, &step.seen, &found, frame.size());
             }
         }
+        let scene = Scene { frame, vehicles: look.as_deref(), plates: &step.seen, found: &found };
+        self.with_objects(|objects, analyser| objects.tie(&mut analyser.memory, &scene));
         self.read(frame, &step.seen, &found, at, events)?;
         for update in &step.seen {
             events.extend(self.tell(update.track, at));
         }
+        self.with_objects(|objects, analyser| objects.look(analyser, &scene, events));
         Ok(())
+    }
+
+    /// Has rules looked after, where there are any.
+    fn with_objects(&mut self, work: impl FnOnce(&mut Objects, &mut Self)) {
+        if let Some(mut objects) = self.objects.take() {
+            work(&mut objects, self);
+            self.objects = Some(objects);
+        }
+    }
+
+    /// Crossings of lines, and entries into zones and exits, since the last call.
+    pub fn take_crossings(&mut self) -> Vec<(PlaceId, Way, Class)> {
+        self.objects.as_mut().map(Objects::take_passed).unwrap_or_default()
     }
 
     /// Whether the last frame was not looked at, since nothing moved in it.
     #[must_use]
     pub fn is_resting(&self) -> bool {
         self.resting
+    }
+
+    /// Whether nothing moves and nothing is waited for: the camera's frames may come seconds apart. Never without a gate.
+    #[must_use]
+    pub fn is_still(&self) -> bool {
+        let restless = self.tracker.is_restless() || self.vehicles.as_ref().is_some_and(Vehicles::is_restless);
+        self.sight.is_calm() && !restless
+    }
+
+    /// Whether the last frame was not looked at, since at this road's speed others are enough.
+    #[must_use]
+    pub fn is_spared(&self) -> bool {
+        self.spared
     }
 
     /// What is followed stays where it is.
@@ -259,26 +381,65 @@ impl Analyser {
         }
     }
 
+    /// The stream broke off and comes again from the beginning of its times: tracks are over, sightings wait for their
+    /// vehicles as for any that is hidden. Ends of those that don't come are told with the next frames.
+    pub fn interrupt(&mut self) {
+        self.tracker.end_all();
+        if let Some(vehicles) = &mut self.vehicles {
+            vehicles.end_all();
+        }
+        self.note_over();
+        self.memory.lose_all();
+    }
+
+    /// Says to who looks on that all tracks are over.
+    fn note_over(&mut self) {
+        for (track, f) in self.memory.live() {
+            self.notes.note(self.pts, &Note::Over { track, standing: f.standing(&self.settings) });
+        }
+    }
+
+    /// Pictures have another size from now on: of the same view, places are those of before; else all is over.
+    fn resize(&mut self, before: (u32, u32), now: (u32, u32), at: TimeMs, events: &mut Vec<SightingEvent>) {
+        let ((w, h), (width, height)) = (before, now);
+        if u64::from(w) * u64::from(height) != u64::from(h) * u64::from(width) {
+            events.extend(self.finish(at));
+            return;
+        }
+        self.interrupt();
+        let share = |now: u32, before: u32| now as f32 / before.max(1) as f32;
+        let by = (share(width, w), share(height, h));
+        self.memory.scale(by);
+        self.with_objects(|objects, _| objects.scale(by));
+    }
+
+    /// Size of the pictures, pixels.
+    fn picture(&self) -> (f32, f32) {
+        self.size.map_or((0.0, 0.0), |(w, h)| (w as f32, h as f32))
+    }
+
     /// Ends everything at the end of the stream: no frame comes any more.
     pub fn finish(&mut self, at: TimeMs) -> Vec<SightingEvent> {
         self.tracker.end_all();
         if let Some(vehicles) = &mut self.vehicles {
             vehicles.end_all();
         }
-        let at = self.now.max(at);
+        self.note_over();
+        let (at, size) = (self.now.max(at), self.picture());
         let (camera, number, clock, settings) = (&self.camera, self.camera_number, self.clock, &self.settings);
         let mut events = std::mem::take(&mut self.untold);
-        self.memory.end_all(settings, |f| {
+        self.memory.end_all(size, settings, |f| {
             let sighting = f.sighting(camera, number, clock, settings);
-            events.push(SightingEvent { stage: Stage::End, sighting, pictures: f.pictures.take(), cause_at: at });
+            events.push(SightingEvent::new(Stage::End, sighting, f.pictures.take(), at));
         });
+        self.with_objects(|objects, analyser| objects.finish(analyser, at, &mut events));
         events
     }
 
     /// Joins a track's new place to its sighting, which begins or resumes when it has none.
     fn follow(&mut self, update: &TrackUpdate, detection: &Detection, at: TimeMs, size: (f32, f32)) {
         if self.memory.of_track(update.track).is_none()
-            && !self.memory.resume_at(&detection.rect, update.track, &self.settings)
+            && !self.memory.resume_at((&detection.rect, at, size), update.track, &self.settings)
         {
             let id = self.new_id(at);
             self.memory.push(Followed::new(id, update.track, at, detection, &self.settings));
@@ -320,11 +481,19 @@ impl Analyser {
             plates = detail::found_again(self.finder.as_ref(), detail, &plates)?;
         }
         let shown = detail.as_ref().unwrap_or(frame);
-        let reads = self.reader.read(shown, &plates)?;
-        for (((_, track, detection, _), plate), read) in wanted.iter().zip(&plates).zip(&reads) {
+        let reads = self.reader.read_and_cut(shown, &plates)?;
+        for (((_, track, detection, _), plate), (read, cut)) in wanted.iter().zip(&plates).zip(&reads) {
+            let read = read.as_ref();
+            self.notes.note(frame.pts, &Note::Read { track: *track, frame: shown, plate, read });
             let Some(f) = self.memory.of_track(*track) else { continue };
-            if f.take_read(at, plate, read.as_ref(), &self.settings) == Taken::AnotherVehicle {
-                self.split(*track, detection, at, frame.size(), events);
+            match f.take_read(at, plate, read, &self.settings) {
+                Taken::AnotherVehicle => self.split(*track, detection, at, frame.size(), events),
+                Taken::Added => {
+                    if let Some(cut) = cut {
+                        f.stack(cut, plate, self.reader.as_ref(), &self.settings)?;
+                    }
+                }
+                Taken::Doubted => {}
             }
             if let Some(f) = self.memory.of_track(*track)
                 && f.wants_picture(plate, &self.settings)
@@ -353,10 +522,11 @@ impl Analyser {
             new.add(&read, quality);
         }
         old.life = Life::Ended;
+        old.forget_stacks();
         let silent = old.reopened || old.duplicate;
         if !silent {
             let sighting = old.sighting(&self.camera, self.camera_number, self.clock, &self.settings);
-            events.push(SightingEvent { stage: Stage::End, sighting, pictures: old.pictures.take(), cause_at: at });
+            events.push(SightingEvent::new(Stage::End, sighting, old.pictures.take(), at));
         }
         self.memory.push(new);
     }
@@ -365,13 +535,13 @@ impl Analyser {
     fn tell(&mut self, track: u32, at: TimeMs) -> Option<SightingEvent> {
         let f = self.memory.of_track(track)?;
         let read = f.trusted(&self.settings)?;
-        let (text, rect, untold) = (read.text.clone(), f.rect, f.told.is_none());
+        let (text, rect, untold) = (read.text.clone(), f.way.last, f.told.is_none());
         if untold {
             if self.memory.is_double(track, &text, &rect) {
                 self.memory.of_track(track)?.duplicate = true;
                 return None;
             }
-            if let Some(other) = self.memory.take_same(&text, &rect, at, &self.settings) {
+            if let Some(other) = self.memory.take_same(track, self.picture(), &self.settings) {
                 self.memory.of_track(track)?.become_same_as(other);
             }
         }
@@ -384,14 +554,15 @@ impl Analyser {
         };
         f.tell(at, &self.settings);
         let sighting = f.sighting(&self.camera, self.camera_number, self.clock, &self.settings);
-        Some(SightingEvent { stage, sighting, pictures: f.pictures.take(), cause_at: at })
+        Some(SightingEvent::new(stage, sighting, f.pictures.take(), at))
     }
 
     fn end_due(&mut self, at: TimeMs, events: &mut Vec<SightingEvent>) {
+        let size = self.picture();
         let (camera, number, clock, settings) = (&self.camera, self.camera_number, self.clock, &self.settings);
-        self.memory.end_due(at, settings, |f| {
+        self.memory.end_due(at, size, settings, |f| {
             let sighting = f.sighting(camera, number, clock, settings);
-            events.push(SightingEvent { stage: Stage::End, sighting, pictures: f.pictures.take(), cause_at: at });
+            events.push(SightingEvent::new(Stage::End, sighting, f.pictures.take(), at));
         });
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::Polygon;
+use crate::domain::{Plan, Polygon};
 use crate::vision::{Patterns, track};
 
 /// Settings of one camera's analysis.
@@ -14,6 +14,8 @@ pub struct Settings {
     pub roi: Vec<Polygon>,
     /// Whether it rests while nothing moves.
     pub motion_gate: bool,
+    /// Whether nothing is looked at while the camera's view lies elsewhere than the masks were drawn for.
+    pub stop_while_moved: bool,
     /// Which shapes of plates are expected, when reading and when fusing.
     pub patterns: Patterns,
     /// How tracks begin, go on and end.
@@ -51,12 +53,20 @@ pub struct Settings {
     pub rejoin_within: Duration,
     /// How long after a sighting the same plate on the same camera is no new one.
     pub same_within: Duration,
-    /// How long the place of a parked vehicle is remembered while it can't be seen.
+    /// How long a parked vehicle's sighting waits while it can't be seen, before its end is told.
     pub parked_memory: Duration,
+    /// How long it is known again in its place after that, and is no new sighting.
+    pub parked_known: Duration,
+    /// How far from its place, in widths of its plate, what stood there is a new sighting when it is seen again.
+    pub min_travel: f32,
     /// How long a plate must have stayed in its place to be parked.
     pub parked_after: Duration,
     /// How often a model of their own looks for vehicles; what tells of them beside plates does so in every frame.
     pub vehicles_every: Duration,
+    /// How long between two frames in which plates are looked for while none is under way; zero: all frames.
+    pub look_every: Duration,
+    /// Zones, lines and rules.
+    pub plan: Plan,
 }
 
 impl Default for Settings {
@@ -65,6 +75,7 @@ impl Default for Settings {
             privacy_mask: Vec::new(),
             roi: Vec::new(),
             motion_gate: false,
+            stop_while_moved: false,
             patterns: Patterns::default(),
             track: track::Settings::default(),
             min_plate_width: 24.0,
@@ -84,8 +95,12 @@ impl Default for Settings {
             rejoin_within: Duration::from_secs(3),
             same_within: Duration::from_mins(1),
             parked_memory: Duration::from_mins(10),
+            parked_known: Duration::from_hours(4),
+            min_travel: 1.0,
             parked_after: Duration::from_secs(5),
             vehicles_every: Duration::from_millis(200),
+            look_every: Duration::ZERO,
+            plan: Plan::default(),
         }
     }
 }

@@ -8,6 +8,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{Candidate, FrameFormat, Lattice, PixelFormat, Pixels, PlateText, Position, Rect};
 
+mod insight;
+mod joins;
+mod objects;
 mod vehicles;
 
 /// A plate as the script has it in one frame: where, and what a reader makes of it.
@@ -140,24 +143,40 @@ fn a_growing_plate_is_told_once_and_right_and_ended() {
     assert_eq!(end.sighting.direction, Some(149));
 }
 
-#[test]
-fn tracks_end_when_the_size_of_the_pictures_changes_and_begin_anew() {
-    let shows = |n: u64| vec![shown(50.0 + n as f32, 50.0, 120.0, Some(read("ABC1234", 0.995)))];
+/// What is told of one plate whose pictures have 320 × 180 pixels and from frame 30 on `size`, at the same share of them.
+fn resized(size: (u32, u32)) -> Vec<(u64, Stage, EventId)> {
+    let shows = move |n: u64| {
+        let by = if n < 30 { 1.0 } else { size.0 as f32 / 320.0 };
+        vec![shown(by * (50.0 + n as f32), by * 50.0, by * 120.0, Some(read("ABC1234", 0.995)))]
+    };
     let actor = Arc::new(Actor { script: Box::new(shows), read: Arc::default() });
     let camera = CameraId::new("gate").unwrap();
     let mut analyser = Analyser::with(Box::new(Arc::clone(&actor)), Box::new(actor), Settings::default(), camera, 7);
-    let pixels = Arc::new(vec![128; 640 * 360]);
+    let pixels = Arc::new(vec![128; 640 * 480]);
     let mut told = Vec::new();
     for n in 0..60 {
         let mut frame = frame(n, n * 40, &pixels);
         if n >= 30 {
-            (frame.format.width, frame.format.height, frame.format.strides) = (640, 360, [640, 320, 320]);
+            let half = size.0 as usize / 2;
+            (frame.format.width, frame.format.height, frame.format.strides) = (size.0, size.1, [2 * half, half, half]);
         }
         told.extend(analyser.step(&frame).unwrap().into_iter().map(|e| (n, e.stage, e.sighting.id)));
     }
+    told
+}
+
+#[test]
+fn tracks_end_when_pictures_show_another_view_and_begin_anew() {
+    let told = resized((640, 480));
     let (first, end) = (told[0], told[1]);
     assert_eq!((first.0, first.1, end.0, end.1, end.2), (1, Stage::New, 30, Stage::End, first.2), "{told:?}");
     assert_eq!((told.len(), told[2].0, told[2].1), (3, 31, Stage::New), "{told:?}");
+}
+
+#[test]
+fn a_sighting_goes_on_in_larger_pictures_of_the_same_view() {
+    let told = resized((640, 360));
+    assert!(matches!(told[..], [(1, Stage::New, _)]), "{told:?}");
 }
 
 /// Reads what the script says and fails from a frame on.
@@ -261,7 +280,7 @@ fn a_parked_car_is_one_sighting_in_ten_minutes() {
 
 #[test]
 fn a_parked_car_is_held_while_nothing_moves() {
-    // Ten minutes at 5 frames a second in which not a pixel changes: it looks every two seconds.
+    // Ten minutes at 5 frames a second in which not a pixel changes: it looks every two seconds, later every five.
     let actor = Arc::new(Actor {
         script: Box::new(|_| vec![shown(80.0, 60.0, 70.0, Some(read("ABC1234", 0.97)))]),
         read: Arc::default(),

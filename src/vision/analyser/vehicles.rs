@@ -4,8 +4,8 @@
 //! ([`super::votes`]), a plate's carrier is the vehicle that it was in most often, of late. A plate in no vehicle stays a plate. Where the
 //! plates' own model tells of vehicles, every frame is a look; a model of their own is run every
 //! [`Settings::vehicles_every`], and at once for a plate that no look has seen yet, so that the first that is told of it
-//! names the vehicle. Such a model's failure costs vehicles and no read. Left out: sightings of vehicles without a plate
-//! and of persons; they come with rules.
+//! names the vehicle. Such a model's failure costs vehicles and no read. Sightings of vehicles
+//! without a plate and of persons are made by rules ([`super::objects`]).
 
 use std::time::Duration;
 
@@ -74,6 +74,8 @@ pub(super) struct SeenVehicle {
     pub colour: Option<VehicleColour>,
     /// Where it was seen first.
     pub first: Rect,
+    /// Its track is sure.
+    pub confirmed: bool,
 }
 
 /// Vehicles and persons of one camera.
@@ -93,6 +95,11 @@ impl Vehicles {
     pub(super) fn new(source: VehicleSource, settings: &Settings) -> Self {
         let (tracker, every) = (Tracker::new(settings.track.clone()), settings.vehicles_every);
         Self { source, tracker, tallies: Vec::new(), every, last: None, fault: None, passed: Vec::new() }
+    }
+
+    /// Takes another source; tracks go on.
+    pub(super) fn take_source(&mut self, source: VehicleSource) {
+        (self.source, self.fault) = (source, None);
     }
 
     /// The vehicles of `frame`, when this is a frame to look at: `passed` is what the plates' finder told beside
@@ -154,7 +161,7 @@ impl Vehicles {
             let Some(tally) = self.tallies.get_mut(at) else { continue };
             let beside = rivals.iter().filter(|(at, _)| *at == update.detection).map(|(_, rival)| rival);
             tally.add(detection, beside, &scene, frame.size());
-            seen.extend(tally.seen(detection));
+            seen.extend(tally.seen(detection, update.confirmed));
         }
         seen
     }
@@ -249,6 +256,11 @@ impl Carrier {
     /// Whether a look has seen the plate.
     pub(super) fn is_looked_at(&self) -> bool {
         self.looks > 0
+    }
+
+    /// Whether a look has ever found it on a vehicle.
+    pub(super) fn was_carried(&self) -> bool {
+        !self.claims.is_empty()
     }
 
     /// Track of the vehicle that carries it, as far as is known.

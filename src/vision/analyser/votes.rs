@@ -127,10 +127,10 @@ impl Tally {
     }
 
     /// What is known of it after `detection`.
-    pub(super) fn seen(&self, detection: &Detection) -> Option<SeenVehicle> {
+    pub(super) fn seen(&self, detection: &Detection, confirmed: bool) -> Option<SeenVehicle> {
         let (class, confidence) = self.class()?;
         let (track, first, colour) = (self.track, self.first, self.colour());
-        Some(SeenVehicle { track, detection: detection.clone(), class, confidence, colour, first })
+        Some(SeenVehicle { track, detection: detection.clone(), class, confidence, colour, first, confirmed })
     }
 }
 

@@ -47,9 +47,8 @@ impl<'a> Offers<'a> {
         if score < self.threshold {
             return;
         }
-        if score > 1.0 + ROUNDING {
-            let want = "scores are probabilities of 0 to 1 (decode.scores)";
-            self.wrong.get_or_insert_with(|| (format!("a score of {score}"), want.to_owned()));
+        if let Err(wrong) = check_score(score) {
+            self.wrong.get_or_insert(wrong);
             return;
         }
         let Some(class) = self.classes.get(class) else {
@@ -73,6 +72,18 @@ impl<'a> Offers<'a> {
             Some((got, want)) => Err(Error::Values { model: self.manifest.name.clone(), got, want }),
         }
     }
+}
+
+/// Whether a score that counts can be one.
+///
+/// # Errors
+/// What came and what is wanted.
+pub(super) fn check_score(score: f32) -> Result<(), (String, String)> {
+    if score > 1.0 + ROUNDING {
+        let want = "scores are probabilities of 0 to 1 (decode.scores)";
+        return Err((format!("a score of {score}"), want.to_owned()));
+    }
+    Ok(())
 }
 
 /// The highest of a row's scores and its place; of equal ones the last.

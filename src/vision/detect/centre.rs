@@ -5,13 +5,13 @@
 
 use super::super::Error;
 use super::super::model::{Manifest, Spec, View};
-use super::boxes::as_f32;
+use super::boxes::{as_f32, check_score};
 use super::{MAX_DETECTIONS, nms};
 use crate::domain::{Class, Detection, Point, Quad, Rect};
 
 /// One head: what its outputs mean.
 #[derive(Debug, Clone)]
-pub(super) struct Head {
+pub(in crate::vision) struct Head {
     classes: Vec<Option<Class>>,
     /// Heat, box and, for some, corners.
     outputs: Vec<String>,
@@ -97,7 +97,7 @@ pub(super) fn check(heads: &[Head], manifest: &Manifest, shapes: &[Vec<i64>]) ->
 /// `outputs` are, head by head, heat `[1, C, rows, columns]`, box `[1, 4, …]` and, where it has them, corners `[1, 8, …]`.
 ///
 /// # Errors
-/// As [`check`], where the graph did not tell the sizes before.
+/// As [`check`], where the graph did not tell the sizes before; [`Error::Values`] for a score that can't be one.
 pub(super) fn decode(heads: &[Head], manifest: &Manifest, outputs: &[View<'_>]) -> Result<Vec<Detection>, Error> {
     let mut rest = outputs;
     let mut all = Vec::new();
@@ -107,6 +107,11 @@ pub(super) fn decode(heads: &[Head], manifest: &Manifest, outputs: &[View<'_>]) 
         // Sizes of what was run are known.
         let Some(stride) = head.stride(manifest, &shapes)? else { continue };
         let mut found = peaks(own, stride, head.score, &head.classes);
+        for one in &mut found {
+            let wrong = |(got, want)| Error::Values { model: manifest.name.clone(), got, want };
+            check_score(one.score).map_err(wrong)?;
+            one.score = one.score.min(1.0);
+        }
         nms::best(&mut found, head.nms);
         found.truncate(MAX_DETECTIONS);
         all.append(&mut found);

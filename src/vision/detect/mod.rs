@@ -16,9 +16,10 @@ mod yolox;
 
 use std::sync::{Mutex, PoisonError};
 
+use self::centre::Head;
 use super::Error;
 use super::area::Area;
-use super::model::{Family, Manifest, Net, Runtime, View};
+use super::model::{Family, Manifest, Net, Runtime, Spec, View};
 use super::preprocess::{Placement, Scratch, tensor_of};
 use crate::domain::{Class, Detection, Frame, Quad};
 
@@ -38,7 +39,7 @@ pub struct Detector {
     net: Net,
     classes: Vec<Option<Class>>,
     /// Of family `centre`; none for others.
-    heads: Vec<centre::Head>,
+    heads: Vec<Head>,
     idle: Mutex<Vec<Work>>,
 }
 
@@ -49,21 +50,10 @@ impl Detector {
     /// [`Error::WrongFamily`] for a reader, and what [`Net::load`] says.
     pub fn load(runtime: &Runtime, manifest: Manifest, workers: usize) -> Result<Self, Error> {
         let classes = manifest.known_classes();
-        let heads = if manifest.family == Family::Centre { centre::heads(&manifest) } else { Vec::new() };
-        let wanted = match manifest.family {
-            Family::Centre => heads.iter().flat_map(centre::Head::wanted).collect(),
-            Family::Yolox if manifest.decode.decoded() => yolov5::wanted(&manifest, "output"),
-            Family::Yolox => yolox::wanted(&manifest),
-            Family::Yolov5 => yolov5::wanted(&manifest, "output0"),
-            Family::Yolov8 => yolov8::wanted(&manifest),
-            Family::End2end => end2end::wanted(&manifest),
-            Family::RtDetr => rtdetr::wanted(&manifest),
-            Family::Nanodet => nanodet::wanted(&manifest),
-            Family::Db => db::wanted(&manifest),
-            Family::Ctc | Family::Lprnet | Family::Slots | Family::Corners => {
-                let family = manifest.family.as_str();
-                return Err(Error::WrongFamily { model: manifest.name, family, role: "detector" });
-            }
+        let heads = heads(&manifest);
+        let Some(wanted) = wanted(&manifest, &heads) else {
+            let family = manifest.family.as_str();
+            return Err(Error::WrongFamily { model: manifest.name, family, role: "detector" });
         };
         let net = Net::load(runtime, manifest, wanted, workers)?;
         centre::check(&heads, net.manifest(), net.shapes())?;
@@ -104,7 +94,8 @@ impl Detector {
     fn detect_with(&self, frame: &Frame, area: Area, work: &mut Work) -> Result<Vec<Detection>, Error> {
         let manifest = self.net.manifest();
         let placement = tensor_of(frame, area, &manifest.input, &mut work.scratch, &mut work.input)?;
-        let mut found = self.net.run(1, &work.input, |outputs| self.decode(outputs))??;
+        let mut found =
+            self.net.run(1, &work.input, |outputs| decode(manifest, &self.classes, &self.heads, outputs))??;
         if manifest.family != Family::Centre {
             // What is not suppressed is only sorted: a limit of 1 keeps all.
             nms::best(&mut found, if manifest.family.overlaps() { manifest.thresholds.nms } else { 1.0 });
@@ -112,22 +103,47 @@ impl Detector {
         }
         Ok(found.iter().filter_map(|d| in_frame(d, &placement, area)).collect())
     }
+}
 
-    /// What the outputs say, in pixels of the input.
-    fn decode(&self, outputs: &[View<'_>]) -> Result<Vec<Detection>, Error> {
-        let (manifest, classes) = (self.net.manifest(), self.classes.as_slice());
-        match manifest.family {
-            Family::Centre => centre::decode(&self.heads, manifest, outputs),
-            Family::Yolox if !manifest.decode.decoded() => yolox::decode(outputs, manifest, classes),
-            Family::Yolox | Family::Yolov5 => yolov5::decode(outputs, manifest, classes),
-            Family::Yolov8 => yolov8::decode(outputs, manifest, classes),
-            Family::End2end => end2end::decode(outputs, manifest, classes),
-            Family::RtDetr => rtdetr::decode(outputs, manifest, classes),
-            Family::Nanodet => nanodet::decode(outputs, manifest, classes),
-            Family::Db => db::decode(outputs, manifest, classes),
-            // Refused when it was loaded.
-            Family::Ctc | Family::Lprnet | Family::Slots | Family::Corners => Ok(Vec::new()),
-        }
+/// The heads of a model of family `centre`; none of others.
+pub(super) fn heads(manifest: &Manifest) -> Vec<Head> {
+    if manifest.family == Family::Centre { centre::heads(manifest) } else { Vec::new() }
+}
+
+/// The outputs that a detector needs; `None` for what is none.
+pub(super) fn wanted(manifest: &Manifest, heads: &[Head]) -> Option<Vec<Spec>> {
+    Some(match manifest.family {
+        Family::Centre => heads.iter().flat_map(Head::wanted).collect(),
+        Family::Yolox if manifest.decode.decoded() => yolov5::wanted(manifest, "output"),
+        Family::Yolox => yolox::wanted(manifest),
+        Family::Yolov5 => yolov5::wanted(manifest, "output0"),
+        Family::Yolov8 => yolov8::wanted(manifest),
+        Family::End2end => end2end::wanted(manifest),
+        Family::RtDetr => rtdetr::wanted(manifest),
+        Family::Nanodet => nanodet::wanted(manifest),
+        Family::Db => db::wanted(manifest),
+        Family::Ctc | Family::Lprnet | Family::Slots | Family::Corners => return None,
+    })
+}
+
+/// What the outputs say, in pixels of the input.
+pub(super) fn decode(
+    manifest: &Manifest,
+    classes: &[Option<Class>],
+    heads: &[Head],
+    outputs: &[View<'_>],
+) -> Result<Vec<Detection>, Error> {
+    match manifest.family {
+        Family::Centre => centre::decode(heads, manifest, outputs),
+        Family::Yolox if !manifest.decode.decoded() => yolox::decode(outputs, manifest, classes),
+        Family::Yolox | Family::Yolov5 => yolov5::decode(outputs, manifest, classes),
+        Family::Yolov8 => yolov8::decode(outputs, manifest, classes),
+        Family::End2end => end2end::decode(outputs, manifest, classes),
+        Family::RtDetr => rtdetr::decode(outputs, manifest, classes),
+        Family::Nanodet => nanodet::decode(outputs, manifest, classes),
+        Family::Db => db::decode(outputs, manifest, classes),
+        // Refused when it was loaded.
+        Family::Ctc | Family::Lprnet | Family::Slots | Family::Corners => Ok(Vec::new()),
     }
 }
 

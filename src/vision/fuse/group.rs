@@ -21,7 +21,13 @@ pub(super) fn of_one_plate(kept: &[Kept]) -> Vec<&Kept> {
 }
 
 fn are_alike(a: &Kept, b: &Kept) -> bool {
-    let (a, b) = (a.text.as_str().as_bytes(), b.text.as_str().as_bytes());
+    is_part_of(a.text.as_str(), b.text.as_str())
+}
+
+/// Whether two texts are of one plate, one of them perhaps hidden or cut off in part, or read a little differently.
+#[must_use]
+pub fn is_part_of(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
     in_common(a, b) as f32 >= SHARED * a.len().min(b.len()) as f32
 }
 

@@ -290,3 +290,31 @@ fn one_frame_that_is_surely_wrong_about_the_region_does_not_outvote_the_others()
     assert_eq!(regions[0].0, "eu");
     assert!((regions[0].1 - 2.7 / 5.0).abs() < 1e-5, "{regions:?}");
 }
+
+#[test]
+fn pictures_laid_over_each_other_bear_frames_out_or_take_their_place_where_they_are_surer() {
+    let mut fusion = Fusion::new();
+    fusion.put_stack(&sure("ABC1234", 0.97), 0.5, 4);
+    let alone = fusion.fused().unwrap();
+    assert_eq!(alone.text.as_str(), "ABC1234", "no frame could be read");
+    assert_eq!(fusion.agreeing(&alone.text), 1);
+    for _ in 0..3 {
+        fusion.add(&sure("ABC1284", 0.75), 0.5);
+    }
+    assert_eq!(fusion.fused().unwrap().text.as_str(), "ABC1234", "frames that are less sure do not take it back");
+    let unsure = fusion.fused().unwrap().confidence;
+    fusion.put_stack(&sure("ABC1284", 0.9), 0.5, 8);
+    let agreed = fusion.fused().unwrap();
+    assert_eq!(agreed.text.as_str(), "ABC1284", "the later stack takes the earlier one's place");
+    assert_eq!(fusion.agreeing(&agreed.text), 5);
+    for _ in 0..6 {
+        fusion.add(&sure("ABC1284", 0.98), 1.0);
+    }
+    let frames = fusion.fused().unwrap().confidence;
+    fusion.put_stack(&sure("XYZ9876", 0.95), 0.5, 9);
+    let torn = fusion.fused().unwrap();
+    assert!(torn.text.as_str() == "ABC1284" && torn.confidence < frames && unsure > 0.0, "{torn:?}");
+    fusion.put_stack(&sure("XYZ9876", 0.95), f32::NAN, 10);
+    fusion.put_stack(&sure("XYZ9876", 0.95), 1.0, 0);
+    assert_eq!(fusion.fused().unwrap(), torn, "what is no number is left out");
+}

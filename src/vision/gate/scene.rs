@@ -9,6 +9,8 @@
 // bounds: every vector has as many items as there are cells, cut to one length before a loop; neighbours go by `get`.
 #![expect(clippy::indexing_slicing, reason = "kernel loops over vectors of one length")]
 
+use super::weather::Weather;
+
 /// Least difference that counts, levels of luma.
 const LEAST: f32 = 4.5;
 
@@ -33,17 +35,41 @@ const FOLLOW: f32 = 60.0;
 const SETTLED: f32 = 1.0;
 const STEADY: (f32, f32) = (1.5, 5.0);
 
-/// Seconds of moving for nothing after which a cell learns to overlook it, the share of them that it is forgiven in a
-/// second of stillness, what it overlooks at most (levels), and the seconds in which it unlearns.
-const IDLE: f32 = 6.0;
+/// A picture tells of no more seconds than these, however long ago the one before was: an idle camera's are seconds apart.
+const TELLS_OF: f32 = 0.5;
+
+/// Seconds of moving for nothing after which a cell learns to overlook it, what each time counts that it begins to, the
+/// share of them that it is forgiven in a second of stillness, what it overlooks at most (levels), and the seconds in which
+/// it unlearns. A vehicle begins once, what flickers again and again.
+const IDLE: f32 = 4.0;
+const BEGUN: f32 = 0.25;
 const FORGIVEN: f32 = 0.03;
-const OVERLOOKED: f32 = 40.0;
+const OVERLOOKED: f32 = 90.0;
 const UNLEARN: f32 = 180.0;
 
 /// Share of the cells above which the whole picture changed, and the common change (levels) above which it was the light.
 /// The background begins anew; a vehicle that fills so much of the picture goes on changing it.
 const EVERYWHERE: f32 = 0.5;
 const LIGHT: f32 = 10.0;
+
+/// Common change (levels) from which it is asked whether it is stronger in bright cells.
+const STRONG: f32 = 2.0;
+
+/// A picture in which so many of the cells changed by more than these levels, and so many times more than is usual, was
+/// coded anew, as key frames are: plain surfaces jump with it and stay so until the next. A cell may differ by several
+/// times what it jumped lately, up to a bound in levels, and forgets it in so many seconds.
+const RECODED: (f32, f32) = (0.15, 1.0);
+const UNUSUAL: f32 = 3.0;
+const USUAL: f32 = 4.0;
+const JUMPS: f32 = 1.6;
+const JUMPS_MOST: f32 = 12.0;
+const JUMPS_KEPT: f32 = 120.0;
+/// Share of the cells that may differ more than they may in a picture that jumps are learnt from.
+const FEW: f32 = 0.005;
+
+/// Share of what a flickering light changes a cell by that it may differ beside: what is white already gets no lighter, and
+/// a camera's curve is no line. Between two beats it counts in full.
+const UNEVEN: f32 = 0.5;
 
 /// Cells that the common change is measured on.
 const SAMPLE: usize = 1024;
@@ -56,6 +82,12 @@ pub(super) struct Scene {
     base: Vec<f32>,
     noise: Vec<f32>,
     last: Vec<f32>,
+    /// By how much a cell jumped lately when the picture was coded anew.
+    jumps: Vec<f32>,
+    /// The same of the last picture that was.
+    leaps: Vec<f32>,
+    /// Share of the cells that change from frame to frame.
+    usual: f32,
     /// Levels that are overlooked; infinite for cells that are not watched.
     learnt: Vec<f32>,
     /// By how much a cell differs more than it may.
@@ -70,6 +102,7 @@ pub(super) struct Scene {
     since: f64,
     /// What a cell may differ in this picture, whatever its noise.
     least: f32,
+    weather: Weather,
 }
 
 /// A cell that differs, and how long and how steadily.
@@ -96,9 +129,11 @@ impl Scene {
             base: vec![0.0; cells],
             noise: vec![NOISE_FIRST; cells],
             last: vec![0.0; cells],
+            jumps: vec![0.0; cells],
             learnt: watched.into_iter().map(|w| if w { 0.0 } else { f32::INFINITY }).collect(),
             excess: vec![f32::NEG_INFINITY; cells],
             odd: vec![Odd::default(); cells],
+            weather: Weather::new(cells, columns),
             ..Self::default()
         }
     }
@@ -116,8 +151,10 @@ impl Scene {
 
     /// What moves in `cell` is worth it.
     pub(super) fn excuse(&mut self, cell: usize) {
+        self.weather.excuse(cell);
         if let Some(odd) = self.odd.get_mut(cell) {
             odd.idle = 0.0;
+            self.jumps[cell] = 0.0;
             // A plate was found where nothing was expected any more.
             if self.learnt[cell].is_finite() {
                 self.learnt[cell] = 0.0;
@@ -130,11 +167,24 @@ impl Scene {
         self.now += f64::from(dt);
         let (offset, gain) = self.common(means);
         self.least = self.unrest(offset, gain);
-        self.compare(means, dt, offset, gain);
+        let recoded = self.is_recoded(means, dt, offset, gain) && offset.abs() <= STRONG;
+        if recoded {
+            self.measure_leaps(means, offset, gain);
+        }
+        let uneven = if self.weather.flickers(self.now) { UNEVEN } else { 0.0 };
+        self.compare(means, dt, (offset, gain), uneven);
         self.collect();
         let share = self.fired.len() as f32 / self.watched.max(1) as f32;
-        let everywhere = share > EVERYWHERE || offset.abs() > LIGHT;
-        let moved = everywhere || self.fired.iter().any(|c| self.counts(*c));
+        let light = self.weather.is_light_news(offset.abs() > LIGHT, self.now, dt);
+        let everywhere = share > EVERYWHERE || light;
+        // Where much differs something drives as well, and is not to be learnt.
+        if recoded && share < FEW {
+            self.learn_leaps();
+        }
+        let mut weather = std::mem::take(&mut self.weather);
+        let heaped = weather.moves(&self.fired, self.now, dt, |cell| self.counts(cell));
+        self.weather = weather;
+        let moved = everywhere || heaped;
         if everywhere {
             self.base.copy_from_slice(means);
             self.since = self.now;
@@ -144,6 +194,8 @@ impl Scene {
         if self.now - self.unlearnt > 1.0 {
             let share = (-1.0 / UNLEARN).exp();
             self.learnt.iter_mut().for_each(|l| *l *= share);
+            let share = (-seconds(self.now - self.unlearnt) / JUMPS_KEPT).exp();
+            self.jumps.iter_mut().for_each(|j| *j *= share);
             self.unlearnt = self.now;
         }
         moved
@@ -162,7 +214,8 @@ impl Scene {
         }
         let (_, (median, _), _) = sample.select_nth_unstable_by(middle, |a, b| a.0.total_cmp(&b.0));
         let median = *median;
-        let near = sample.iter().filter(|(d, _)| (d - median).abs() < 4.0);
+        let (at, slope) = if median.abs() > STRONG { steep(sample, median) } else { (median, 0.0) };
+        let near = sample.iter().filter(|(d, x)| (d - at - slope * x).abs() < 4.0);
         let (mut n, mut sx, mut sd, mut sxx, mut sxd) = (0.0, 0.0, 0.0, 0.0, 0.0);
         for (d, x) in near {
             (n, sx, sd, sxx, sxd) = (n + 1.0, sx + x, sd + d, sxx + x * x, sxd + x * d);
@@ -170,9 +223,10 @@ impl Scene {
         let spread = sxx - sx * sx / f32::max(n, 1.0);
         // A picture of one grey says nothing of a gain.
         if n < 16.0 || spread < 100.0 * n {
-            return (median, 0.0);
+            return (at, slope);
         }
-        let gain = ((sxd - sx * sd / n) / spread).clamp(-0.2, 0.2);
+        let most = if slope == 0.0 { 0.2 } else { 0.6 };
+        let gain = ((sxd - sx * sd / n) / spread).clamp(-most, most);
         ((sd - gain * sx) / n, gain)
     }
 
@@ -183,11 +237,44 @@ impl Scene {
         LEAST.max(UNREST * sum / f32::max(n, 1.0))
     }
 
-    /// The pass over all cells: difference, noise, background.
-    fn compare(&mut self, means: &[f32], dt: f32, offset: f32, gain: f32) {
+    /// Whether more of the picture than usual is not what it was a frame ago.
+    fn is_recoded(&mut self, means: &[f32], dt: f32, offset: f32, gain: f32) -> bool {
+        let step = (means.len() / SAMPLE).max(1);
+        let cells = means.iter().zip(&self.last).zip(&self.learnt).step_by(step);
+        let cells = cells.filter(|(_, learnt)| learnt.is_finite()).map(|(cell, _)| cell);
+        let changed = |(mean, last): (&f32, &f32)| (mean - last - offset - gain * (last - 128.0)).abs();
+        let (n, more) = cells
+            .map(changed)
+            .fold((0.0, 0.0), |(n, more), by| (n + 1.0, more + if by > RECODED.1 { 1.0 } else { 0.0 }));
+        let share = more / f32::max(n, 16.0);
+        // Of an idle camera there are key frames alone.
+        let is_unusual = dt >= TELLS_OF || share > UNUSUAL * self.usual;
+        if dt < TELLS_OF {
+            self.usual += (dt / USUAL).min(1.0) * (share - self.usual);
+        }
+        share > RECODED.0 && is_unusual && self.now > YOUNG
+    }
+
+    /// By how much each cell is not what it was a frame ago.
+    fn measure_leaps(&mut self, means: &[f32], offset: f32, gain: f32) {
+        let by = |(mean, last): (&f32, &f32)| (mean - last - offset - gain * (last - 128.0)).abs();
+        self.leaps.clear();
+        self.leaps.extend(means.iter().zip(&self.last).map(by));
+    }
+
+    /// Learns by how much cells jump.
+    fn learn_leaps(&mut self) {
+        for (jump, by) in self.jumps.iter_mut().zip(&self.leaps) {
+            *jump = jump.max(by.min(JUMPS_MOST / JUMPS));
+        }
+    }
+
+    /// The pass over all cells: difference, noise, background. `uneven` is the share of the common change, `offset` and
+    /// `gain`, that a cell may differ by.
+    fn compare(&mut self, means: &[f32], dt: f32, (offset, gain): (f32, f32), uneven: f32) {
         let n = means.len();
         let (base, noise, last) = (&mut self.base[..n], &mut self.noise[..n], &mut self.last[..n]);
-        let (learnt, excess) = (&self.learnt[..n], &mut self.excess[..n]);
+        let (learnt, excess, jumps) = (&self.learnt[..n], &mut self.excess[..n], &self.jumps[..n]);
         let (age, least) = (self.now - self.since, self.least);
         let step = (0.5 * dt).clamp(0.005, 0.08) * if age < YOUNG { 4.0 } else { 1.0 };
         let (up, down) = (1.0 + step, 1.0 / (1.0 + step));
@@ -195,11 +282,13 @@ impl Scene {
         let follow = if age < YOUNG { (dt / seconds(age + f64::from(dt))).min(1.0) } else { (dt / FOLLOW).min(1.0) };
         for i in 0..n {
             let mean = means[i];
-            let level = base[i] + offset + gain * (base[i] - 128.0);
+            let common = offset + gain * (base[i] - 128.0);
+            let level = base[i] + common;
             let differs = mean - level;
-            let changed = (mean - last[i] - offset).abs();
+            let changed = (mean - last[i] - offset - gain * (last[i] - 128.0)).abs();
             let own = (noise[i] * if changed > noise[i] { up } else { down }).clamp(NOISE_BOUNDS.0, NOISE_BOUNDS.1);
-            let over = differs.abs() - (least.max(NOISE * noise[i]) + learnt[i]);
+            let over =
+                differs.abs() - (least.max(NOISE * noise[i]).max(JUMPS * jumps[i]) + learnt[i] + uneven * common.abs());
             base[i] = if over > 0.0 { level } else { level + follow * differs };
             noise[i] = if over > 0.0 { noise[i] } else { own };
             last[i] = mean;
@@ -220,7 +309,7 @@ impl Scene {
     /// Whether a cell that differs is no chance: it differs much, or a neighbour does too.
     fn counts(&self, cell: usize) -> bool {
         let differs = |c: Option<usize>| c.and_then(|c| self.excess.get(c)).is_some_and(|e| *e > 0.0);
-        let may = self.least.max(NOISE * self.noise[cell]) + self.learnt[cell];
+        let may = self.least.max(NOISE * self.noise[cell]).max(JUMPS * self.jumps[cell]) + self.learnt[cell];
         let column = cell % self.columns.max(1);
         self.excess[cell] > may
             || (column > 0 && differs(cell.checked_sub(1)))
@@ -239,17 +328,17 @@ impl Scene {
                     level: mean,
                     middle: mean,
                     calm: 0.0,
-                    idle: (odd.idle - FORGIVEN * still_for).max(0.0),
+                    idle: (odd.idle - FORGIVEN * still_for).max(0.0) + BEGUN,
                     at: self.now,
                 };
             }
             odd.at = self.now;
-            odd.idle += dt;
+            odd.idle += dt.min(TELLS_OF);
             if (mean - odd.level).abs() > STEADY.0.max(STEADY.1 * self.noise[cell]) {
                 (odd.level, odd.middle, odd.calm) = (mean, mean, 0.0);
             } else {
                 odd.middle += 0.2 * (mean - odd.middle);
-                odd.calm += dt;
+                odd.calm += dt.min(TELLS_OF);
             }
             if odd.idle > IDLE || self.learnt[cell] > 1.0 {
                 let differs = mean - self.base[cell];
@@ -262,6 +351,25 @@ impl Scene {
             }
         }
     }
+}
+
+/// The line through the middles of the darker and of the brighter third of a sample: a change of the light that is far
+/// stronger in bright cells than in dark ones.
+fn steep(sample: &mut [(f32, f32)], median: f32) -> (f32, f32) {
+    let third = sample.len() / 3;
+    sample.sort_unstable_by(|a, b| a.1.total_cmp(&b.1));
+    let middle = |part: &[(f32, f32)]| {
+        let mut changes: Vec<f32> = part.iter().map(|s| s.0).collect();
+        changes.sort_unstable_by(f32::total_cmp);
+        Some((*changes.get(changes.len() / 2)?, part.get(part.len() / 2)?.1))
+    };
+    let (dark, bright) = (sample.get(..third).and_then(middle), sample.get(sample.len() - third..).and_then(middle));
+    let (Some((d1, x1)), Some((d2, x2))) = (dark, bright) else { return (median, 0.0) };
+    if x2 - x1 < 10.0 {
+        return (median, 0.0);
+    }
+    let slope = ((d2 - d1) / (x2 - x1)).clamp(-0.6, 0.6);
+    (d1 - slope * x1, slope)
 }
 
 /// A short time; only such are held as `f32`, whose steps are too coarse for a week.

@@ -19,9 +19,12 @@ mod pool;
 mod runtime;
 #[cfg(feature = "onnx")]
 mod session;
+#[cfg(feature = "onnx")]
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use decode::{Axes, Blank, Decode, Rows, Scores};
 pub use family::Family;
@@ -59,6 +62,8 @@ pub struct Settings {
     pub score: Option<f32>,
     /// Sessions of each model: how many frames may be analysed at once. At least 1.
     pub workers: usize,
+    /// A run that takes longer is ended, and has failed; `None`: each takes as long as it takes.
+    pub run_within: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -72,6 +77,7 @@ impl Default for Settings {
             library: None,
             score: None,
             workers: 1,
+            run_within: None,
         }
     }
 }
@@ -132,7 +138,10 @@ impl Models {
     /// # Errors
     /// When the library or a model is missing or unfit: the message names it and says what to do.
     pub fn load(settings: &Settings) -> Result<Self, Error> {
-        let runtime = Runtime::open(settings.library.as_deref())?;
+        let mut runtime = Runtime::open(settings.library.as_deref())?;
+        if let Some(within) = settings.run_within {
+            runtime = runtime.watching(within)?;
+        }
         let mut detector = Manifest::load(&settings.folder.join(&settings.detector))?;
         detector.thresholds.score = settings.score.unwrap_or(detector.thresholds.score);
         // What is no detector is refused as such when it is loaded.
@@ -160,6 +169,17 @@ impl Models {
             vehicles,
             runtime,
         })
+    }
+
+    /// Runs that did not come back in time and were ended, since these models were loaded.
+    #[must_use]
+    pub fn hung(&self) -> u64 {
+        self.runtime.hung()
+    }
+
+    /// Nobody runs these models any more: runs under way are ended, and who waits for a session gets an error at once.
+    pub fn give_up(&self) {
+        self.runtime.give_up();
     }
 
     /// The manifests of all that are loaded.

@@ -61,6 +61,8 @@ pub struct Net {
     pub(super) batch: usize,
     #[cfg(feature = "onnx")]
     pub(super) sessions: Pool<ort::session::Session>,
+    #[cfg(feature = "onnx")]
+    pub(super) watch: Option<std::sync::Arc<super::watch::Watch>>,
     #[cfg(not(feature = "onnx"))]
     pub(super) sessions: Pool<()>,
 }

@@ -2,9 +2,14 @@
 //!
 //! Cameras wait here for an inference session. A plain mutex lets a busy camera take the same session again and again
 //! while another starves; here each caller draws a ticket and tickets are served in order, so nobody waits for more than
-//! one turn of each of the others. Blocks without a limit: turns are as short as one run of a model.
+//! one turn of each of the others. Blocks without a limit: turns are as short as one run of a model, and who ends runs that
+//! are longer ends the waiting too ([`Pool::take_unless`]).
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How often who waits looks whether it is over.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The shared things and who is waiting for them.
 #[derive(Debug)]
@@ -33,20 +38,31 @@ impl<T> Pool<T> {
 
     /// Waits for its turn and for a thing that is free; it comes back when the guard is dropped.
     pub fn take(&self) -> Taken<'_, T> {
+        loop {
+            if let Some(taken) = self.take_unless(&|| false) {
+                return taken;
+            }
+        }
+    }
+
+    /// The same; `None` once `is_over`, after which nobody is to ask any more: the turns of those who left are lost.
+    pub fn take_unless(&self, is_over: &dyn Fn() -> bool) -> Option<Taken<'_, T>> {
         let mut state = self.lock();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
-        loop {
+        while !is_over() {
             if state.serving == ticket
                 && let Some(thing) = state.free.pop()
             {
                 state.serving += 1;
                 // The next in line may find another thing free.
                 self.freed.notify_all();
-                return Taken { pool: self, thing: Some(thing) };
+                return Some(Taken { pool: self, thing: Some(thing) });
             }
-            state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let woken = self.freed.wait_timeout(state, LOOK_EVERY);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
+        None
     }
 
     /// How many callers wait now.

@@ -7,7 +7,12 @@
 
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "onnx")]
+use std::sync::Arc;
+
 use super::super::Error;
+#[cfg(feature = "onnx")]
+use super::watch::Watch;
 
 /// Names the library's file, before the search.
 const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
@@ -24,6 +29,9 @@ pub struct Runtime {
     /// Keeps the environment alive for the sessions made in it.
     #[cfg(feature = "onnx")]
     pub(super) environment: ort::environment::Environment,
+    /// Ends runs that do not come back.
+    #[cfg(feature = "onnx")]
+    pub(super) watch: Option<Arc<Watch>>,
     library: PathBuf,
 }
 
@@ -90,9 +98,44 @@ impl Runtime {
             .map_err(|e| unfit(e.to_string()))?;
         environment.set_log_level(ort::logging::LogLevel::Warning);
         super::arena::limit(&environment).map_err(unfit)?;
-        let runtime = Self { environment, library };
+        let runtime = Self { environment, watch: None, library };
         *loaded = Some(runtime.clone());
         Ok(runtime)
+    }
+
+    /// The same, where no run of the models that are loaded with it takes longer than `within`.
+    ///
+    /// # Errors
+    /// [`Error::LibraryUnfit`] when the system gives no thread for it.
+    #[cfg(feature = "onnx")]
+    pub(super) fn watching(&self, within: std::time::Duration) -> Result<Self, Error> {
+        let unfit = |e: std::io::Error| Error::LibraryUnfit { path: self.library.clone(), reason: e.to_string() };
+        Ok(Self { watch: Some(Watch::start(within).map_err(unfit)?), ..self.clone() })
+    }
+
+    /// Nothing is run.
+    #[cfg(not(feature = "onnx"))]
+    #[expect(clippy::unnecessary_wraps, reason = "as where models are run")]
+    pub(super) fn watching(&self, _within: std::time::Duration) -> Result<Self, Error> {
+        Ok(self.clone())
+    }
+
+    /// Runs that were ended since they did not come back.
+    #[cfg_attr(not(feature = "onnx"), expect(clippy::unused_self, reason = "as where models are run"))]
+    pub(super) fn hung(&self) -> u64 {
+        #[cfg(feature = "onnx")]
+        return self.watch.as_ref().map_or(0, |watch| watch.hung());
+        #[cfg(not(feature = "onnx"))]
+        0
+    }
+
+    /// Nobody runs the models that were loaded with it any more.
+    #[cfg_attr(not(feature = "onnx"), expect(clippy::unused_self, reason = "as where models are run"))]
+    pub(super) fn give_up(&self) {
+        #[cfg(feature = "onnx")]
+        if let Some(watch) = &self.watch {
+            watch.give_up();
+        }
     }
 }
 

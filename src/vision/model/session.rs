@@ -10,6 +10,7 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, Outlet, Tensor, TensorElementType, TensorRef};
 
 use super::file::read_checked;
+use super::watch::Watch;
 use super::{Input, Kind, Layout, Manifest, Net, Pool, Runtime, Spec, View};
 use crate::vision::Error;
 
@@ -37,7 +38,7 @@ impl Net {
             None => (1, Vec::new()),
         };
         let sessions = Pool::new(sessions).ok_or_else(|| load("no session was made".into()))?;
-        Ok(Self { manifest, outputs: wanted, shapes, batch, sessions })
+        Ok(Self { manifest, outputs: wanted, shapes, batch, sessions, watch: runtime.watch.clone() })
     }
 
     /// Runs the model on `pictures` tensors laid one after the other in `input` (channel, row, column), waiting for a
@@ -46,16 +47,28 @@ impl Net {
     /// The session is held until `read` returns: the outputs lie in its memory.
     ///
     /// # Errors
-    /// [`Error::Run`], [`Error::Shape`], [`Error::NotFinite`].
+    /// [`Error::Run`], [`Error::Hung`], [`Error::GivenUp`], [`Error::Shape`], [`Error::NotFinite`].
     pub fn run<R>(&self, pictures: usize, input: &[f32], read: impl FnOnce(&[View<'_>]) -> R) -> Result<R, Error> {
         let failed = |reason: String| Error::Run { model: self.manifest.name.clone(), reason };
         let count = i64::try_from(pictures).unwrap_or(i64::MAX);
         let values = arranged(&self.manifest.input, pictures, input);
         let bytes = bytes(&self.manifest.input, &values);
         let inputs = feed(&self.manifest.input, count, &values, &bytes).map_err(|e| failed(e.to_string()))?;
-        let mut turn = self.sessions.take();
+        let given_up = || Error::GivenUp { model: self.manifest.name.clone() };
+        let is_given_up = || self.watch.as_ref().is_some_and(|watch| watch.is_given_up());
+        let mut turn = self.sessions.take_unless(&is_given_up).ok_or_else(given_up)?;
         let session = turn.get().ok_or_else(|| failed("no session".into()))?;
-        let outputs = session.run(inputs).map_err(|e| failed(e.to_string()))?;
+        let under_way = self.watch.as_ref().map(Watch::begin).transpose().map_err(|e| failed(e.to_string()))?;
+        let outputs = match &under_way {
+            None => session.run(inputs).map_err(|e| failed(e.to_string()))?,
+            Some(run) => session.run_with_options(inputs, run.options()).map_err(|e| match &self.watch {
+                Some(watch) if watch.is_given_up() => given_up(),
+                Some(watch) if run.was_ended() => {
+                    Error::Hung { model: self.manifest.name.clone(), within: watch.within() }
+                }
+                _ => failed(e.to_string()),
+            })?,
+        };
         let mut values = Vec::with_capacity(self.outputs.len());
         for spec in &self.outputs {
             let value = outputs.get(&spec.name).ok_or_else(|| failed(format!("no output {:?}", spec.name)))?;

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::Class;
 
 fn plate(x: f32, y: f32, w: f32) -> Detection {
     detection(Class::Plate, Rect::new(x - w / 2.0, y - w / 8.0, x + w / 2.0, y + w / 8.0), 0.8)
@@ -132,6 +133,92 @@ fn a_rest_holds_what_was_seen_before_it_and_lets_go_what_was_not() {
     assert_eq!(step.ended, [EndedTrack { track: 2, confirmed: true }]);
 }
 
+fn car(x: f32, y: f32, w: f32) -> Detection {
+    detection(Class::Car, Rect::new(x - w / 2.0, y - w / 3.0, x + w / 2.0, y + w / 3.0), 0.9)
+}
+
+/// As [`run`], by what is in each frame: the detection's place in the list stands for the thing, `None` is hidden.
+fn run_hidden(fps: u64, frames: &[Vec<Option<Detection>>]) -> Vec<Vec<Option<u32>>> {
+    let mut tracker = Tracker::new(Settings::default());
+    let mut one = |(n, frame): (u64, &Vec<Option<Detection>>)| {
+        let shown: Vec<Detection> = frame.iter().flatten().cloned().collect();
+        let step = tracker.step(at(n, fps), &shown);
+        let mut of = (0..shown.len()).map(|i| step.seen.iter().find(|u| u.detection == i).map(|u| u.track));
+        frame.iter().map(|d| d.as_ref().and_then(|_| of.next().flatten())).collect()
+    };
+    (0..).zip(frames).map(&mut one).collect()
+}
+
+#[test]
+fn a_car_that_is_hidden_for_seconds_is_the_same_when_it_comes_out() {
+    // Behind a lorry while it drives on, brakes a little, or stands.
+    for (speed, after) in [(120.0, 120.0), (120.0, 80.0), (0.0, 0.0)] {
+        for hidden in [5_u16, 15, 25] {
+            let frames: Vec<_> = (0_u16..60)
+                .map(|n| {
+                    let (before, since) = (f32::from(n.min(20)), f32::from(n.saturating_sub(20)));
+                    let x = 100.0 + (speed * before + after * since) / 10.0;
+                    vec![
+                        (!(20..20 + hidden).contains(&n)).then(|| car(x, 300.0, 120.0)),
+                        Some(car(900.0, 600.0, 150.0)),
+                    ]
+                })
+                .collect();
+            let tracks = run_hidden(10, &frames);
+            assert!(tracks.iter().all(|t| t[0].is_none_or(|t| t == 1) && t[1] == Some(2)), "{speed} {after} {hidden}");
+        }
+    }
+}
+
+#[test]
+fn a_car_that_stops_while_it_is_hidden_is_found_where_it_was_last() {
+    let frames: Vec<_> = (0_u16..50)
+        .map(|n| vec![(!(20..40).contains(&n)).then(|| car(100.0 + 25.0 * f32::from(n.min(21)), 300.0, 120.0))])
+        .collect();
+    assert!(run_hidden(10, &frames).iter().flatten().flatten().all(|t| *t == 1));
+}
+
+#[test]
+fn another_car_does_not_take_the_number_of_one_that_left() {
+    let frames: Vec<_> = (0_u16..40)
+        .map(|n| match n {
+            0..15 => vec![Some(car(100.0, 300.0, 120.0)), None],
+            18.. => vec![None, Some(car(700.0 - 20.0 * f32::from(n), 420.0, 120.0))],
+            _ => vec![None, None],
+        })
+        .collect();
+    let tracks = run_hidden(10, &frames);
+    assert!(tracks[..15].iter().all(|t| t[0] == Some(1)) && tracks[18..].iter().all(|t| t[1] == Some(2)), "{tracks:?}");
+}
+
+#[test]
+fn two_boxes_of_one_car_are_one_track() {
+    let frames: Vec<_> = (0_u16..10)
+        .map(|n| {
+            let x = 100.0 + 5.0 * f32::from(n);
+            vec![car(x, 300.0, 120.0), detection(Class::Truck, car(x + 4.0, 302.0, 122.0).rect, 0.6)]
+        })
+        .collect();
+    assert!(run(10, &frames).iter().all(|t| *t == [1]));
+}
+
+#[test]
+fn a_hidden_vehicle_is_told_as_hidden_and_wanted_for_a_moment_only() {
+    let mut tracker = Tracker::new(Settings::default());
+    for n in 0..5 {
+        tracker.step(at(n, 10), &[car(100.0, 300.0, 120.0)]);
+    }
+    let track = tracker.track(1).unwrap();
+    assert_eq!((track.hidden_for(), track.age(), track.hits()), (Duration::ZERO, at(4, 10), 5));
+    assert!(track.is_confirmed() && track.kind() == Kind::Vehicle && tracker.tracks().count() == 1);
+    tracker.step(at(10, 10), &[]);
+    assert!(tracker.is_restless() && tracker.track(1).unwrap().hidden_for() == at(6, 10));
+    assert_eq!(tracker.track(1).unwrap().last_rect(), car(100.0, 300.0, 120.0).rect);
+    tracker.step(at(17, 10), &[]);
+    assert!(!tracker.is_restless() && tracker.track(1).is_some());
+    assert_eq!(tracker.step(at(40, 10), &[]).ended, [EndedTrack { track: 1, confirmed: true }]);
+}
+
 fn any_detection() -> impl Strategy<Value = Detection> {
     let coordinate = || prop_oneof![4 => -50.0_f32..2000.0, 1 => Just(f32::NAN), 1 => any::<f32>()];
     let class = prop_oneof![Just(Class::Plate), Just(Class::Car), Just(Class::Person)];
@@ -160,5 +247,99 @@ proptest! {
                 prop_assert!(frame[update.detection].score >= 0.15);
             }
         }
+    }
+
+    #[test]
+    fn numbers_are_never_used_again(
+        frames in proptest::collection::vec(proptest::collection::vec(any_detection(), 0..8), 0..40),
+        steps in proptest::collection::vec(-500_i64..1_500, 40),
+    ) {
+        let mut tracker = Tracker::new(Settings::default());
+        let (mut now, mut most, mut over) = (2_000_i64, 0, Vec::new());
+        for (frame, ms) in frames.iter().zip(steps) {
+            now = (now + ms).max(0);
+            let step = tracker.step(Duration::from_millis(now.unsigned_abs()), frame);
+            over.extend(step.ended.iter().map(|e| e.track));
+            let live: Vec<u32> = tracker.tracks().map(Track::id).collect();
+            prop_assert!(live.iter().all(|t| !over.contains(t)));
+            for update in step.seen {
+                prop_assert!(!over.contains(&update.track) && update.track <= most + 8);
+                most = most.max(update.track);
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_detections_is_nothing(
+        cars in proptest::collection::vec((100.0_f32..1800.0, 100.0_f32..900.0, -150.0_f32..150.0, 60.0_f32..160.0), 1..9),
+        orders in proptest::collection::vec(any::<u32>(), 25),
+        gone in proptest::collection::vec(0_u8..10, 225),
+    ) {
+        let frame = |n: u16| -> Vec<(usize, Detection)> {
+            let t = f32::from(n) / 10.0;
+            let shown = |i: &usize| gone[(usize::from(n) * 9 + i) % gone.len()] > 0;
+            cars.iter().enumerate().filter(|(i, _)| shown(i)).map(|(i, c)| (i, car(c.0 + c.2 * t, c.1, c.3))).collect()
+        };
+        // Which things share a track, told by the first frame and thing that the track was seen with.
+        let told = |shuffle: bool| {
+            let mut tracker = Tracker::new(Settings::default());
+            let mut first = std::collections::BTreeMap::new();
+            let mut all = Vec::new();
+            for n in 0_u16..25 {
+                let mut things = frame(n);
+                if shuffle {
+                    let order = orders[usize::from(n)];
+                    things.sort_by_key(|(i, _)| order.rotate_left(u32::try_from(*i).unwrap() * 5).wrapping_mul(0x9E37_79B9));
+                }
+                let shown: Vec<Detection> = things.iter().map(|t| t.1.clone()).collect();
+                let step = tracker.step(at(n.into(), 10), &shown);
+                let mut seen: Vec<_> = step.seen.iter().map(|u| (things[u.detection].0, u.track)).collect();
+                seen.sort_unstable();
+                for (thing, track) in &seen {
+                    first.entry(*track).or_insert((n, *thing));
+                }
+                all.push(seen.into_iter().map(|(thing, track)| (thing, first[&track])).collect::<Vec<_>>());
+            }
+            all
+        };
+        prop_assert_eq!(told(false), told(true));
+    }
+
+    #[test]
+    fn a_picture_that_shakes_keeps_its_numbers(
+        shakes in proptest::collection::vec((-80.0_f32..80.0, -50.0_f32..50.0), 30),
+        speed in -60.0_f32..60.0,
+    ) {
+        let mut tracker = Tracker::new(Settings::default());
+        for (n, (dx, dy)) in (0_u16..).zip(shakes) {
+            // Calm at first, as a camera is before the gust.
+            let (dx, dy) = if n < 5 { (0.0, 0.0) } else { (dx, dy) };
+            let t = f32::from(n) / 10.0;
+            let cars = [(200.0, 200.0, speed), (500.0, 340.0, -speed), (900.0, 250.0, 0.0), (1300.0, 420.0, speed / 2.0)];
+            let shown: Vec<Detection> =
+                cars.iter().map(|(x, y, v)| car(x + v * t + dx, y + dy, 130.0 + y / 20.0)).collect();
+            let tracks: Vec<u32> = tracker.step(at(n.into(), 10), &shown).seen.iter().map(|u| u.track).collect();
+            prop_assert_eq!(tracks, [1, 2, 3, 4]);
+        }
+    }
+
+    #[test]
+    fn cars_that_pass_each_other_keep_their_numbers(
+        speeds in (150.0_f32..500.0, 150.0_f32..500.0),
+        apart in 30.0_f32..120.0,
+        noise in proptest::collection::vec(-0.03_f32..0.03, 160),
+    ) {
+        let frames: Vec<_> = (0_u16..40)
+            .map(|n| {
+                let t = f32::from(n) / 10.0;
+                let shake = |k: usize| 130.0 * noise[(usize::from(n) * 4 + k) % noise.len()];
+                vec![
+                    car(100.0 + speeds.0 * t + shake(0), 300.0 + shake(1), 130.0),
+                    car(1500.0 - speeds.1 * t + shake(2), 300.0 + apart + shake(3), 130.0),
+                ]
+            })
+            .collect();
+        let tracks = run(10, &frames);
+        prop_assert!(tracks.iter().all(|t| *t == [1, 2]), "{:?}", tracks);
     }
 }

@@ -1,14 +1,15 @@
 //! What every test of a camera does: open it, take frames, or have its first error.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use watchpost::camera::testkit::{Clip, Serving};
+use watchpost::camera::worker::{Share, Workers};
 use watchpost::camera::{self, Error, Next, Settings, Source};
 use watchpost::clock::Clock;
 use watchpost::domain::{CameraId, Frame};
-use watchpost::health::CameraCounters;
+use watchpost::health::{CameraCounters, Health};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -31,7 +32,18 @@ pub fn settings(uri: &str) -> Settings {
     settings.back_off_first = Duration::from_millis(50);
     settings.back_off_most = Duration::from_millis(200);
     settings.back_off_denied = (Duration::from_millis(50), Duration::from_millis(200));
+    settings.workers = workers();
     settings
+}
+
+/// Everything is decoded in a worker where this is set: all that is tested of cameras has to hold there as well.
+fn workers() -> Option<Workers> {
+    static ALL: OnceLock<Workers> = OnceLock::new();
+    let make = || {
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_watchpost"));
+        Workers::new(program, Share::Each, Clock::system(), Health::new())
+    };
+    std::env::var_os("WATCHPOST_TEST_WORKERS").map(|_| ALL.get_or_init(make).clone())
 }
 
 pub fn open(settings: &Settings) -> Result<Box<dyn Source>, Error> {

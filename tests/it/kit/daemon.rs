@@ -55,6 +55,13 @@ impl Daemon {
         &self.said
     }
 
+    /// SIGTERM, as systemd sends it; returns when it has ended.
+    pub fn stop(&mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap();
+    }
+
     /// SIGKILL, as when the process dies.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();

@@ -13,6 +13,8 @@ pub mod daemon;
 )]
 pub mod one_box;
 pub mod outbox;
+#[cfg(feature = "testkit")]
+pub mod pauses;
 pub mod raw;
 pub mod said;
 pub mod site;

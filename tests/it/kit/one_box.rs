@@ -63,6 +63,12 @@ impl OneBox {
         Self { dir, port }
     }
 
+    /// Where its broker listens.
+    #[allow(dead_code, reason = "asked by the fault campaign")]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A file or folder of the box.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)

@@ -222,7 +222,12 @@ impl TestBox {
     pub fn start(&self, outbox: Arc<dyn OutboxSource>) -> Running {
         let health = Health::new();
         let shutdown = Shutdown::new();
-        let cameras = vec![CameraFacts { id: CameraId::new("gate").unwrap(), number: 1, place: Place::default() }];
+        let cameras = vec![CameraFacts {
+            id: CameraId::new("gate").unwrap(),
+            number: 1,
+            place: Place::default(),
+            rules: Vec::new(),
+        }];
         let reporter = Reporter::new(report::Parts {
             digests: StateDigests::new([0; 32], []),
             gauges: Box::new(|_| Gauges::default()),

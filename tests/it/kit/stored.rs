@@ -87,7 +87,7 @@ fn event(n: u32, clock: &Clock) -> SightingEvent {
         rect: [0.1, 0.2, 0.3, 0.4],
         direction: None,
     };
-    SightingEvent { stage: Stage::New, cause_at: now, sighting, pictures: None }
+    SightingEvent::new(Stage::New, sighting, None, now)
 }
 
 fn matched(entry: u32, severity: Severity) -> ListMatch {

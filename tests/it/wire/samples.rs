@@ -5,14 +5,14 @@ use watchpost::centre::topics::{DEFAULT_ROOT, Topics};
 use watchpost::centre::wire::keeping::{KeepingGauge, Precision, PrecisionGauge, UnseenGauge, UnseenHit};
 use watchpost::centre::wire::{
     BootId, BoxState, CameraStatus, Disk, Gauges, HealthFacts, HealthReport, ListGauge, Memory, OutboxGauge, Part,
-    Place, Process, StateDigests, Status,
+    Place, Process, RuleName, StateDigests, Status,
 };
 use watchpost::domain::alert::{ALERT_VERSION, CandidateMark, SHED_VERSION, VehicleMark};
 use watchpost::domain::{
-    Ack, Alert, BoxId, CameraId, Class, ClockState, Epoch, EventId, How, ListId, MatchMark, PlateText, Retention,
-    Severity, Shed, SiteId, Stage, TimeMs, TreeHash, TreeHead,
+    Ack, Alert, BoxId, CameraId, Class, ClockState, Epoch, EventId, How, ListId, MatchMark, PlaceId, PlateText,
+    Retention, RuleId, Severity, Shed, SiteId, Stage, TimeMs, TreeHash, TreeHead, Way,
 };
-use watchpost::health::{CameraState, Health};
+use watchpost::health::{CameraState, Decoding, Health};
 
 pub(super) const NOON: TimeMs = TimeMs(1_767_268_800_123);
 pub(super) const EPOCH: Epoch = Epoch([0xe0, 0xe1, 0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7]);
@@ -63,6 +63,23 @@ pub(super) fn alert() -> Alert {
     }
 }
 
+/// Of a rule: a person, of whom there is no plate and no crop.
+pub(super) fn alert_of_rule() -> Alert {
+    Alert {
+        severity: Severity::Critical,
+        plate: None,
+        confidence: None,
+        candidates: None,
+        region: None,
+        matched: None,
+        rule: Some(7),
+        vehicle: Some(VehicleMark { class: Class::Person, colour: None, permille: 912 }),
+        frames: None,
+        crop: None,
+        ..alert()
+    }
+}
+
 pub(super) fn shed() -> Shed {
     Shed {
         version: SHED_VERSION,
@@ -92,6 +109,9 @@ pub(super) fn health() -> std::sync::Arc<Health> {
     gate.analysed.add(50_000);
     gate.dropped.add(25_000);
     gate.rested.add(1_500);
+    gate.skipped.add(240_000);
+    gate.ring_bytes.store(6_291_456, std::sync::atomic::Ordering::Relaxed);
+    gate.set_decoding(Decoding::KeyFrames);
     gate.opened.inc();
     gate.reads.add(812);
     gate.hits.add(9);
@@ -99,6 +119,11 @@ pub(super) fn health() -> std::sync::Arc<Health> {
     for class in [Class::Car, Class::Car, Class::Truck, Class::Person] {
         gate.count_passed(class);
     }
+    let place = |name: &str| PlaceId::new(name).unwrap();
+    for (way, class) in [(Way::Forward, Class::Car), (Way::Forward, Class::Plate), (Way::Backward, Class::Truck)] {
+        gate.count_crossing(place("exit"), false, way, class);
+    }
+    gate.count_crossing(place("yard"), true, Way::Forward, Class::Person);
     gate.last_frame_ms.store(NOON.0 - 40, std::sync::atomic::Ordering::Relaxed);
     gate.set_state(CameraState::Online);
     let yard = health.camera(&CameraId::new("yard").unwrap());
@@ -115,6 +140,7 @@ pub(super) fn health() -> std::sync::Arc<Health> {
     health.centre.sent.add(12);
     health.centre.acked.add(9);
     health.alert_made(TimeMs(NOON.0 - 2_500));
+    health.worker_lost(TimeMs(NOON.0 - 600_000), "ended (signal: 11 (SIGSEGV))");
     health.centre.set_last_loss(TimeMs(NOON.0 - 90_000), "the broker does not answer (no CONNACK in time)".to_owned());
     let local = health.list(&list("local"));
     local.refused.inc();
@@ -173,6 +199,8 @@ pub(super) fn camera() -> CameraStatus {
         heading: Some(274.6),
         road: Some("B 96 north".to_owned()),
     });
+    let rules = [(7, "wrong-way"), (8, "night-yard")];
+    let now = now.ruled(&rules.map(|(number, id)| RuleName { number, id: RuleId::new(id).unwrap() }));
     let mut before = now.clone();
     before.time = TimeMs(NOON.0 - 30_000);
     before.received -= 750;

@@ -80,7 +80,7 @@ impl Watch {
                 if retained {
                     self.newest = now;
                 }
-                self.roster.take(from, message, at);
+                self.roster.take(from, *message, at);
             }
             Heard::Refused { topic, reason } => {
                 self.newest = now;

@@ -7,6 +7,7 @@ use crate::centre::wire::Wire as _;
 use crate::cli::ctl::printable;
 use crate::cli::ctl::table::duration;
 use crate::domain::{ClockState, TimeMs};
+use crate::health::Decoding;
 
 const TITLES: [&str; 10] =
     ["BOX", "SITE", "STATE", "SINCE", "VERSION", "CAMERAS", "OUTBOX", "CLOCK", "DISK FREE", "LAST ALERT"];
@@ -100,6 +101,8 @@ fn camera_line(camera: &CameraRow, now: TimeMs) -> String {
         // What is not analysed then is not missing: nothing moved.
         parts.extend(status.rested_rate.filter(|r| *r > 0).map(|rested| format!("rests on {:.1}", fps(rested))));
     }
+    // So are the few frames of a camera that is idle.
+    parts.extend(status.decoding.filter(|d| *d == Decoding::KeyFrames.number()).map(|_| "idle".to_owned()));
     parts.extend(status.last_frame.map(|t| format!("last frame {} ago", duration(now.since(t)))));
     if let Some([lat, lon]) = status.location {
         parts.push(format!("{:.5},{:.5}", f64::from(lat) / 1e7, f64::from(lon) / 1e7));

@@ -9,6 +9,7 @@
 //! | `reply.cose` | the box's answer to `evidence.get`, as it came: read, hits, alerts, salts, digests of the pictures |
 //! | `crop.jpg`, `scene.jpg` | the pictures, as the box sent them |
 //! | `scene-pixelated.jpg` | in place of `scene.jpg`: derived, all but the vehicle itself pixelated |
+//! | `clip.mp4` | the clip of the hit, as the box sent it; its answer says from when to when, and what is missing of it |
 //! | `record-N.audit` | record N of the box's audit log with its proof and the signed checkpoint |
 //! | `keyring.cbor`, `root.der`, `box.der` | who could sign, the root that says so, the box's key |
 //!
@@ -41,6 +42,8 @@ pub const REPLY: &str = "reply.cose";
 pub const SCENE: &str = "scene.jpg";
 /// The scene with all but the vehicle pixelated.
 pub const PIXELATED: &str = "scene-pixelated.jpg";
+/// The clip.
+pub const CLIP: &str = "clip.mp4";
 /// The crop.
 pub const CROP: &str = "crop.jpg";
 
@@ -165,6 +168,7 @@ impl Bundle {
             let bytes =
                 parts.answer.attachments.get(&given.attached.id).context("a picture did not come: ask again")?;
             match given.picture {
+                Picture::View => bail!("this is the picture of a camera, not of a sighting: there is nothing to prove"),
                 Picture::Crop => files.insert(CROP.to_owned(), bytes.clone()),
                 Picture::Scene if parts.unsealed => files.insert(SCENE.to_owned(), bytes.clone()),
                 Picture::Scene => {
@@ -172,6 +176,10 @@ impl Bundle {
                     files.insert(PIXELATED.to_owned(), scene::pixelated(bytes, rows.rect)?)
                 }
             };
+        }
+        if let Some(clip) = told.clip.as_ref().and_then(|clip| clip.attached.as_ref()) {
+            let bytes = parts.answer.attachments.get(&clip.id).context("the clip did not come: ask again")?;
+            files.insert(CLIP.to_owned(), bytes.clone());
         }
         let unproven = parts.proofs.as_ref().err().cloned();
         files.extend(parts.proofs.unwrap_or_default().into_iter().map(|(n, export)| (record_name(n), export)));

@@ -43,6 +43,7 @@ pub fn check(bytes: &[u8], trust: &Trust, say: &mut dyn FnMut(String)) -> anyhow
     let answer = answer(&bundle, &manifest, &keys)?;
     say(format!("answer: signed by {} of site {}", manifest.box_id, manifest.site));
     pictures(&bundle, &manifest, &answer, say)?;
+    clip(&bundle, &answer, say)?;
     let rows = answer.rows.context("the answer tells no rows")?;
     if rows.hits.is_empty() {
         say("hits: none that may be seen".to_owned());
@@ -52,8 +53,16 @@ pub fn check(bytes: &[u8], trust: &Trust, say: &mut dyn FnMut(String)) -> anyhow
         say(format!("hit {n}: {said}"));
     }
     let known = |name: &str| {
-        let fixed =
-            [bundle::REPLY, bundle::CROP, bundle::SCENE, bundle::PIXELATED, "keyring.cbor", "root.der", "box.der"];
+        let fixed = [
+            bundle::REPLY,
+            bundle::CROP,
+            bundle::SCENE,
+            bundle::PIXELATED,
+            bundle::CLIP,
+            "keyring.cbor",
+            "root.der",
+            "box.der",
+        ];
         fixed.contains(&name) || rows.hits.iter().any(|h| h.record.is_some_and(|n| bundle::record_name(n) == name))
     };
     match bundle.files.keys().find(|name| !known(name)) {
@@ -140,6 +149,30 @@ fn pictures(
             (None, None, None) => say(format!("{name}: the box gave none")),
             _ => bail!("{name} is not the picture that the box signed"),
         }
+    }
+    Ok(())
+}
+
+/// That the clip is the one that the box signed; what is missing of it is said.
+fn clip(bundle: &Bundle, answer: &evidence::Answer, say: &mut dyn FnMut(String)) -> anyhow::Result<()> {
+    let name = bundle::CLIP;
+    let given = answer.clip.as_ref();
+    match (given.and_then(|clip| clip.attached.as_ref()), bundle.files.get(name)) {
+        (Some(attached), Some(bytes)) if attached.fits(bytes) => {
+            let about = given.and_then(|clip| clip.about.as_ref());
+            let times = about.map_or_else(String::new, |about| format!(", {} to {}", about.from, about.to));
+            let masked =
+                if about.is_some_and(|about| about.masked) { ", coded anew with the camera's masks" } else { "" };
+            let lacks = about
+                .and_then(|about| about.note.as_deref())
+                .map_or_else(String::new, |lacks| format!("; of it is missing: {}", crate::cli::ctl::printable(lacks)));
+            say(format!("{name}: the clip that the box signed{times}{masked}{lacks}"));
+        }
+        (None, None) => {
+            let why = given.and_then(|clip| clip.why.as_deref()).unwrap_or("it was not asked for");
+            say(format!("{name}: none: {}", crate::cli::ctl::printable(why)));
+        }
+        _ => bail!("{name} is not the clip that the box signed"),
     }
     Ok(())
 }

@@ -5,9 +5,11 @@
 
 pub mod bundle;
 pub mod check;
+mod clip;
 pub mod scene;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -42,6 +44,10 @@ pub struct Options {
 enum What {
     /// Put all that proves a sighting and its hits into one file (--purpose and --case are needed)
     Bundle(Box<Bundling>),
+    /// Save the clip of a hit (--purpose and --case are needed)
+    Clip(clip::Fetching),
+    /// Save what a camera showed when something was wrong with its picture (--purpose and --case are needed)
+    View(view::Fetching),
     /// Verify such a file, offline: exit code 1 at the first thing that does not fit
     Verify(Verifying),
 }
@@ -54,6 +60,9 @@ struct Bundling {
     /// The file; it must not be there yet
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Leave the clip out: other plates and persons are seen in it
+    #[arg(long)]
+    no_clip: bool,
     /// Leave the scene as it is: other plates and persons are seen in it
     #[arg(long)]
     unsealed: bool,
@@ -80,7 +89,7 @@ impl Options {
     pub(super) fn verifying(&self) -> Option<&Verifying> {
         match &self.what {
             What::Verify(verifying) => Some(verifying),
-            What::Bundle(_) => None,
+            What::Bundle(_) | What::Clip(_) | What::View(_) => None,
         }
     }
 }
@@ -88,6 +97,8 @@ impl Options {
 pub(super) async fn run(centre: &Centre, options: Options) -> anyhow::Result<ExitCode> {
     match options.what {
         What::Bundle(bundling) => make(centre, &bundling).await,
+        What::Clip(fetching) => clip::fetch(centre, &fetching).await,
+        What::View(fetching) => view::fetch(centre, &fetching).await,
         // It needs no centre and was done before.
         What::Verify(_) => Ok(ExitCode::SUCCESS),
     }
@@ -172,9 +183,14 @@ async fn make(centre: &Centre, options: &Bundling) -> anyhow::Result<ExitCode> {
 }
 
 async fn asked(centre: &Centre, options: &Bundling) -> anyhow::Result<Answer> {
-    let args = evidence::Args { id: options.id, pictures: None, rows: Some(true) };
-    let question = Question::new(Op::EvidenceGet, ops::encode(&args)).attached(evidence::attached);
-    match ask::gather(centre, &options.asking, question).await?.pop() {
+    let args = evidence::Args { id: options.id, pictures: None, rows: Some(true), clip: Some(!options.no_clip) };
+    gathered(centre, &options.asking, &args).await
+}
+
+/// The answer of one box, with everything that it names.
+async fn gathered(centre: &Centre, asking: &Asking, args: &evidence::Args) -> anyhow::Result<Answer> {
+    let question = Question::new(Op::EvidenceGet, ops::encode(args)).attached(evidence::attached);
+    match ask::gather(centre, asking, question).await?.pop() {
         Some((_, Outcome::Answered(answer))) if answer.missing.is_empty() => Ok(answer),
         Some((_, Outcome::Refused(reply))) => bail!("{}", ask::why(&reply)),
         Some((_, other)) => bail!("{}", ask::word(&other)),

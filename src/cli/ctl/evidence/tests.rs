@@ -46,7 +46,7 @@ fn site() -> (Site, EventId) {
 
 /// What the box answers to an investigator, signed as it signs.
 fn answer(site: &Site, sighting: EventId) -> Answer {
-    let args = evidence::Args { id: sighting, pictures: None, rows: Some(true) };
+    let args = evidence::Args { id: sighting, pictures: None, rows: Some(true), clip: Some(true) };
     let done = site.run(Op::EvidenceGet, Role::Investigator, &args).unwrap();
     let mut reply = Reply::new([0x1d; 16], CommandStatus::Successful, start(), ClockState::Synced);
     reply.result = Some(done.result);

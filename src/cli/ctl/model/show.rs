@@ -132,7 +132,7 @@ impl Show for Activated {
         }
         writeln!(
             out,
-            "{box_id}: starts anew with {set}; on probation for {} s, {} bad ends lead back",
+            "{box_id}: takes over between two frames: {set}; on probation for {} s, {} bad ends lead back",
             done.steady_s, done.starts
         )?;
         for (_, score) in &done.scores {
@@ -150,7 +150,7 @@ impl Show for RolledBack {
 
     fn text(&self, box_id: &BoxId, reply: &Answer, out: &mut dyn Write) -> anyhow::Result<()> {
         let done: model::rollback::Answer = answer(reply)?;
-        Ok(writeln!(out, "{box_id}: starts anew with {}", set_text(&done.set))?)
+        Ok(writeln!(out, "{box_id}: takes over between two frames: {}", set_text(&done.set))?)
     }
 }
 

@@ -7,7 +7,7 @@ use minicbor::{Decode, Encode};
 use crate::centre::wire::Link;
 use crate::command::{Authorised, Done, Refusal, Rooms, ops};
 use crate::config::{Layers, Overlay};
-use crate::domain::{CameraId, SourceUri, TimeMs};
+use crate::domain::{CameraId, EventId, SourceUri, TimeMs};
 
 /// What is asked: nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
@@ -57,6 +57,9 @@ pub struct Row {
     /// How many polygons are hidden from every model and person.
     #[n(12)]
     pub masks: u32,
+    /// Where something is wrong with its picture: the id of the picture that shows it, for `evidence.get`.
+    #[n(13)]
+    pub view: Option<EventId>,
 }
 
 /// What is answered.
@@ -94,6 +97,7 @@ pub(in crate::command::ops) fn run(rooms: &Rooms, command: &Authorised) -> Resul
             credential: camera.credential.clone(),
             road: camera.road.clone(),
             masks: u32::try_from(camera.privacy_mask.len()).unwrap_or(u32::MAX),
+            view: counters.view(),
         }
     };
     let cameras = rooms.config.cameras.iter().map(row).collect();

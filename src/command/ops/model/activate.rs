@@ -1,7 +1,7 @@
-//! `model.activate`: puts models of the shelf in force, on probation, by a restart in place.
+//! `model.activate`: puts models of the shelf in force, on probation, while the cameras run.
 //!
 //! Models that need each other are activated in one command. The set that results is tried on the canary pictures of
-//! each model that is activated before anything is changed; the daemon then starts anew with it, and falls back by itself
+//! each model that is activated before anything is changed; the daemon then loads it beside what runs, and each camera takes it between two frames; it falls back by itself
 //! when it does not do ([`crate::command::models::force`]).
 
 use minicbor::{Decode, Encode};
@@ -28,7 +28,7 @@ pub struct Args {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Answer {
-    /// The centre's models that are in force after the restart; what is not named is as `[vision]` says.
+    /// The centre's models that are in force from now on; what is not named is as `[vision]` says.
     #[n(0)]
     pub set: Vec<InForce>,
     /// How the pictures of each model that was activated went, by its name and version.
@@ -75,7 +75,7 @@ pub(in crate::command::ops) fn run(rooms: &Rooms, command: &Authorised) -> Resul
     Ok(Done {
         result: ops::encode(&answer),
         facts: facts(&now, &set),
-        then: Some(Afterwards::Restart),
+        then: Some(Afterwards::Models),
         ..Done::default()
     })
 }

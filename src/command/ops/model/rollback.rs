@@ -1,4 +1,4 @@
-//! `model.rollback`: puts the models in force again that were before, by a restart in place.
+//! `model.rollback`: puts the models in force again that were before, while the cameras run.
 //!
 //! What was before was in force for good, so it is not on probation. The set that leaves is not gone back to; its packages
 //! stay on the shelf and can be activated again.
@@ -18,7 +18,7 @@ pub struct Args {}
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Answer {
-    /// The centre's models that are in force after the restart; what is not named is as `[vision]` says.
+    /// The centre's models that are in force from now on; what is not named is as `[vision]` says.
     #[n(0)]
     pub set: Vec<InForce>,
 }
@@ -40,5 +40,5 @@ pub(in crate::command::ops) fn run(rooms: &Rooms, command: &Authorised) -> Resul
     })?;
     let facts = vec![("from", from.describe()), ("to", set.describe())];
     let answer = Answer { set: set.iter().cloned().collect() };
-    Ok(Done { result: ops::encode(&answer), facts, then: Some(Afterwards::Restart), ..Done::default() })
+    Ok(Done { result: ops::encode(&answer), facts, then: Some(Afterwards::Models), ..Done::default() })
 }

@@ -1,23 +1,27 @@
-//! `evidence.get`: the pictures of one sighting, as attachments; and, where they are asked for, its rows with what opens
+//! `evidence.get`: the pictures of one sighting, and its clip, as attachments; and, where they are asked for, its rows with what opens
 //! the commitments to its hits in the audit log: what a bundle for a court is made of.
 //!
-//! Reads are open to every investigator, and so are their crops. The scene is kept because of a hit: where every hit of
-//! the sighting belongs to organisations that do not share, it is not given out, as if it were not there. What is given
-//! out is audited first.
+//! Reads are open to every investigator, and so are their crops. Scene and clip are kept because of a hit: where every hit
+//! of the sighting belongs to organisations that do not share, they are not given out, as if they were not there. What is
+//! given out is audited first. The id of a view gives the picture of a camera whose health was told.
 
 use std::collections::BTreeSet;
 
 use minicbor::{Decode, Encode};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::hits::{HitRow, other_owner, shows_to};
+use super::hits::{HitRow, has_clip, other_owner, shows_to};
 use super::{ReadRow, audit, check_days, internal, wrong};
 use crate::centre::wire::Attached;
 use crate::command::{Attachment, Authorised, Done, Refusal, Rooms, ops};
-use crate::domain::{EventId, Picture, Reason, Sighting};
+use crate::domain::{EventId, Footage, Picture, Reason, Sighting};
 use crate::store::audit::Event;
-use crate::store::{Salt, StoredHit, share16};
+use crate::store::{AttachedKind, Salt, StoredHit, share16};
 
+/// What the audit log calls a clip.
+const CLIP: &str = "clip";
+/// What is kept because of a hit.
+const OF_A_HIT: [&str; 2] = ["scene", CLIP];
 /// Most hits of a sighting that are told.
 pub const HITS: usize = 64;
 
@@ -34,6 +38,9 @@ pub struct Args {
     /// Whether its rows are wanted as well.
     #[n(2)]
     pub rows: Option<bool>,
+    /// Whether its clip is wanted as well; with it no picture need be.
+    #[n(3)]
+    pub clip: Option<bool>,
 }
 
 /// What is answered.
@@ -49,6 +56,24 @@ pub struct Answer {
     /// Its rows, where they were asked for.
     #[n(2)]
     pub rows: Option<Rows>,
+    /// Its clip, or why there is none, where it was asked for.
+    #[n(3)]
+    pub clip: Option<GivenClip>,
+}
+
+/// The clip of a sighting, as far as there is one.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct GivenClip {
+    /// Where the file is; left out where there is none.
+    #[n(0)]
+    pub attached: Option<Attached>,
+    /// What it shows, or was to show; its note says what is missing of it.
+    #[n(1)]
+    pub about: Option<Footage>,
+    /// Why there is none.
+    #[n(2)]
+    pub why: Option<String>,
 }
 
 /// The read of a sighting and the hits of it that may be seen.
@@ -99,7 +124,9 @@ pub struct Given {
 #[must_use]
 pub fn attached(result: &[u8]) -> Vec<Attached> {
     let answer: Option<Answer> = minicbor::decode(result).ok();
-    answer.map(|answer| answer.pictures.into_iter().map(|given| given.attached).collect()).unwrap_or_default()
+    let Some(answer) = answer else { return Vec::new() };
+    let clip = answer.clip.and_then(|clip| clip.attached);
+    answer.pictures.into_iter().map(|given| given.attached).chain(clip).collect()
 }
 
 /// Hands pictures out.
@@ -109,11 +136,14 @@ pub fn attached(result: &[u8]) -> Vec<Attached> {
 pub fn run(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
     let args: Args = ops::decode(command.args())?;
     let mut wanted = args.pictures.clone().unwrap_or_else(|| Picture::ALL.to_vec());
-    if wanted.is_empty() || wanted.len() > Picture::ALL.len() {
+    let wants_clip = args.clip == Some(true);
+    if (wanted.is_empty() && !wants_clip) || wanted.len() > Picture::ALL.len() {
         return Err(wrong("name crop, scene, or leave both out"));
     }
     let not_there = || Refusal::new(Reason::NotFound, format!("nothing is kept of sighting {}", args.id));
-    let sighting = rooms.store.sighting(args.id).map_err(internal)?.ok_or_else(not_there)?;
+    let Some(sighting) = rooms.store.sighting(args.id).map_err(internal)? else {
+        return view(rooms, command, args.id)?.ok_or_else(not_there);
+    };
     check_days(command, sighting.begin, rooms.clock.utc())?;
     let hits = rooms.store.hits_of(args.id).map_err(internal)?;
     let org = &command.caller().person.org;
@@ -131,9 +161,13 @@ pub fn run(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
         attachments.push(attachment);
         words.push(picture.as_str());
     }
+    let clip = wants_clip.then(|| clip_of(rooms, args.id, hidden, &mut attachments)).transpose()?;
+    if clip.as_ref().is_some_and(|clip| clip.attached.is_some()) {
+        words.push(CLIP);
+    }
     let seen: Vec<&StoredHit> = hits.iter().filter(|hit| shows_to(hit, org)).take(HITS).collect();
     let wants_rows = args.rows == Some(true);
-    if !given.is_empty() || wants_rows {
+    if !words.is_empty() || wants_rows {
         let mut details = vec![("sighting", args.id.to_string()), ("pictures", words.join(" "))];
         if wants_rows {
             details.push(("hits", seen.len().to_string()));
@@ -141,22 +175,66 @@ pub fn run(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
         audit(rooms, command, Event::PictureViewed, &details)?;
         let visible = hits.iter().filter(|hit| shows_to(hit, org));
         let owners: BTreeSet<&str> = visible.filter_map(|hit| other_owner(hit, org)).collect();
-        for owner in owners.into_iter().filter(|_| wants_rows || words.contains(&Picture::Scene.as_str())) {
+        for owner in owners.into_iter().filter(|_| wants_rows || words.iter().any(|word| OF_A_HIT.contains(word))) {
             let details = [("sighting", args.id.to_string()), ("owner", owner.to_owned())];
             audit(rooms, command, Event::PictureViewed, &details)?;
         }
     }
     let facts = vec![("pictures", given.len().to_string())];
     let told = if wants_rows { Some(Rows::of(rooms, &sighting, &seen)?) } else { None };
-    let result = ops::encode(&Answer { id: args.id, pictures: given, rows: told });
+    let result = ops::encode(&Answer { id: args.id, pictures: given, rows: told, clip });
     Ok(Done { result, attachments, tells_plates: true, facts, ..Done::default() })
+}
+
+/// The clip, attached, or why there is none.
+fn clip_of(rooms: &Rooms, id: EventId, hidden: bool, attachments: &mut Vec<Attachment>) -> Result<GivenClip, Refusal> {
+    let none = |about: Option<Footage>, why: &str| GivenClip { attached: None, about, why: Some(why.to_owned()) };
+    let kept = if hidden { None } else { rooms.store.attachment(id, AttachedKind::Clip).map_err(internal)? };
+    let Some((kept, bytes)) = kept else {
+        return Ok(none(
+            None,
+            "no clip was made of it: it became no hit of a severity that gets one, or its clip is still being made",
+        ));
+    };
+    if kept.bytes == 0 {
+        let why = kept.about.note.clone().unwrap_or_else(|| "no clip could be made".to_owned());
+        return Ok(none(Some(kept.about), &why));
+    }
+    if bytes.is_empty() {
+        return Ok(none(Some(kept.about), "its file is gone from the disk"));
+    }
+    let attachment = Attachment { id: new_id(rooms)?, bytes };
+    let attached = Some(named(&attachment));
+    attachments.push(attachment);
+    Ok(GivenClip { attached, about: Some(kept.about), why: None })
+}
+
+/// The picture of a camera whose health was told, where `id` is that of one.
+fn view(rooms: &Rooms, command: &Authorised, id: EventId) -> Result<Option<Done>, Refusal> {
+    let Some((kept, bytes)) = rooms.store.attachment(id, AttachedKind::View).map_err(internal)? else {
+        return Ok(None);
+    };
+    check_days(command, kept.about.from, rooms.clock.utc())?;
+    let details = [("view", id.to_string()), ("camera", kept.about.camera.to_string())];
+    audit(rooms, command, Event::PictureViewed, &details)?;
+    let attachment = Attachment { id: new_id(rooms)?, bytes };
+    let pictures = vec![Given { picture: Picture::View, attached: named(&attachment) }];
+    let result = ops::encode(&Answer { id, pictures, rows: None, clip: None });
+    let facts = vec![("pictures", "1".to_owned())];
+    Ok(Some(Done { result, attachments: vec![attachment], tells_plates: true, facts, ..Done::default() }))
 }
 
 impl Rows {
     fn of(rooms: &Rooms, sighting: &Sighting, hits: &[&StoredHit]) -> Result<Self, Refusal> {
         let committed = |hit: &&StoredHit| {
             let record = rooms.store.accounted_by(hit).map_err(internal)?;
-            Ok(Committed { row: HitRow::of(hit, sighting), alert: ops::encode(&hit.alert), salt: hit.salt, record })
+            let clip = has_clip(rooms, sighting.id)?;
+            Ok(Committed {
+                row: HitRow { clip, ..HitRow::of(hit, sighting) },
+                alert: ops::encode(&hit.alert),
+                salt: hit.salt,
+                record,
+            })
         };
         Ok(Self {
             read: ReadRow::of(sighting),

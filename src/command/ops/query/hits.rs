@@ -11,8 +11,10 @@ use minicbor::{Decode, Encode};
 use super::{Asked, Asking, Page, ReadRow, internal, named};
 use crate::command::{Authorised, Done, Refusal, Rooms, ops};
 use crate::domain::hit::HitCauseKey;
-use crate::domain::{HitState, ListId, MatchMark, PlateText, RuleId, Severity, Sighting, Stage, TimeMs, Verdict};
-use crate::store::{StoredHit, Visit};
+use crate::domain::{
+    EventId, HitState, ListId, MatchMark, PlateText, RuleId, Severity, Sighting, Stage, TimeMs, Verdict,
+};
+use crate::store::{AttachedKind, StoredHit, Visit};
 
 /// What is asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
@@ -108,6 +110,9 @@ pub struct HitRow {
     /// When it was stored first.
     #[n(14)]
     pub stored_at: TimeMs,
+    /// Whether its sighting has a clip; false where none could be made, left out where none was (yet).
+    #[n(15)]
+    pub clip: Option<bool>,
 }
 
 /// What of the question an index does not know.
@@ -175,8 +180,15 @@ impl HitRow {
             judged_at: judged.map(|judged| judged.mark.at),
             stage: hit.alert.stage,
             stored_at: hit.first_at,
+            clip: None,
         }
     }
+}
+
+/// Whether there is a clip of this sighting; `None` where none was made, `false` where none could be.
+pub(super) fn has_clip(rooms: &Rooms, id: EventId) -> Result<Option<bool>, Refusal> {
+    let kept = rooms.store.attached(id, AttachedKind::Clip).map_err(internal)?;
+    Ok(kept.map(|kept| kept.bytes > 0))
 }
 
 /// Whether people who act for `org` see a hit.
@@ -208,7 +220,9 @@ pub fn run(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
         if !shows_to(hit, org) || !filter.fits(hit) {
             return Visit::On;
         }
-        let row = HitRow::of(hit, sighting);
+        // A row of a clip that does not open is told where the clip is asked for.
+        let clip = has_clip(rooms, sighting.id).unwrap_or(Some(false));
+        let row = HitRow { clip, ..HitRow::of(hit, sighting) };
         if !room.takes(&row) {
             return Visit::Full;
         }
