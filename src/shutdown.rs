@@ -1,7 +1,27 @@
 //! One flag that says "stop now", for threads and tasks alike.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How often [`waited`] asks.
+const ASK_EVERY: Duration = Duration::from_millis(5);
+
+/// Waits until `is_over`, `at_most` so long; false: it is not over. It asks at least once, and a time in which this very process stood still does
+/// not count: whoever is waited for stood still as well.
+pub fn waited(at_most: Duration, mut is_over: impl FnMut() -> bool) -> bool {
+    let mut left = at_most;
+    let mut looked = Instant::now();
+    while !is_over() {
+        if left.is_zero() {
+            return false;
+        }
+        std::thread::sleep(ASK_EVERY.min(left));
+        let now = Instant::now();
+        left = left.saturating_sub(now.saturating_duration_since(looked).min(ASK_EVERY * 10));
+        looked = now;
+    }
+    true
+}
 
 /// Shared by everything that runs; once set it stays set.
 #[derive(Clone, Debug, Default)]

@@ -183,14 +183,16 @@ pub fn run(config: &Arc<Config>, options: &Options, clock: &Clock, shutdown: &Sh
     // The stop is over. What comes takes as long as it takes: nobody ends the process in the middle of a wipe.
     drop(dog);
     // Before anything else, also when the daemon did not end well.
-    if after.what() == Some(Afterwards::Wipe) {
-        wipe::wipe(config)?;
-    }
+    let wiped = if after.what() == Some(Afterwards::Wipe) { wipe::wipe(config) } else { Ok(()) };
     if !left.is_empty() {
+        if let Err(error) = &wiped {
+            tracing::error!(error = crate::causes::line(error), "not wiped yet: the next start does it");
+        }
         // They hold the store and the models, and an exit in order would run into them.
         tracing::error!(threads = left.join(", "), "threads did not stop: the daemon ends without them");
         last::end_at_once(last::EXIT_CODE);
     }
+    wiped?;
     let mut summary = lived?;
     summary.again = (summary.again || after.what() == Some(Afterwards::Restart)) && !shutdown.is_set();
     Ok(summary)

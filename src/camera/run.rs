@@ -102,8 +102,8 @@ impl Camera {
                 }
                 Err(error) => error,
             };
-            self.counters.failed.inc();
             self.counters.set_state(CameraState::Offline(error.to_string()));
+            self.counters.failed.inc();
             if !self.settings.uri.is_live() {
                 vain = if known.replace(given) == Some(given) { vain + 1 } else { 1 };
                 if !matches!(error, Error::Worker { .. }) || vain >= MOST_IN_VAIN {
@@ -153,6 +153,7 @@ impl Camera {
         self.counters.opened.inc();
         tracing::debug!(camera = %self.settings.id, uri = %self.settings.uri, "camera opened");
         let mut newest = self.clock.monotonic();
+        let mut looked = newest;
         let mut online = false;
         while !shutdown.is_set() {
             match source.next(LOOK_EVERY)? {
@@ -167,10 +168,14 @@ impl Camera {
                     on(CameraEvent::Frame(frame));
                     // After the closure: the time it took is not the camera's silence.
                     newest = self.clock.monotonic();
+                    looked = newest;
                 }
                 Next::Idle => {
                     on(CameraEvent::Quiet);
-                    check_silence(&self.settings, source.as_ref(), self.clock.monotonic(), (newest, online))?;
+                    let now = self.clock.monotonic();
+                    newest += stood_still(now.saturating_sub(looked));
+                    looked = now;
+                    check_silence(&self.settings, source.as_ref(), now, (newest, online))?;
                 }
                 Next::End => return Ok(Over::FileEnded),
             }
@@ -183,6 +188,12 @@ impl Camera {
         tracing::info!(camera = %self.settings.id, uri = %self.settings.uri, width, height, "camera online");
         self.counters.set_state(CameraState::Online);
     }
+}
+
+/// For how long this process, or the machine, stood still between two looks `apart`: a look waits [`LOOK_EVERY`] at most. What a camera sent
+/// meanwhile is still to be seen, so such a time is no silence of its own.
+fn stood_still(apart: Duration) -> Duration {
+    apart.saturating_sub(LOOK_EVERY * 2)
 }
 
 /// Whether a camera has been silent for too long `now`: `newest` is the time of its last frame or its opening, `online`
@@ -362,6 +373,37 @@ mod tests {
             .unwrap();
         assert_eq!(reopened, 3);
         assert_eq!(counters.opened.get(), 4);
+    }
+
+    #[test]
+    fn a_pause_of_the_machine_is_no_silence_of_a_camera() {
+        /// A camera of ten frames a second that waits for one; all stands still for longer than it may be silent, once.
+        struct Still(ReplaySource, u32);
+        impl Source for Still {
+            fn next(&mut self, wait: Duration) -> Result<Next, Error> {
+                self.1 += 1;
+                match self.1 {
+                    20 => {
+                        std::thread::sleep(LOOK_EVERY * 4);
+                        Ok(Next::Idle)
+                    }
+                    n if n % 2 == 0 => Ok(Next::Idle),
+                    _ => self.0.next(wait),
+                }
+            }
+        }
+        let (mut camera, counters) = camera("rtsp://127.0.0.1/none");
+        camera.settings.stall_after = LOOK_EVERY * 3;
+        let (shutdown, mut frames) = (Shutdown::new(), 0);
+        camera
+            .run_from(&mut || Ok(Box::new(Still(replay(100, &counters), 0))), &shutdown, &mut |e| {
+                frames += u32::from(matches!(e, CameraEvent::Frame(_)));
+                if frames == 15 {
+                    shutdown.trigger();
+                }
+            })
+            .unwrap();
+        assert_eq!((counters.opened.get(), counters.failed.get()), (1, 0));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::authorise::{Authorised, authorise};
 use super::envelope::{Gate, Refused, Signed};
@@ -33,6 +33,7 @@ use crate::centre::wire::{self, Reply};
 use crate::clock::{Challenges, Clock};
 use crate::domain::{CommandStatus, Reason};
 use crate::health::pulse::{Part, Pulse};
+use crate::shutdown::waited;
 use crate::store::audit::Event;
 use crate::store::disk::RealDisk;
 
@@ -138,13 +139,13 @@ impl Executor {
     #[must_use]
     pub fn stop_within(self, at_most: Duration) -> bool {
         self.inbox.shared.stopping.store(true, Ordering::SeqCst);
-        let (begun, mut told) = (Instant::now(), false);
-        while !self.thread.is_finished() {
-            if begun.elapsed() >= at_most {
-                return false;
-            }
+        let mut told = false;
+        let is_over = || {
             told = told || !matches!(self.inbox.sender.try_send(Job::Stop), Err(TrySendError::Full(_)));
-            std::thread::sleep(Duration::from_millis(2));
+            self.thread.is_finished()
+        };
+        if !waited(at_most, is_over) {
+            return false;
         }
         if self.thread.join().is_err() {
             tracing::error!("the command thread panicked");

@@ -13,10 +13,11 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::Shutdown as Half;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -24,6 +25,8 @@ use std::time::Duration;
 
 use minicbor::bytes::ByteSlice;
 use minicbor::{Decode, Encode};
+
+use crate::shutdown::waited;
 
 /// Name of the socket's file.
 pub const FILE: &str = "watchpost.sock";
@@ -98,6 +101,28 @@ pub struct Connections(Arc<Standing>);
 struct Standing {
     next: AtomicU64,
     open: Mutex<HashMap<u64, Open>>,
+    /// How many threads have a host in hand.
+    readers: AtomicUsize,
+}
+
+/// A reading thread's host, and its place among the readers: given up in that order, whatever ends the thread.
+struct Reader {
+    host: Option<Arc<dyn Host>>,
+    standing: Arc<Standing>,
+}
+
+impl Reader {
+    fn new(host: Arc<dyn Host>, standing: &Arc<Standing>) -> Self {
+        standing.readers.fetch_add(1, Ordering::SeqCst);
+        Self { host: Some(host), standing: Arc::clone(standing) }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.host = None;
+        self.standing.readers.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 struct Open {
@@ -156,9 +181,12 @@ impl Connections {
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         thread("local-out").spawn(move || write_answers(writes, &waiting))?;
         let connections = self.clone();
+        let reader = Reader::new(host, &self.0);
         let read = move || {
-            loop {
+            while let Some(host) = &reader.host {
                 match read_frame(&mut reads) {
+                    // What was still unread at the end is not worked off.
+                    Ok(Some(_)) if !connections.open().contains_key(&id) => break,
                     Ok(Some((topic, bytes))) => {
                         if let Some(answer) = host.frame(id, &topic, bytes) {
                             connections.send(id, vec![answer], None);
@@ -181,9 +209,12 @@ impl Connections {
         Ok(())
     }
 
-    /// Ends all; what they were not yet sent is lost.
-    pub fn end_all(&self) {
+    /// Ends all; what they were not yet sent is lost. True: their hosts, and what those hold (the store), are let go of;
+    /// false: one is still at what was asked last, after `at_most`.
+    #[must_use]
+    pub fn end_all(&self, at_most: Duration) -> bool {
         self.open().drain().for_each(|(_, one)| end(Some(one)));
+        waited(at_most, || self.0.readers.load(Ordering::SeqCst) == 0)
     }
 }
 
@@ -216,6 +247,8 @@ pub struct Server {
     path: PathBuf,
     stopping: Arc<AtomicBool>,
     connections: Connections,
+    /// The listening socket once more, to wake the thread by: the path may be another's, or gone.
+    listener: UnixStream,
     thread: JoinHandle<()>,
 }
 
@@ -234,6 +267,7 @@ impl Server {
         let listener = UnixListener::bind(&made)?;
         fs::set_permissions(&made, fs::Permissions::from_mode(0o600))?;
         fs::rename(&made, path)?;
+        let again = UnixStream::from(OwnedFd::from(listener.try_clone()?));
         let stopping = Arc::new(AtomicBool::new(false));
         let (stop, accepted) = (Arc::clone(&stopping), connections.clone());
         let accept = move || {
@@ -249,19 +283,22 @@ impl Server {
             }
         };
         let thread = std::thread::Builder::new().name("local".to_owned()).spawn(accept)?;
-        Ok(Self { path: path.to_owned(), stopping, connections, thread })
+        Ok(Self { path: path.to_owned(), stopping, connections, listener: again, thread })
     }
 
-    /// Ends all connections and takes the socket away.
-    pub fn stop(self) {
+    /// Ends all connections and takes the socket away; as [`Connections::end_all`].
+    #[must_use]
+    pub fn stop(self, at_most: Duration) -> bool {
         self.stopping.store(true, Ordering::SeqCst);
-        // Wakes the thread; nobody else may have connected for days.
-        let woken = UnixStream::connect(&self.path).is_ok();
+        // Wakes the thread; nobody may have connected for days.
+        let _ = self.listener.shutdown(Half::Both);
         let _ = fs::remove_file(&self.path);
-        self.connections.end_all();
-        if woken && self.thread.join().is_err() {
+        // First: it may be taking one more connection.
+        let ended = waited(at_most, || self.thread.is_finished());
+        if ended && self.thread.join().is_err() {
             tracing::error!("the socket's thread panicked");
         }
+        self.connections.end_all(at_most) && ended
     }
 }
 
@@ -289,7 +326,7 @@ mod tests {
         let mut stream = UnixStream::connect(&path).unwrap();
         write_frame(&mut stream, "a", &[1, 2, 3]).unwrap();
         assert_eq!(read_frame(&mut stream).unwrap(), Some(("a".to_owned(), vec![1, 2, 3])));
-        server.stop();
+        assert!(server.stop(Duration::from_mins(1)));
         assert_eq!(read_frame(&mut stream).unwrap(), None);
         assert!(!path.exists());
     }
@@ -312,6 +349,29 @@ mod tests {
         write_frame(&mut second, "b", &vec![0; 61_440]).unwrap();
         assert_eq!(read_frame(&mut second).unwrap().unwrap().1.len(), 61_440);
         assert!(write_frame(&mut second, "b", &vec![0; MAX_FRAME]).is_err());
+    }
+
+    #[test]
+    fn nobody_has_the_host_once_all_connections_ended() {
+        struct Slow(SyncSender<()>);
+        impl Host for Slow {
+            fn frame(&self, _: u64, _: &str, _: Vec<u8>) -> Option<Frame> {
+                self.0.send(()).unwrap();
+                std::thread::sleep(Duration::from_millis(100));
+                None
+            }
+        }
+        let connections = Connections::default();
+        let (told, wait) = sync_channel(4);
+        let host: Arc<dyn Host> = Arc::new(Slow(told));
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        connections.serve(theirs, Arc::clone(&host)).unwrap();
+        let (_idle, theirs) = UnixStream::pair().unwrap();
+        connections.serve(theirs, Arc::clone(&host)).unwrap();
+        write_frame(&mut ours, "a", &[1]).unwrap();
+        wait.recv().unwrap();
+        assert!(connections.end_all(Duration::from_mins(1)));
+        assert_eq!(Arc::strong_count(&host), 1);
     }
 
     #[test]

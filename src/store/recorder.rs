@@ -24,7 +24,7 @@ use super::writer::{Commit, Writer};
 use super::{Entry, Inner, Store};
 use crate::health::Health;
 use crate::health::pulse::{Part, Pulse};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, waited};
 
 /// Entries that may wait; a sender waits when it is full.
 pub const QUEUE: usize = 64;
@@ -179,16 +179,13 @@ impl Recorder {
     pub fn stop_within(mut self, at_most: Duration) -> Option<usize> {
         let Some(thread) = self.thread.take() else { return Some(0) };
         self.stop.trigger();
-        let (begun, mut told) = (Instant::now(), false);
-        loop {
+        let mut told = false;
+        let is_over = || {
             // Once at least: without it the thread goes on as if nobody had asked.
             told = told || !matches!(self.handle.queue.try_send(Message::Stop), Err(TrySendError::Full(_)));
-            if thread.is_finished() || begun.elapsed() >= at_most {
-                break;
-            }
-            std::thread::sleep(QUEUE_POLL);
-        }
-        thread.is_finished().then(|| Self::join(thread))
+            thread.is_finished()
+        };
+        waited(at_most, is_over).then(|| Self::join(thread))
     }
 
     fn finish(&mut self) -> usize {

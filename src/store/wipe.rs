@@ -7,9 +7,15 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use super::error::Error;
 use super::folder;
+
+/// How often, and how far apart, the removal of a folder is tried that others still write to.
+const TRIES: u32 = 400;
+const TRY_EVERY: Duration = Duration::from_millis(5);
 
 /// Destroys the store in `dir`, and the file `store_key` where there is one; how many keys that were.
 ///
@@ -33,8 +39,7 @@ pub fn wipe(dir: &Path, store_key: Option<&Path>) -> Result<u64, Error> {
         if name == "lock" || name.starts_with("audit") {
             continue;
         }
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        removed.map_err(Error::io("remove", &path))?;
+        remove(&path).map_err(Error::io("remove", &path))?;
     }
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", dir))?;
     Ok(keys)
@@ -51,6 +56,21 @@ pub fn destroy_file(path: &Path) -> io::Result<()> {
     file.sync_all()?;
     fs::remove_file(path)?;
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+/// Removes a file, or a folder with all in it. The index's library can remove and add files for a moment after it was closed, in threads of its
+/// own.
+pub fn remove(path: &Path) -> io::Result<()> {
+    for _ in 0..TRIES {
+        let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        match removed.map_err(|error| (error.kind(), error)) {
+            Err((io::ErrorKind::DirectoryNotEmpty, _)) => thread::sleep(TRY_EVERY),
+            Err((io::ErrorKind::NotFound, _)) if !path.exists() => return Ok(()),
+            Err((io::ErrorKind::NotFound, _)) => {}
+            other => return other.map_err(|(_, error)| error),
+        }
+    }
+    Err(io::Error::other("others write to it all the time"))
 }
 
 fn entries(dir: &Path) -> io::Result<Vec<std::path::PathBuf>> {

@@ -26,6 +26,10 @@ use crate::command::rate::Limits;
 use crate::command::{Afterwards, Attachment, Inbox, Incoming, Line, ReplyTo, Response, Rooms, Via};
 use crate::config::{Centre, Config};
 
+/// How long connections that are ended may be at what was asked last, and in a stop within bounds.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+const CLOSE_AT_ONCE: Duration = Duration::from_millis(500);
+
 /// What commands are made of.
 pub struct Parts<'a> {
     /// What operations work with.
@@ -116,21 +120,22 @@ impl Commands {
     /// Ends after the command that is being executed.
     pub fn stop(self) {
         self.executor.stop();
-        Self::close(self.socket, &self.connections);
+        if !Self::close(self.socket, &self.connections, CLOSE_WITHIN) {
+            tracing::error!("connections to the socket did not end");
+        }
     }
 
-    /// The same, but waits `at_most` so long; false: the executor was left behind.
+    /// The same, but waits `at_most` so long; false: the executor, or who asks at the socket, was left behind.
     #[must_use]
     pub fn stop_within(self, at_most: Duration) -> bool {
         let stopped = self.executor.stop_within(at_most);
-        Self::close(self.socket, &self.connections);
-        stopped
+        Self::close(self.socket, &self.connections, CLOSE_AT_ONCE.min(at_most)) && stopped
     }
 
-    fn close(socket: Option<local::Server>, connections: &Connections) {
+    fn close(socket: Option<local::Server>, connections: &Connections, at_most: Duration) -> bool {
         match socket {
-            Some(socket) => socket.stop(),
-            None => connections.end_all(),
+            Some(socket) => socket.stop(at_most),
+            None => connections.end_all(at_most),
         }
     }
 }

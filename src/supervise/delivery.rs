@@ -22,12 +22,10 @@ use crate::clock::Clock;
 use crate::config::{self, Centre, Config};
 use crate::domain::Rule;
 use crate::health::Health;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, waited};
 use crate::store::StoreKey;
 use crate::store::outbox::Outbox;
 
-/// How often a stop looks whether the farewell is over.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How long a stop waits for calls of the session to the store that are under way.
 const CALLS_WITHIN: Duration = Duration::from_secs(1);
 
@@ -107,11 +105,7 @@ impl Delivery {
     #[must_use]
     pub(super) fn end(self, at_most: Duration) -> bool {
         // Not by the runtime's own timer: a task that hangs holds up the only thread that drives it.
-        let begun = std::time::Instant::now();
-        while self.handle.is_running() && begun.elapsed() < at_most {
-            std::thread::sleep(LOOK_EVERY);
-        }
-        let ended = !self.handle.is_running();
+        let ended = waited(at_most, || !self.handle.is_running());
         if ended {
             self.runtime.block_on(self.handle.ended());
         }

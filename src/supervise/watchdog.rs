@@ -20,7 +20,7 @@ use super::last::{EXIT_CODE, end_at_once};
 use crate::clock::Clock;
 use crate::health::Health;
 use crate::health::pulse::{Found, Part, Pulse, Silence};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, waited};
 use crate::store::Store;
 use crate::store::audit::Event;
 
@@ -200,12 +200,8 @@ impl Steps {
 }
 
 /// Waits for the end of a thread, which has no join with a bound; false: it runs on.
-pub(super) fn ended<T>(thread: &JoinHandle<T>, at_most: Duration, clock: &Clock) -> bool {
-    let until = clock.monotonic() + at_most;
-    while !thread.is_finished() && clock.monotonic() < until {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    thread.is_finished()
+pub(super) fn ended<T>(thread: &JoinHandle<T>, at_most: Duration) -> bool {
+    waited(at_most, || thread.is_finished())
 }
 
 impl Shared {
@@ -288,7 +284,6 @@ impl Shared {
         let (store, fault) = (state.store.take(), state.fault.clone());
         drop(state);
         let names = found.silent.iter().map(|silence| silence.name.clone()).chain(left).collect::<Vec<_>>().join(", ");
-        let clock = self.clock.clone();
         let why = match fault {
             Some(fault) => format!("{fault}; it did not stop in order"),
             None => "asked to; it did not stop in order".to_owned(),
@@ -304,7 +299,7 @@ impl Shared {
             }
         });
         if let Ok(told) = told {
-            ended(&told, LAST_WORDS, &clock);
+            ended(&told, LAST_WORDS);
         }
         end_at_once(EXIT_CODE);
     }

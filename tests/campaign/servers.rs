@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use watchpost::camera::testkit::{Clip, Manner, RtspServer, Serving, Spoil};
 use watchpost::domain::Transport;
 
+use super::kit::broker::free_port;
 use super::relay::{self, Relay};
 
 /// The hidden argument of a server's process: `--camera CLIP PORT`. It says its port, and ends when its stdin does.
@@ -67,6 +68,8 @@ pub struct Process {
 
 impl Process {
     pub fn start(clip: &Path, port: u16) -> Self {
+        // It comes back at the same one.
+        let port = if port == 0 { free_port() } else { port };
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg(ARGUMENT).arg(clip).arg(port.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();

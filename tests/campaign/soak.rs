@@ -65,7 +65,7 @@ fn run(ask: &Ask) -> Outcome {
         sizes.push(size_of(&supervise::store_dir(&rig.made.config())));
         std::thread::sleep(LOOK_EVERY);
         // The small one has a flap and a day as well.
-        let quick = if ask.full { 1 } else { 20 };
+        let quick = if ask.full { 1 } else { 30 };
         if begun.elapsed() > FLAP_EVERY / quick * (flaps + 1) {
             flaps += 1;
             rig.broker.kill();
@@ -102,6 +102,7 @@ fn judge(samples: &[(f64, Cost)], sizes: &[u64], full: bool, outcome: &mut Outco
     let slope = slope(&points) * 3_600.0 / 1_024.0;
     outcome.figure("own memory", format!("{:.1} MiB", median(&costs, |cost| cost.own_kib) as f64 / 1_024.0));
     outcome.figure("slope", format!("{slope:.2} MiB/h"));
+    outcome.figure("own memory every fifth of the time, MiB", course(samples));
     outcome.expect(slope <= SLOPE || !full, || format!("memory grows by {slope:.2} MiB/h"));
     let fifth = costs.len() / 5;
     for (name, of) in [("threads", (|cost| cost.threads) as fn(&Cost) -> u64), ("descriptors", |cost| cost.files)] {
@@ -116,6 +117,13 @@ fn judge(samples: &[(f64, Cost)], sizes: &[u64], full: bool, outcome: &mut Outco
     outcome.expect(largest <= bound, || format!("the store grew to {largest} bytes, {bound} are enough"));
 }
 
+/// What it had in each fifth of the time.
+fn course(samples: &[(f64, Cost)]) -> String {
+    let costs: Vec<Cost> = samples.iter().map(|(_, cost)| *cost).collect();
+    let fifths = costs.chunks(costs.len().div_ceil(5).max(1)).map(|part| median(part, |cost| cost.own_kib) / 1_024);
+    fifths.map(|mib| mib.to_string()).collect::<Vec<_>>().join(", ")
+}
+
 /// Hits that were fed during so many looks.
 fn hits_in(looks: usize) -> u64 {
     // A look takes its time as well.
@@ -123,7 +131,7 @@ fn hits_in(looks: usize) -> u64 {
 }
 
 fn reads_of_a_day(full: bool) -> u64 {
-    let day = if full { DAY_EVERY } else { DAY_EVERY / 20 };
+    let day = if full { DAY_EVERY } else { DAY_EVERY / 30 };
     // Days are looked at every 10 minutes.
     (day + Duration::from_mins(10)).as_secs() * u64::from(PER_SECOND)
 }

@@ -14,6 +14,8 @@ use watchpost::clock::Clock;
 use watchpost::domain::CameraId;
 use watchpost::shutdown::Shutdown;
 
+use crate::kit::broker::free_port;
+
 const NAME: &str = "camera_cycles::a_camera_killed_two_hundred_times_leaves_nothing_behind";
 
 /// Address of the camera, for the process that watches.
@@ -108,7 +110,7 @@ fn a_camera_killed_two_hundred_times_leaves_nothing_behind() {
     let clip = dir.path().join("clip.mp4");
     Clip { frames: 20, ..Clip::H264 }.make(&clip).unwrap();
     let serve = |port| RtspServer::start(&clip, &Serving { port, looped: true, ..Serving::default() }).unwrap();
-    let (mut server, other) = (serve(0), serve(0));
+    let (mut server, other) = (serve(free_port()), serve(0));
     let port = server.port();
     let mut watcher = Watcher::start(&server.url());
     let mut costs = Vec::new();

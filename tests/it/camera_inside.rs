@@ -11,6 +11,8 @@ use watchpost::domain::{CameraId, Frame, PixelFormat};
 use watchpost::health::{CameraCounters, CameraState};
 use watchpost::shutdown::Shutdown;
 
+use super::kit::pauses::Pauses;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Raw H.264 with parameter sets in it.
@@ -309,6 +311,7 @@ fn joining_between_far_key_frames_waits_for_one_and_shows_no_grey() {
     let h265 = "x265enc speed-preset=ultrafast key-int-max=150 log-level=none option-string=pools=none:frame-threads=1:scenecut=0 ! h265parse";
     for (coder, encoder) in [(Clip::H264, h264), (Clip::H265, h265)] {
         let (server, _first) = far_apart(&clips, coder, encoder);
+        let pauses = Pauses::watch();
         let mut settings = settings(server.url().parse().unwrap());
         // Shorter than the way to the next key frame: what counts is that packets come.
         settings.first_frame_within = Duration::from_secs(4);
@@ -334,9 +337,12 @@ fn joining_between_far_key_frames_waits_for_one_and_shows_no_grey() {
                 }
             })
             .unwrap();
-        assert!(began.elapsed() < PATIENCE);
         assert_eq!((counters.opened.get(), counters.failed.get()), (1, 0));
-        assert!(counters.damaged.get() > 20, "{} dropped before the key frame", counters.damaged.get());
+        // After a rest of the machine it may join shortly before the next key frame.
+        if !pauses.spoil("where the stream was joined") {
+            assert!(began.elapsed() < PATIENCE);
+            assert!(counters.damaged.get() > 20, "{} dropped before the key frame", counters.damaged.get());
+        }
     }
 }
 
@@ -372,12 +378,14 @@ fn a_camera_without_key_frames_is_told_what_to_set() {
     let stop = shutdown.clone();
     let thread = std::thread::spawn(move || camera.run(&stop, &mut |_| ()));
     let began = Instant::now();
-    while counters.failed.get() == 0 {
-        assert!(began.elapsed() < PATIENCE);
-        std::thread::yield_now();
+    // Its state is told after the failure was counted.
+    let why = loop {
+        if let CameraState::Offline(why) = counters.state() {
+            break why;
+        }
+        assert!(began.elapsed() < PATIENCE * 3, "{:?}", counters.state());
         std::thread::park_timeout(Duration::from_millis(20));
-    }
-    let CameraState::Offline(why) = counters.state() else { panic!("{:?}", counters.state()) };
+    };
     assert!(why.contains("no key frame for 1 s: set a key-frame distance"), "{why}");
     shutdown.trigger();
     thread.join().unwrap().unwrap();
@@ -395,7 +403,10 @@ fn a_flood_of_pictures_is_bounded_and_told() {
     counters.set_state(CameraState::Online);
     let began = Instant::now();
     let mut last = 0;
-    while began.elapsed() < Duration::from_secs(4) {
+    // At least so long; longer where this machine is slow to make them.
+    let is_told =
+        |last: u64| counters.received.get() > last + 500 && matches!(counters.state(), CameraState::Degraded(_));
+    while began.elapsed() < Duration::from_secs(4) || (!is_told(last) && began.elapsed() < PATIENCE * 3) {
         if let Next::Frame(frame) = source.next(PATIENCE).unwrap() {
             last = frame.index;
         }

@@ -15,6 +15,8 @@ use watchpost::domain::CameraId;
 use watchpost::health::{CameraCounters, CameraState};
 use watchpost::shutdown::Shutdown;
 
+use super::kit::pauses::Pauses;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn clip(dir: &tempfile::TempDir, clip: Clip<'_>) -> PathBuf {
@@ -85,6 +87,18 @@ impl Running {
         }
     }
 
+    /// Waits until it is told as offline; why it is.
+    fn wait_until_offline(&self) -> String {
+        let began = Instant::now();
+        loop {
+            if let CameraState::Offline(why) = self.counters.state() {
+                return why;
+            }
+            assert!(began.elapsed() < PATIENCE, "the loss was not found");
+            let _ = self.events.recv_timeout(Duration::from_millis(50));
+        }
+    }
+
     fn stop(mut self) -> Duration {
         let began = Instant::now();
         self.shutdown.trigger();
@@ -98,25 +112,30 @@ fn frames_of_both_codecs_come_over_tcp_with_rising_times() {
     let dir = tempfile::tempdir().unwrap();
     for shape in [Clip::H264, Clip::H265] {
         let server = RtspServer::start(&clip(&dir, shape), &looped()).unwrap();
+        let pauses = Pauses::watch();
         let counters = Arc::new(CameraCounters::default());
         let clock = Clock::system();
         let mut source = camera::open(&settings(&server.url()), &clock, Arc::clone(&counters)).unwrap();
-        let mut frames = Vec::new();
+        let (mut frames, mut oldest) = (Vec::new(), 0_u64);
         // More than the clip has: the server begins anew, the stream goes on.
         while frames.len() < 60 {
             match source.next(PATIENCE).unwrap() {
                 Next::Frame(frame) => {
                     assert_eq!((frame.format.width, frame.format.height), (320, 180));
-                    assert!(clock.utc().since(frame.at) < 5_000, "a live frame's time is its arrival");
+                    oldest = oldest.max(clock.utc().since(frame.at));
                     frames.push((frame.index, frame.pts));
                 }
                 other => panic!("{other:?}"),
             }
         }
         assert!(frames.windows(2).all(|w| w[0] < w[1]), "{frames:?}");
+        assert!(counters.received.get() >= 60);
+        if pauses.spoil("how soon frames were taken") {
+            continue;
+        }
+        assert!(oldest < 5_000, "a live frame's time is its arrival: {oldest} ms");
         // The newest wins: on a busy machine the first one may have been replaced before it was taken.
         assert!(frames[0].0 < 5, "{:?}", frames[0]);
-        assert!(counters.received.get() >= 60);
     }
 }
 
@@ -124,6 +143,7 @@ fn frames_of_both_codecs_come_over_tcp_with_rising_times() {
 fn a_camera_that_dies_comes_back_by_itself_and_costs_the_other_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = clip(&dir, Clip::H264);
+    let pauses = Pauses::watch();
     let dies = RtspServer::start(&path, &looped()).unwrap();
     let lives = RtspServer::start(&path, &looped()).unwrap();
     let (port, url) = (dies.port(), dies.url());
@@ -148,9 +168,14 @@ fn a_camera_that_dies_comes_back_by_itself_and_costs_the_other_nothing() {
     assert_eq!(gate.counters.state(), CameraState::Online);
     assert!(gate.counters.opened.get() > 1);
     other.wait_for("frame", 5);
-    assert_eq!((other.counters.opened.get(), other.counters.failed.get()), (1, 0));
-    assert!(gate.stop() < Duration::from_secs(3));
+    let others = (other.counters.opened.get(), other.counters.failed.get());
+    let took = gate.stop();
     other.stop();
+    // A second without a frame is a loss here.
+    if !pauses.spoil("how soon a camera is stopped, and whether the other one was lost meanwhile") {
+        assert_eq!(others, (1, 0));
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
 }
 
 /// Passes bytes on between a camera and its server until it freezes; connections stay open then.
@@ -197,11 +222,8 @@ fn a_camera_that_freezes_is_found_by_its_silence_and_opened_again() {
 
     wire.frozen.store(true, Ordering::SeqCst);
     let began = Instant::now();
-    while gate.counters.failed.get() == 0 {
-        assert!(began.elapsed() < Duration::from_secs(15), "not found in 15 s");
-        let _ = gate.events.recv_timeout(Duration::from_millis(50));
-    }
-    let CameraState::Offline(why) = gate.counters.state() else { panic!("{:?}", gate.counters.state()) };
+    let why = gate.wait_until_offline();
+    assert!(began.elapsed() < Duration::from_secs(15), "not found in 15 s");
     assert!(why.contains("no frame for"), "{why}");
 
     wire.frozen.store(false, Ordering::SeqCst);
@@ -218,16 +240,21 @@ fn a_slow_reader_gets_the_newest_frame_and_the_others_are_counted() {
     let server = RtspServer::start(&clip(&dir, Clip::H264), &looped()).unwrap();
     let counters = Arc::new(CameraCounters::default());
     let mut source = camera::open(&settings(&server.url()), &Clock::system(), Arc::clone(&counters)).unwrap();
-    let mut indices = Vec::new();
+    let (pauses, mut indices, mut behind) = (Pauses::watch(), Vec::new(), 0_u64);
     while indices.len() < 6 {
         let Next::Frame(frame) = source.next(PATIENCE).unwrap() else { panic!("no frame") };
-        // The decoder may put one more in between the two looks.
-        assert!(counters.received.get() - frame.index <= 2, "a frame came that is not the newest");
+        behind = behind.max(counters.received.get() - frame.index);
         indices.push(frame.index);
         std::thread::sleep(Duration::from_millis(300));
     }
-    assert!(indices.windows(2).all(|w| w[1] - w[0] >= 2), "{indices:?}");
     let (received, dropped) = (counters.received.get(), counters.dropped.get());
+    // What was sent while the machine stood still comes all at once, between any two looks.
+    if pauses.spoil("how many frames came in between") {
+        return;
+    }
+    // The decoder may put one more in between the two looks.
+    assert!(behind <= 2, "a frame came that is not the newest: {behind} behind");
+    assert!(indices.windows(2).all(|w| w[1] - w[0] >= 2), "{indices:?}");
     // What was neither taken nor replaced is the one that waits.
     assert!((0..=1).contains(&(received - dropped - indices.len() as u64)), "{received} {dropped}");
 }

@@ -10,6 +10,7 @@ use watchpost::domain::CameraId;
 
 use crate::kit::camera as kit_camera;
 use crate::kit::one_box::{OneBox, camera, fixture, hotlist};
+use crate::kit::pauses::Pauses;
 
 const FOR: [&str; 6] = ["--box", "box-1", "--purpose", "crime-investigation", "--case", "K-17"];
 /// Long enough for a clip behind the first hit, on a machine with much else to do.
@@ -21,7 +22,7 @@ fn played(path: &Path) -> Vec<(u64, u8)> {
     let mut source = camera::open(&settings, &Clock::system(), std::sync::Arc::default()).unwrap();
     let mut out = Vec::new();
     loop {
-        match source.next(Duration::from_secs(10)).unwrap() {
+        match source.next(Duration::from_mins(1)).unwrap() {
             Next::Frame(frame) => {
                 let luma = frame.luma();
                 let rows = luma.height * 7 / 8 + 2..luma.height;
@@ -54,6 +55,7 @@ async fn a_hit_of_a_network_camera_has_a_clip_that_plays_and_a_masked_camera_one
         hotlist("watched", 1, &fixture("hotlist.csv"), "info"),
         "[store]\nclip_before_s = 1\nclip_after_s = 1\n".to_owned(),
     ]);
+    let pauses = Pauses::watch();
     let mut daemon = made.daemon();
     daemon.until("watchpost runs");
     let (begun, mut times) = (Instant::now(), 0);
@@ -81,9 +83,13 @@ async fn a_hit_of_a_network_camera_has_a_clip_that_plays_and_a_masked_camera_one
         said.expect(0, &["bytes in", if masked { "with the camera's masks" } else { "" }]);
         let pictures = played(&path);
         // From before the hit to after it, as the camera sent them: 25 a second, none missing.
-        assert!(pictures.len() >= 30, "{id}: {} pictures, {said:?}", pictures.len());
+        assert!(!pictures.is_empty(), "{id}: {said:?}");
         let steps = pictures.iter().zip(pictures.iter().skip(1)).map(|(a, b)| b.0 - a.0);
-        assert!(steps.max().unwrap() <= 100, "{id}: a gap");
+        // A second in which the camera could send nothing is a gap of its stream.
+        if !pauses.spoil("whether pictures are missing") {
+            assert!(pictures.len() >= 30, "{id}: {} pictures, {said:?}", pictures.len());
+            assert!(steps.max().unwrap() <= 100, "{id}: a gap");
+        }
         let dark = pictures.iter().filter(|(_, brightest)| *brightest <= 24).count();
         assert_eq!(dark, if masked { pictures.len() } else { 0 }, "{id}: masked pictures");
         // Its owner's alone, and never written over.
@@ -107,9 +113,10 @@ fn the_clip_of_a_network_camera_plays_whatever_its_pictures_are_coded_with() {
         } else {
             RtspServer::start(&fixture("street-b.mp4"), &kit_camera::looped())
         };
-        let server = server.unwrap();
+        let (server, pauses) = (server.unwrap(), Pauses::watch());
         let settings = kit_camera::settings(&server.url()).with_ring();
         kit_camera::frames(&settings, 40);
+        let stood_still = pauses.spoil("whether pictures are missing");
         let span = settings.ring.as_ref().unwrap().span(Duration::ZERO, Duration::MAX).unwrap();
         assert!(span.caps.to_string().starts_with(codec), "{}", span.caps);
         let made = camera::clip::remuxed(&span, camera::Rotation::None).unwrap();
@@ -118,6 +125,6 @@ fn the_clip_of_a_network_camera_plays_whatever_its_pictures_are_coded_with() {
         let pictures = played(&path);
         assert!(pictures.len() >= 35 && pictures.len() == made.pictures, "{codec}: {made:?}, {}", pictures.len());
         let steps = pictures.iter().zip(pictures.iter().skip(1)).map(|(a, b)| b.0 - a.0);
-        assert!(steps.max().unwrap() <= 200, "{codec}: a gap");
+        assert!(stood_still || steps.max().unwrap() <= 200, "{codec}: a gap");
     }
 }

@@ -12,6 +12,7 @@ use watchpost::clock::Clock;
 use watchpost::domain::{BoxId, Broker, Op, SiteId};
 
 use crate::kit::one_box::{OneBox, Said, camera, fixture};
+use crate::kit::pauses::Pauses;
 use crate::kit::raw::Raw;
 
 /// A daemon; killed at the end of a test that fails.
@@ -99,7 +100,7 @@ async fn commands_are_answered_soon_while_four_cameras_run() {
     let key = SigningKey::read(&made.path("centre/keys/fleet.key")).unwrap();
     let (site, box_id) = (SiteId::new("north").unwrap(), BoxId::new("box-1").unwrap());
     let topics = Topics::new(topics::DEFAULT_ROOT, &site, &box_id).unwrap();
-    let mut took = Vec::new();
+    let (pauses, mut took) = (Pauses::watch(), Vec::new());
     for n in 0..90_u8 {
         let mut id = [n; 16];
         id[0] = 1;
@@ -131,5 +132,7 @@ async fn commands_are_answered_soon_while_four_cameras_run() {
     let (p50, p99) = (took[took.len() / 2], took[took.len() * 99 / 100]);
     eprintln!("command to answer while four cameras run: p50 {p50:?}, p99 {p99:?}, longest {:?}", took[took.len() - 1]);
     let bar = std::env::var("WATCHPOST_P99_MS").ok().and_then(|ms| ms.parse().ok()).unwrap_or(5_000);
-    assert!(p99 <= Duration::from_millis(bar), "{p99:?}");
+    if !pauses.spoil("how soon commands are answered") {
+        assert!(p99 <= Duration::from_millis(bar), "{p99:?}");
+    }
 }

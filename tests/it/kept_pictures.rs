@@ -9,6 +9,7 @@ use watchpost::camera::testkit::{Clip, RtspServer};
 use watchpost::domain::TimeMs;
 
 use super::kit::camera::{PATIENCE, clip, error_of, frames, looped, settings};
+use super::kit::pauses::Pauses;
 
 /// The camera with a ring, and the ring.
 fn kept(uri: &str) -> (Settings, Arc<Ring>) {
@@ -42,17 +43,23 @@ fn the_kept_pictures_of_a_live_camera_have_the_times_of_its_frames_and_go_when_i
     let dir = tempfile::tempdir().unwrap();
     let server = RtspServer::start(&clip(dir.path(), Clip { frames: 100, ..Clip::H264 }), &looped()).unwrap();
     let (settings, ring) = kept(&server.url());
+    let pauses = Pauses::watch();
     let given = frames(&settings, 30);
     let kept = shown(&ring);
+    let mut latest = 0;
     for frame in &given {
         let (_, at) = kept.iter().find(|(pts, _)| *pts == frame.pts).expect("a picture of the frame's place");
         // A B-frame arrives after the picture that is shown after it; two pictures are the most that wait for it.
-        let late = frame.at.0.abs_diff(at.0);
-        assert!(late <= 300, "{:?}: {late} ms between the frame and its coded picture", frame.pts);
+        latest = latest.max(frame.at.0.abs_diff(at.0));
     }
     let newest = ring.newest().unwrap();
     frames(&settings, 2);
-    assert!(ring.newest().unwrap() < newest, "times began anew");
+    let anew = ring.newest().unwrap();
+    // What a camera sent while the machine stood still comes at once.
+    if !pauses.spoil("when kept pictures came") {
+        assert!(latest <= 300, "{latest} ms between a frame and its coded picture");
+        assert!(anew < newest, "times began anew");
+    }
     drop(server);
     assert!(!error_of(&settings).to_string().is_empty());
     assert!(ring.newest().is_none(), "nothing came of the last opening, in {PATIENCE:?}");

@@ -379,13 +379,13 @@ fn moody(detector: &str, within: Duration) -> Models {
 
 #[test]
 fn a_run_that_does_not_come_back_is_ended_and_the_next_one_is_as_good_as_before() {
-    let models = moody("hang", Duration::from_millis(300));
+    let models = moody("hang", Duration::from_secs(2));
     let (dark, bright) = (frame(64, 32, |x, y| if (x, y) == (36, 12) { 230 } else { 0 }), frame(64, 32, |_, _| 90));
     assert_eq!(models.detector.detect(&dark).unwrap().len(), 1);
     let begun = std::time::Instant::now();
     let error = models.detector.detect(&bright).unwrap_err();
     assert!(matches!(error, Error::Hung { .. }) && error.to_string().contains("\"hang\" did not come back"), "{error}");
-    assert!(begun.elapsed() >= Duration::from_millis(200), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_millis(1_500), "{:?}", begun.elapsed());
     assert_eq!(models.hung(), 1);
     assert_eq!(models.detector.detect(&dark).unwrap().len(), 1);
     let dazed = moody("dazed", Duration::from_mins(1));

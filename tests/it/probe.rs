@@ -11,6 +11,7 @@ use watchpost::camera::testkit::{Clip, RtspServer, Serving};
 use watchpost::config;
 use watchpost::domain::Transport;
 
+use crate::kit::pauses::Pauses;
 use crate::kit::site::Authority;
 
 fn probe(uri: &str, options: &[&str]) -> Output {
@@ -81,7 +82,9 @@ const GOP_50: Clip<'_> = Clip {
 fn a_camera_is_described_and_its_block_is_a_valid_camera() {
     let clip = made("clip.mp4", GOP_50);
     let server = served(&clip);
+    let pauses = Pauses::watch();
     let told = json(&probe(&server.url(), &["--json", "--seconds", "3"]));
+    let stood_still = pauses.spoil("how fast pictures come");
     assert_eq!((told["codec"].as_str(), told["transport"].as_str()), (Some("H.264"), Some("TCP")));
     assert_eq!((told["width"].as_u64(), told["height"].as_u64()), (Some(1280), Some(720)));
     assert_eq!((told["bits"].as_u64(), told["chroma"].as_str()), (Some(8), Some("4:2:0")));
@@ -89,15 +92,15 @@ fn a_camera_is_described_and_its_block_is_a_valid_camera() {
     assert!(told["profile"].as_str().is_some() && told["level"].as_str().is_some(), "{told}");
     let fps = &told["fps"];
     assert_eq!(fps["declared"], 25.0, "{fps}");
-    assert!((fps["measured"].as_f64().unwrap() - 25.0).abs() < 1.5, "{fps}");
+    assert!(stood_still || (fps["measured"].as_f64().unwrap() - 25.0).abs() < 1.5, "{fps}");
     let keys = &told["key_frames"];
     assert_eq!((keys["shortest_frames"].as_u64(), keys["longest_frames"].as_u64()), (Some(50), Some(50)), "{keys}");
-    assert!((keys["longest_s"].as_f64().unwrap() - 2.0).abs() < 0.2, "{keys}");
+    assert!(stood_still || (keys["longest_s"].as_f64().unwrap() - 2.0).abs() < 0.2, "{keys}");
     assert_eq!((told["b_frames"].as_bool(), told["rotation"].as_u64()), (Some(false), None));
     assert!(told["bits_a_second"].as_f64().unwrap() > 10_000.0 && told["decoding_cpu_ms"].as_f64().unwrap() > 0.0);
     assert_eq!(told["streams"][0]["used"], true);
     let says = findings(&told);
-    assert!(says.contains("every 50 frames") && !says.contains("warning"), "{says}");
+    assert!(says.contains("every 50 frames") && (stood_still || !says.contains("warning")), "{says}");
 
     let camera = configured(&told);
     assert_eq!((camera.id.as_str(), camera.uri), ("127-0-0-1", server.url()));
@@ -275,9 +278,11 @@ fn a_camera_that_offers_udp_alone_is_probed_over_udp() {
 #[test]
 fn patterns_and_folders_of_pictures_are_probed_by_their_frames() {
     let pattern = "test://ball?width=1280&height=720&fps=10";
+    let pauses = Pauses::watch();
     let told = json(&probe(pattern, &["--json", "--seconds", "2"]));
+    let stood_still = pauses.spoil("how fast pictures come");
     assert_eq!((told["width"].as_u64(), told["live"].as_bool()), (Some(1280), Some(true)));
-    assert!((told["fps"]["measured"].as_f64().unwrap() - 10.0).abs() < 1.0, "{told}");
+    assert!(stood_still || (told["fps"]["measured"].as_f64().unwrap() - 10.0).abs() < 1.0, "{told}");
     let camera = configured(&told);
     assert_eq!((camera.uri.as_str(), camera.id.as_str()), (pattern, "ball"));
 

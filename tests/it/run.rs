@@ -9,7 +9,9 @@ use watchpost::clock::Clock;
 use watchpost::domain::confusable::texts_alike;
 use watchpost::domain::{Alert, Class, How, Severity, Stage, TimeMs};
 
+use crate::kit::broker::free_port;
 use crate::kit::one_box::{OneBox, Said, camera, fixture, hotlist};
+use crate::kit::pauses::Pauses;
 
 /// The labelled plates of a clip.
 fn labels(clip: &str) -> Vec<String> {
@@ -64,6 +66,7 @@ async fn every_plate_of_both_clips_reaches_the_centre_once() {
         vision,
     ]);
 
+    let pauses = Pauses::watch();
     let said = made.run("run", &["--until-eos"]).await;
     said.expect(0, &["0 waiting"]);
     let heard = centre.look(|log| log.heard.clone());
@@ -112,7 +115,12 @@ async fn every_plate_of_both_clips_reaches_the_centre_once() {
 
     let numbers: Vec<u64> = (1..=heard.len() as u64).collect();
     assert_eq!(centre.seqs(), numbers, "no number twice, no hole");
-    assert_eq!(centre.look(|log| (log.duplicates, log.gaps, log.refused.len())), (0, 0, 0));
+    let (duplicates, gaps, refused) = centre.look(|log| (log.duplicates, log.gaps, log.refused.len()));
+    assert_eq!(refused, 0);
+    // After two seconds without an ack an alert is sent again, and a hole is a gap.
+    if !pauses.spoil("whether anything was sent twice or late") {
+        assert_eq!((duplicates, gaps), (0, 0));
+    }
     assert!(said.out.contains(&format!("alerts: {} acknowledged by the centre", heard.len())), "{said:#?}");
     for (id, frames, file) in [("street-a", 400, "street-a.mp4"), ("street-b", 425, "street-b.mp4")] {
         let [received, analysed, rested, dropped, reads, _, hits] = said.row(id)[..] else { panic!("{said:#?}") };
@@ -164,7 +172,7 @@ async fn a_network_camera_that_dies_and_returns_costs_the_file_beside_it_no_fram
         let serving = Serving { port, looped: true, ..Serving::default() };
         RtspServer::start(&street, &serving).unwrap()
     };
-    let server = serve(0);
+    let server = serve(free_port());
     let (port, url) = (server.port(), server.url());
     let [watched, _] = lists();
     made.configure(&[camera("gate", 1, &url, "fps = 4"), camera("file", 2, ball.to_str().unwrap(), ""), watched]);

@@ -7,6 +7,7 @@ use watchpost::camera::testkit::{RtspServer, Serving, rescale};
 use watchpost::centre::wire::{CameraStatus, Link};
 use watchpost::domain::{Severity, Stage};
 
+use crate::kit::broker::free_port;
 use crate::kit::one_box::{OneBox, Said, camera, fixture, hotlist};
 
 /// A camera that shows the drawn street, parked car and all, at 1280×720 and at 320×180, where a plate has 8 to 30 pixels.
@@ -23,7 +24,8 @@ impl TwoStreams {
         rescale(&large, &small, (320, 180)).unwrap();
         let since = Instant::now();
         let serve = |file, mount: &str| {
-            let serving = Serving { looped: true, mount: mount.to_owned(), since: Some(since), ..Serving::default() };
+            let (port, mount) = (free_port(), mount.to_owned());
+            let serving = Serving { port, looped: true, mount, since: Some(since), ..Serving::default() };
             RtspServer::start(file, &serving).unwrap()
         };
         Self { main: Some(serve(&large, "main")), sub: serve(&small, "sub"), since }

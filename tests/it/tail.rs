@@ -53,7 +53,7 @@ async fn tail_shows_each_alert_once_over_its_restarts() {
     put(&outbox, 10);
     let second = run(&centre, &["--json", "--count", "10"]).await;
     assert!(running.session.drained(LONG).await);
-    let third = run(&centre, &["--json", "--until-idle", "1"]).await;
+    let third = run(&centre, &["--json", "--until-idle", "8"]).await;
     let mut seqs = alert_seqs(&first);
     seqs.extend(alert_seqs(&second));
     seqs.extend(alert_seqs(&third));
@@ -110,7 +110,7 @@ async fn a_broker_of_another_authority_is_named_and_ends_with_1() {
     let mut site = Site::new();
     site.add_box("box-1");
     let _broker = site.start_strange_broker();
-    let output = run(&site.centre_folder(), &["--until-idle", "1"]).await;
+    let output = run(&site.centre_folder(), &["--until-idle", "8"]).await;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("another CA"), "{said}");

@@ -146,7 +146,7 @@ async fn a_trace_names_the_box_that_is_silent_and_writes_what_the_others_saw() {
     let mut hears = Raw::connect(&silent.link, &["watchpost/v1/north/box-2/cmd/+/+"]).await;
     let file = site.dir.path().join("way.geojson");
     let path = file.to_str().unwrap();
-    let said = site.ctl(&asked(&["trace", "ab 123 cd", "--all", "--wait", "2", "--geojson", path])).await;
+    let said = site.ctl(&asked(&["trace", "ab 123 cd", "--all", "--wait", "15", "--geojson", path])).await;
     said.expect(1, &["1 of 2 boxes told all; missing or not whole: box-2", "box-2: no answer in time", "2 sightings"]);
     said.expect(1, &["48.20000,16.37000", "possible match: exact, list wanted entry 4"]);
     assert!(!said.out.contains("XY9"), "{said:#?}");

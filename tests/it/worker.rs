@@ -17,8 +17,14 @@ use watchpost::domain::{CameraId, Frame};
 use watchpost::health::{CameraCounters, CameraState, Decoding, Health};
 use watchpost::shutdown::Shutdown;
 
-use super::kit::camera::{PATIENCE, clip, error_of, looped, settings};
+use super::kit::camera::{self as kit, PATIENCE, clip, error_of, looped};
 use super::kit::pauses::Pauses;
+
+/// However long the machine stands still: it is not silence that ends a camera here.
+fn settings(uri: &str) -> Settings {
+    let (stall_after, first_frame_within) = (PATIENCE * 9, PATIENCE * 9);
+    Settings { stall_after, first_frame_within, ..kit::settings(uri) }
+}
 
 fn workers(share: Share) -> (Workers, Arc<Health>) {
     let health = Health::new();
@@ -403,7 +409,7 @@ fn an_idle_camera_decodes_key_frames_alone_in_its_worker_and_wakes_when_it_is_to
                 Some(_) => after += 1,
                 None => {}
             }
-            if after > 40 || begun.elapsed() > PATIENCE {
+            if after > 40 || begun.elapsed() > PATIENCE * 3 {
                 stop.trigger();
             }
         })
@@ -459,9 +465,7 @@ fn a_file_that_kills_every_worker_at_the_same_place_is_given_up() {
     let (workers, health) = workers(Share::Each);
     // Its decoder does not come back from a picture.
     let there = Settings { workers: Some(workers), ..settings(path.to_str().unwrap()) };
-    // However slow the machine is: it is not silence that ends it.
-    let (stall_after, first_frame_within) = (PATIENCE * 9, PATIENCE * 9);
-    let there = Settings { id: CameraId::new("spin-60").unwrap(), stall_after, first_frame_within, ..there };
+    let there = Settings { id: CameraId::new("spin-60").unwrap(), ..there };
     let counters = Arc::new(CameraCounters::default());
     let mut seen = Vec::new();
     let error = Camera::new(there, Clock::system(), Arc::clone(&counters))

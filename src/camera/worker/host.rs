@@ -64,6 +64,8 @@ struct State {
     ending: bool,
     /// Another has taken its place: it ends with its last camera.
     retired: bool,
+    /// How many are about to open a camera in it.
+    claims: usize,
     /// Something was decoded since that was asked last.
     bears: bool,
 }
@@ -77,14 +79,35 @@ pub struct Fence {
     pub holds: Vec<String>,
 }
 
+/// A worker in which a camera is about to be opened: one that is replaced meanwhile does not end before that.
+pub(super) struct Claim(Arc<Worker>);
+
+impl Claim {
+    pub(super) fn new(worker: &Arc<Worker>) -> Self {
+        worker.state().claims += 1;
+        Self(Arc::clone(worker))
+    }
+
+    pub(super) fn worker(&self) -> Arc<Worker> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.state().claims -= 1;
+        self.0.end_when_idle();
+    }
+}
+
 /// Told when a worker ended by itself, or had to be ended.
 pub(super) type OnLoss = Box<dyn Fn(&str) + Send>;
 
 impl Worker {
-    /// Starts a worker, and returns when it is fenced in.
+    /// Starts a worker; it is of use as soon as [`Worker::ready`] returns.
     ///
     /// # Errors
-    /// Why it does not start.
+    /// Why it can't be started.
     pub(super) fn start(program: &Path, limits: Limits, on_loss: OnLoss) -> Result<Arc<Self>, String> {
         let (own, its) = link::pair().map_err(|e| format!("can't be spoken to ({e})"))?;
         let worker = Arc::new(Self {
@@ -100,18 +123,26 @@ impl Worker {
             .name("decode-worker".to_owned())
             .spawn(run)
             .map_err(|e| format!("can't be started ({e})"))?;
+        Ok(worker)
+    }
+
+    /// Waits until it is fenced in; its fence.
+    ///
+    /// # Errors
+    /// Why it will not be.
+    pub(super) fn ready(&self) -> Result<Fence, String> {
         let waited =
-            worker.changed.wait_timeout_while(worker.state(), READY_WITHIN, |s| s.ready.is_none() && s.lost.is_none());
-        let (state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-        let lost = state.lost.clone();
+            self.changed.wait_timeout_while(self.state(), READY_WITHIN, |s| s.ready.is_none() && s.lost.is_none());
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (lost, ready) = (state.lost.clone(), state.ready.clone());
         drop(state);
-        match lost {
-            Some(why) => Err(why),
-            None if waited.timed_out() => {
-                worker.end();
+        match (lost, ready) {
+            (Some(why), _) => Err(why),
+            (None, Some(fence)) => Ok(fence),
+            (None, None) => {
+                self.end();
                 Err("does not get ready".to_owned())
             }
-            None => Ok(worker),
         }
     }
 
@@ -128,11 +159,6 @@ impl Worker {
         self.state().pid
     }
 
-    /// What of its fence could be put up, and what not.
-    pub(super) fn fence(&self) -> Fence {
-        self.state().ready.clone().unwrap_or_default()
-    }
-
     /// Another takes its place: it ends when no camera is open in it any more.
     pub(super) fn retire(&self) {
         self.state().retired = true;
@@ -140,7 +166,11 @@ impl Worker {
     }
 
     fn end_when_idle(&self) {
-        if self.openings().is_empty() && self.state().retired {
+        let is_empty = self.openings().is_empty();
+        let state = self.state();
+        let ends = is_empty && state.retired && state.claims == 0;
+        drop(state);
+        if ends {
             self.end();
         }
     }
@@ -284,7 +314,7 @@ impl Worker {
     fn take_in(self: &Arc<Self>, inbox: &mut Inbox) -> Result<(), Breach> {
         while let Some((said, tail)) = inbox.next::<Said>().map_err(|broken| broken.to_string())? {
             match said {
-                Said::Ready(version, lacks, holds) => self.ready(&version, &lacks, &holds)?,
+                Said::Ready(version, lacks, holds) => self.got_ready(&version, &lacks, &holds)?,
                 Said::Toils(number, spent_ms) => return Err(self.toils(number, spent_ms)),
                 Said::Pulse => {}
                 Said::Opened(number) => self.with(number, |o| {
@@ -342,10 +372,11 @@ impl Worker {
         format!("spent {} s of processor time on one picture of {of}", spent_ms / 1_000)
     }
 
-    fn ready(&self, version: &str, lacks: &[String], holds: &[String]) -> Result<(), Breach> {
+    fn got_ready(&self, version: &str, lacks: &[String], holds: &[String]) -> Result<(), Breach> {
         if version != env!("CARGO_PKG_VERSION") {
             return Err(format!("is of version {}, not {}", clean(version), env!("CARGO_PKG_VERSION")));
         }
+        tracing::debug!(pid = self.pid(), "a decode worker is ready");
         let cleaned = |texts: &[String]| texts.iter().take(8).map(|text| clean(text)).collect();
         self.state().ready = Some(Fence { lacks: cleaned(lacks), holds: cleaned(holds) });
         self.changed.notify_all();

@@ -31,12 +31,12 @@ impl Workers {
         pipeline::init()?;
         let failed = |why: String| Error::Worker { origin: ORIGIN.to_owned(), why };
         let form = Form::of(&span.caps).ok_or_else(|| failed("was given pictures without a form".to_owned()))?;
-        let worker = self.worker_for(camera, Needs::default()).map_err(failed)?;
+        let claim = self.worker_for(camera, Needs::default()).map_err(failed)?;
         let mut settings = Settings::new(camera.clone(), 0, SourceUri::File(ORIGIN.into()));
         settings.rotate = Some(rotation);
         let wanted =
             Wanted { address: Address::Kept(form), ..Wanted::of(&settings).ok_or_else(|| failed(String::new()))? };
-        let mut source = RemoteSource::once(worker, wanted, &settings, &self.0.clock)?;
+        let mut source = RemoteSource::once(claim.worker(), wanted, &settings, &self.0.clock)?;
         for coded in &span.pictures {
             let bytes =
                 coded.unit.map_readable().map_err(|_| failed("was given pictures that can't be read".to_owned()))?;

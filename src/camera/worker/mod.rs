@@ -43,7 +43,7 @@ use crate::clock::Clock;
 use crate::domain::CameraId;
 use crate::health::{CameraCounters, Health};
 use carry::Needs;
-use host::Worker;
+use host::{Claim, Worker};
 use remote::{Places, RemoteSource};
 use wire::Wanted;
 
@@ -121,13 +121,23 @@ impl Workers {
         if let Some(main) = settings.of_main() {
             needs.join(Needs::of(&main));
         }
-        let worker = self.worker_for(&settings.id, needs);
-        let worker = worker.map_err(|why| Error::Worker { origin: settings.uri.to_string(), why })?;
-        Ok(Box::new(RemoteSource::open(worker, wanted, settings, (clock, counters), &self.0.places)?))
+        let claim = self.worker_for(&settings.id, needs);
+        let claim = claim.map_err(|why| Error::Worker { origin: settings.uri.to_string(), why })?;
+        Ok(Box::new(RemoteSource::open(claim.worker(), wanted, settings, (clock, counters), &self.0.places)?))
     }
 
-    /// The worker that a camera is to be decoded in.
-    fn worker_for(&self, camera: &CameraId, needs: Needs) -> Result<Arc<Worker>, String> {
+    /// The worker that a camera is to be decoded in; waits until it is ready, and keeps no other camera from its own.
+    fn worker_for(&self, camera: &CameraId, needs: Needs) -> Result<Claim, String> {
+        let claim = self.take(camera, needs)?;
+        let fence = claim.worker().ready()?;
+        if !fence.lacks.is_empty() && !std::mem::replace(&mut self.state().told, true) {
+            tracing::warn!(lacks = fence.lacks.join("; "), "decode workers are not fenced in whole");
+        }
+        Ok(claim)
+    }
+
+    /// One that runs already and may do what is needed, or one that has just been started.
+    fn take(&self, camera: &CameraId, needs: Needs) -> Result<Claim, String> {
         let is_isolating = self.is_isolating();
         let own = (self.0.share == Share::Each || is_isolating).then(|| camera.to_string());
         let mut state = self.state();
@@ -141,7 +151,7 @@ impl Workers {
         if let Some((worker, covered)) = state.running.get(&own).filter(|(worker, _)| !worker.is_lost())
             && covered.covers(&needs)
         {
-            return Ok(Arc::clone(worker));
+            return Ok(Claim::new(worker));
         }
         let all = if own.is_some() { needs } else { state.needs.clone() };
         let (losses, clock, health) = (Arc::clone(&self.0.losses), self.0.clock.clone(), Arc::clone(&self.0.health));
@@ -156,16 +166,12 @@ impl Workers {
             }
         };
         let worker = Worker::start(&self.0.program, all.limits(), Box::new(on_loss))?;
-        let lacks = worker.fence().lacks;
-        tracing::info!(camera = own.as_deref().unwrap_or("all"), pid = worker.pid(), "a decode worker runs");
-        if !lacks.is_empty() && !std::mem::replace(&mut state.told, true) {
-            tracing::warn!(lacks = lacks.join("; "), "decode workers are not fenced in whole");
-        }
+        tracing::info!(camera = own.as_deref().unwrap_or("all"), "a decode worker was started");
         // One that may do less runs on as long as a camera is open in it.
         if let Some((before, _)) = state.running.insert(own, (Arc::clone(&worker), all)) {
             before.retire();
         }
-        Ok(worker)
+        Ok(Claim::new(&worker))
     }
 
     /// Whether each camera gets its own for now, since one of them kills what all share.
@@ -184,16 +190,18 @@ impl Workers {
     /// Why none can be started.
     pub fn try_out(program: &std::path::Path) -> Result<Fence, String> {
         let worker = Worker::start(program, Needs::default().limits(), Box::new(|_| ()))?;
-        let fence = worker.fence();
+        let fence = worker.ready();
         worker.end();
-        Ok(fence)
+        fence
     }
 
     /// Numbers of the processes that run, for tests and tools.
     #[must_use]
     pub fn pids(&self) -> Vec<u32> {
         let state = self.state();
-        state.running.values().filter(|(worker, _)| !worker.is_lost()).map(|(worker, _)| worker.pid()).collect()
+        let running = state.running.values().filter(|(worker, _)| !worker.is_lost());
+        // 0: its process is being started.
+        running.map(|(worker, _)| worker.pid()).filter(|pid| *pid != 0).collect()
     }
 }
 

@@ -26,6 +26,8 @@ const AGAIN: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_millis(700);
 /// A box to which nobody delivers for so long is offline.
 const AWAY: Duration = Duration::from_secs(3);
+/// And to which nobody did so often: this process may have stood still between two tries.
+const AWAY_TRIES: u32 = 3;
 /// Health comes every 30 s.
 const HEALTH_WITHIN: Duration = Duration::from_secs(40);
 /// An attachment of which nothing more comes for so long is asked for anew.
@@ -68,7 +70,7 @@ pub struct Talk {
     /// When the box last said or was sent something.
     active: Duration,
     /// Since when nobody delivers to it.
-    away: Option<Duration>,
+    away: Option<(Duration, u32)>,
     /// What came under its topics and was not believed.
     unbelieved: Option<String>,
     chunks: HashMap<EventId, BTreeMap<u32, Vec<u8>>>,
@@ -170,7 +172,7 @@ impl Talk {
                 self.away = None;
             }
             Taken::NobodyListens => {
-                self.away.get_or_insert(now);
+                self.away.get_or_insert((now, 0)).1 += 1;
             }
             Taken::Refused => {
                 let text = "the broker refuses our commands: check its ACL".to_owned();
@@ -268,7 +270,8 @@ impl Talk {
             }
             _ => self.parts.wait,
         };
-        if self.away.is_some_and(|since| now >= since + AWAY.min(self.parts.wait)) {
+        let is_away = |(since, tries)| tries >= AWAY_TRIES && now >= since + AWAY.min(self.parts.wait);
+        if self.away.is_some_and(is_away) {
             return self.end(Outcome::Offline);
         }
         if now >= self.active + within {

@@ -7,13 +7,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::sync_channel;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::failed;
 use crate::store::error::Error;
 
-/// How long opening waits for a handle that is being closed.
-const LOCK_WITHIN: Duration = Duration::from_secs(2);
+/// How often, and how far apart, opening is tried while a handle is being closed. Tries, and no time: one that a pause of the machine took is one.
+const LOCK_TRIES: u32 = 400;
+const LOCK_EVERY: Duration = Duration::from_millis(5);
 
 /// Runs `op` on a thread of its own; its result, or what it panicked with. `None`: it has not come back within `at_most`,
 /// or there is no thread for it.
@@ -27,18 +28,16 @@ pub(super) fn within<T: Send + 'static>(
     wait.recv_timeout(at_most).ok()
 }
 
-/// Opens, and waits up to [`LOCK_WITHIN`] for the lock on sled's file: a handle of this process that was just closed can
+/// Opens, and waits two seconds for the lock on sled's file: a handle of this process that was just closed can
 /// hold it a moment longer, in sled's own threads. Another process can't: the store's folder has a lock of its own.
 pub(super) fn open_patiently(config: &sled::Config) -> Result<sled::Db, Error> {
-    let begin = Instant::now();
-    loop {
+    for _ in 0..LOCK_TRIES {
         match config.open() {
-            Err(error) if error.to_string().contains("could not acquire lock") && begin.elapsed() < LOCK_WITHIN => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            Err(error) if error.to_string().contains("could not acquire lock") => thread::sleep(LOCK_EVERY),
             opened => return opened.map_err(|e| failed(&e)),
         }
     }
+    config.open().map_err(|e| failed(&e))
 }
 
 #[cfg(test)]

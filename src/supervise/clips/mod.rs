@@ -237,7 +237,7 @@ impl Maker {
             tracing::warn!(clips = left, "clips of the last hits not made before the stop");
         }
         let Some(thread) = self.thread.take() else { return Ok(()) };
-        if !ended(&thread, if left == 0 { ENDS_WITHIN } else { Duration::ZERO }, &self.clips.0.clock) {
+        if !ended(&thread, if left == 0 { ENDS_WITHIN } else { Duration::ZERO }) {
             return Err(thread);
         }
         if thread.join().is_err() {

@@ -142,7 +142,7 @@ impl Looker {
         let Some(thread) = self.thread else { return true };
         self.looks.calm.state().closed = true;
         self.looks.calm.changed.notify_all();
-        if !ended(&thread, at_most, &self.looks.clock) {
+        if !ended(&thread, at_most) {
             tracing::warn!("the thread of second looks did not stop, left behind");
             return false;
         }

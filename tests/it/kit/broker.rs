@@ -4,10 +4,21 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A port of loopback that nothing listens on.
+/// Where [`free_port`] looks.
+const FIRST_PORT: u32 = 20_000;
+const PORTS: u32 = 12_000;
+
+/// A port that nobody listens on, and that no connection of this machine is given: below those that the kernel gives
+/// out (32768 and up), or a test beside could take it before a server listens on it, or between two of them. Each
+/// process looks at other ones first, and gives none twice.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(7_919);
+    let ports = (0..PORTS).map(|_| begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS + FIRST_PORT);
+    let mut ports = ports.map(|port| u16::try_from(port).unwrap());
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 /// The broker's process; ends with this value.

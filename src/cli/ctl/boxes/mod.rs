@@ -24,6 +24,8 @@ use show::Total;
 
 /// After the last message that the broker had kept, so long a silence means that there are no more.
 const QUIET: Duration = Duration::from_millis(700);
+/// So many ticks without a message as well: what came while this process stood still is heard first.
+const QUIET_TICKS: u32 = 3;
 /// The broker must have taken the subscriptions within this time.
 const SUBSCRIBED_WITHIN: Duration = Duration::from_secs(20);
 
@@ -62,6 +64,8 @@ struct Watch {
     subscribed: Option<Duration>,
     /// When the last retained message came, or the subscriptions were taken.
     newest: Duration,
+    /// Ticks since then.
+    quiet: u32,
     wait: Duration,
     /// Says on stderr what it waits for.
     talks: bool,
@@ -74,26 +78,29 @@ impl Watch {
         match heard {
             Heard::Subscribed => {
                 self.subscribed = Some(now);
-                self.newest = now;
+                (self.newest, self.quiet) = (now, 0);
             }
             Heard::Told { from, message, retained, at } => {
                 if retained {
-                    self.newest = now;
+                    (self.newest, self.quiet) = (now, 0);
                 }
                 self.roster.take(from, *message, at);
             }
             Heard::Refused { topic, reason } => {
-                self.newest = now;
+                (self.newest, self.quiet) = (now, 0);
                 self.roster.refuse(&topic, &reason);
             }
-            Heard::Tick => return self.goes_on(now),
+            Heard::Tick => {
+                self.quiet += 1;
+                return self.goes_on(now);
+            }
         }
         true
     }
 
     fn goes_on(&mut self, now: Duration) -> bool {
         let Some(subscribed) = self.subscribed else { return now < self.begin + SUBSCRIBED_WITHIN };
-        if now < self.newest + QUIET {
+        if now < self.newest + QUIET || self.quiet < QUIET_TICKS {
             // A broker that never falls silent does not hold this up for ever.
             return now < subscribed + self.wait.max(SUBSCRIBED_WITHIN);
         }
@@ -129,6 +136,7 @@ pub(super) async fn run(centre: &Centre, options: Options) -> anyhow::Result<Exi
         begin,
         subscribed: None,
         newest: begin,
+        quiet: 0,
         wait: Duration::from_secs(options.wait),
         talks: !options.json,
     };
