@@ -15,6 +15,7 @@ use watchpost::domain::CameraId;
 use watchpost::shutdown::Shutdown;
 
 use crate::kit::broker::free_port;
+use crate::kit::pauses::Pauses;
 
 const NAME: &str = "camera_cycles::a_camera_killed_two_hundred_times_leaves_nothing_behind";
 
@@ -113,7 +114,7 @@ fn a_camera_killed_two_hundred_times_leaves_nothing_behind() {
     let (mut server, other) = (serve(free_port()), serve(0));
     let port = server.port();
     let mut watcher = Watcher::start(&server.url());
-    let mut costs = Vec::new();
+    let (mut costs, pauses) = (Vec::new(), Pauses::watch());
     for cycle in 0..CYCLES {
         watcher.wait_until_up();
         costs.push(watcher.cost());
@@ -127,7 +128,10 @@ fn a_camera_killed_two_hundred_times_leaves_nothing_behind() {
     watcher.wait_until_up();
     let (warm, last) = (most(&costs[WARM_UP..WARM_UP + 20]), most(&costs[CYCLES - 20..]));
     eprintln!("{CYCLES} cycles: KiB, threads, descriptors {:?} at first, {warm:?} warm, {last:?} at the end", costs[0]);
-    assert!(last[0] <= warm[0] + GROWTH_KIB, "memory grows: {costs:?}");
+    // What waits in queues while everything stands still goes to the heap once, and stays there.
+    if !pauses.spoil("memory") {
+        assert!(last[0] <= warm[0] + GROWTH_KIB, "memory grows: {costs:?}");
+    }
     assert!(last[1] <= warm[1] + 2, "threads are left: {costs:?}");
     assert!(last[2] <= warm[2] + 2, "descriptors are left: {costs:?}");
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::one_box::{OneBox, Said};
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Ends with this value.
 pub struct Daemon {
