@@ -249,7 +249,9 @@ fn event(number: Option<u32>, turn: u64, clock: &Clock) -> Option<SightingEvent>
     };
     let has_pictures = number.is_none_or(|number| number.is_multiple_of(PICTURE_EVERY));
     let pictures = has_pictures.then(|| Pictures { crop: vec![1; 600], scene: vec![2; 2_000] });
-    Some(SightingEvent::new(Stage::New, sighting, pictures, now))
+    // A read without a hit is stored when its pass is over.
+    let stage = if number.is_some() { Stage::New } else { Stage::End };
+    Some(SightingEvent::new(stage, sighting, pictures, now))
 }
 
 /// Looks at the cameras; ends when dropped.
