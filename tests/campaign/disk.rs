@@ -288,7 +288,8 @@ fn call(dir: &Path, library: &Path, plan: Plan) -> Result<Called, String> {
     // What fails for ever keeps it from coming to the end.
     let patience = Duration::from_secs(if plan.for_ever { 1 } else { 30 });
     writer.until(patience, |w| w.durable() == ENTRIES);
-    let ended = writer.finish(Duration::from_secs(20));
+    // sled may hang where a sync fails: its flush is given up after 10 s, and that of the index made in its place once more.
+    let ended = writer.finish(Duration::from_mins(1));
     let struck = mark.exists();
     let panics = parents::panics(&ended.log);
     if !panics.is_empty() {
