@@ -35,6 +35,7 @@ pub mod fuzz;
 pub mod health;
 pub mod hotlist;
 pub mod log;
+pub mod memory;
 pub mod shutdown;
 pub mod store;
 pub mod supervise;

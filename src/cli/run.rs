@@ -11,6 +11,7 @@ use crate::causes;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::log::LogRing;
+use crate::memory;
 use crate::shutdown::Shutdown;
 use crate::supervise::probation::Probation;
 use crate::supervise::{self, Options, Summary};
@@ -32,7 +33,7 @@ pub struct Args {
 /// A faulty configuration, or what could not be started.
 pub fn run(args: &Args, log: &LogRing, out: &mut dyn Write) -> anyhow::Result<u8> {
     keep_memory_private();
-    keep_memory_together();
+    memory::keep_together();
     let shutdown = Shutdown::new();
     listen_for_signals(shutdown.clone())?;
     let summary = live(args, log, &shutdown)?;
@@ -118,17 +119,6 @@ fn keep_memory_private() {
     let done = set_dumpable_behavior(DumpableBehavior::NotDumpable).and_then(|()| setrlimit(Resource::Core, none));
     if let Err(error) = done {
         tracing::warn!(%error, "core files of this process can't be ruled out");
-    }
-}
-
-/// Two arenas of the C library's allocator, not eight a core: threads that come and go with cameras leave pieces in each, and
-/// memory grows by them for days. What is hot (pictures, tensors) is kept and reused, and asks no allocator.
-fn keep_memory_together() {
-    #[cfg(target_env = "gnu")]
-    #[expect(unsafe_code, reason = "the C library has no safe door to it")]
-    // SAFETY: takes two numbers, and is called before there are other threads that allocate.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 2);
     }
 }
 

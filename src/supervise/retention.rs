@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::domain::{ClockState, Retention, RetentionClass, TimeMs};
+use crate::memory;
 use crate::store::{RecorderHandle, Store};
 
 /// How often days are looked at.
@@ -60,7 +61,10 @@ impl Sweeper {
         }
         let Some((day, class)) = self.due.pop() else { return };
         match recorder.destroy(day, class, PATIENCE) {
-            Ok(rows) => tracing::info!(day, ?class, rows, "kept long enough: deleted"),
+            Ok(rows) => {
+                tracing::info!(day, ?class, rows, "kept long enough: deleted");
+                memory::give_back();
+            }
             Err(error) => {
                 tracing::error!(%error, day, ?class, "what was kept long enough is not deleted yet");
                 self.due.clear();

@@ -18,6 +18,7 @@ use crate::camera::{Rotation, pipeline};
 use crate::clock::Clock;
 use crate::domain::TimeMs;
 use crate::health::CameraCounters;
+use crate::memory;
 
 /// How often it says that it lives.
 const PULSE_EVERY: Duration = Duration::from_secs(1);
@@ -142,6 +143,9 @@ impl Worker {
         let run = move || {
             work(&job);
             jobs.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+            drop(job);
+            // Decoders took much, and the next one's pieces lie elsewhere.
+            memory::give_back();
         };
         let started = std::thread::Builder::new().name(format!("open-{number}")).spawn(run);
         started.map(drop).map_err(|e| format!("no thread for a source: {e}"))

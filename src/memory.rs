@@ -1,0 +1,28 @@
+//! The C library's allocator, told what it cannot know: how many arenas are of use, and when much was freed at once.
+//!
+//! What is hot (pictures, tensors) is kept and reused, and asks no allocator.
+
+#![cfg_attr(
+    target_env = "gnu",
+    expect(unsafe_code, reason = "the C library has no safe door to it; all of it is in this file")
+)]
+
+/// Two arenas, not eight a core: threads that come and go with cameras leave pieces in each, and memory grows by them for days.
+/// Called before there are other threads.
+pub fn keep_together() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes two numbers, and there are no other threads that allocate.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 2);
+    }
+}
+
+/// Gives free pages back to the system. After work that took much once, such as the deletion of a day: the allocator would keep
+/// them for ever. Milliseconds, in which others may wait for memory: nothing for a frame's way.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes a number, and may be called at any time by any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
