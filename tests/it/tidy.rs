@@ -11,9 +11,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("health", &["domain"]),
     ("log", &["domain", "clock"]),
+    ("memory", &[]),
     ("shutdown", &[]),
     ("config", &["domain"]),
-    ("camera", &["domain", "backoff", "clock", "health", "shutdown"]),
+    ("camera", &["domain", "backoff", "clock", "health", "memory", "shutdown"]),
     ("vision", &["domain"]),
     ("hotlist", &["domain"]),
     ("store", &["domain", "clock", "health", "shutdown"]),
@@ -42,8 +43,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "supervise",
         &[
-            "domain", "causes", "clock", "health", "shutdown", "log", "config", "camera", "vision", "hotlist", "store",
-            "centre", "command",
+            "domain", "causes", "clock", "health", "shutdown", "log", "memory", "config", "camera", "vision",
+            "hotlist", "store", "centre", "command",
         ],
     ),
     (
@@ -55,6 +56,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "health",
             "shutdown",
             "log",
+            "memory",
             "config",
             "camera",
             "vision",
