@@ -25,6 +25,7 @@
 
 mod bounded;
 mod columns;
+mod forget;
 pub(super) mod shelf;
 
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ use std::time::Duration;
 
 use self::columns::Additions;
 use self::shelf::Shelves;
-use super::column::{BlockKey, Directory};
+use super::column::Directory;
 use super::daykeys::DayKeys;
 use super::error::Error;
 use super::record::{Bytes, Kind, OutboxName, Record};
@@ -420,29 +421,6 @@ impl Index {
                 }
             }
             Ok(out)
-        })
-    }
-
-    /// Drops every row sealed with, or indexed under, the key of (day, class); returns how many.
-    pub(super) fn forget(&self, day: u32, class: RetentionClass) -> Result<u64, Error> {
-        guard(&self.broken, || {
-            let mut changes = Changes::new();
-            for row in self.db()?.iter() {
-                let (key, value) = row.map_err(|e| failed(&e))?;
-                let sealed = matches!(key.first(), Some(b's' | b'h' | b'o' | b'j' | b'l' | b'a'))
-                    && row_record(&key, &value).is_some_and(|r| (r.day, r.class) == (day, class));
-                let block = BlockKey::parse(&key).is_some_and(|b| (b.group.day, b.group.class) == (day, class));
-                if sealed || block || key.starts_with(&plate_prefix(day, class)) {
-                    changes.insert(key.to_vec(), None);
-                }
-            }
-            let count = changes.len() as u64;
-            let mut meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut next = *meta;
-            self.write(&mut next, changes)?;
-            *meta = next;
-            self.shelves.remove(day, class)?;
-            Ok(count)
         })
     }
 

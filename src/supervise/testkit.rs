@@ -46,6 +46,8 @@ const COUNT_EVERY: Duration = Duration::from_millis(200);
 pub const WEDGE: &str = "WATCHPOST_TESTKIT_WEDGE";
 /// Environment variable with a number: silences of threads are counted so many times faster.
 pub const HURRY: &str = "WATCHPOST_TESTKIT_HURRY";
+/// See [`Order::ahead`].
+pub const AHEAD_PER_SECOND: u32 = 200;
 /// How many different plates there are.
 pub const PLATES: u32 = 1_000;
 /// Every so many hits has a picture.
@@ -65,6 +67,9 @@ pub struct Order {
     pub first: u32,
     /// How many.
     pub count: u32,
+    /// Before them so many reads that no list matches, at [`AHEAD_PER_SECOND`]: a box that has run for days.
+    #[serde(default)]
+    pub ahead: u32,
     /// How many sightings a second: hits, and the reads between them.
     pub per_second: u32,
     /// After each hit so many reads that no list matches. They have pictures, and no number.
@@ -81,7 +86,7 @@ impl Order {
     /// Hits alone, so many a second.
     #[must_use]
     pub fn hits(first: u32, count: u32, per_second: u32, announce: PathBuf) -> Self {
-        Self { first, count, per_second, reads_between: 0, clip_bytes: 0, announce }
+        Self { first, count, ahead: 0, per_second, reads_between: 0, clip_bytes: 0, announce }
     }
 }
 
@@ -170,12 +175,17 @@ impl Feed {
         let run = move || {
             let (begun, mut told) = (clock.monotonic(), Told::default());
             let of_hit = u64::from(order.reads_between) + 1;
-            for turn in 0..u64::from(order.count) * of_hit {
-                let due = begun + Duration::from_micros(1_000_000 * turn / u64::from(order.per_second.max(1)));
-                if stop.wait(due.saturating_sub(clock.monotonic())) {
+            let at =
+                |turns: u64, per_second: u32| Duration::from_micros(1_000_000 * turns / u64::from(per_second.max(1)));
+            let ahead = u64::from(order.ahead);
+            for turn in 0..ahead + u64::from(order.count) * of_hit {
+                let since = turn.checked_sub(ahead);
+                let due = at(turn.min(ahead), AHEAD_PER_SECOND) + at(since.unwrap_or(0), order.per_second);
+                if stop.wait((begun + due).saturating_sub(clock.monotonic())) {
                     return;
                 }
-                let hit = u32::try_from(turn / of_hit).ok().filter(|_| turn.is_multiple_of(of_hit));
+                let hit = since.filter(|since| since.is_multiple_of(of_hit));
+                let hit = hit.and_then(|since| u32::try_from(since / of_hit).ok());
                 let number = hit.map(|hit| order.first.saturating_add(hit));
                 let Some(event) = event(number, turn, &clock) else { return };
                 let id = event.sighting.id;

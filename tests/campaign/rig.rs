@@ -199,17 +199,16 @@ impl Rig {
 
     /// Starts `watchpost run`, fed with `count` hits at `per_second`; gives the number of the first.
     pub fn start(&mut self, per_second: u32, count: u32) -> u32 {
-        self.start_beside(per_second, count, (0, 0))
+        self.start_as(|order| (order.per_second, order.count) = (per_second, count))
     }
 
-    /// The same with so many reads without a hit after each hit, which count among those of a second, and a clip of so many
-    /// bytes with each hit.
-    pub fn start_beside(&mut self, per_second: u32, count: u32, (reads_between, clip_bytes): (u32, usize)) -> u32 {
+    /// The same, fed as `say` says.
+    pub fn start_as(&mut self, say: impl FnOnce(&mut Order)) -> u32 {
         assert!(self.daemon.is_none(), "the daemon runs");
         let first = self.next;
-        self.next += count;
-        let announce = self.made.path(hearing::ANNOUNCED);
-        let order = Order { first, count, per_second, reads_between, clip_bytes, announce };
+        let mut order = Order::hits(first, 0, 1, self.made.path(hearing::ANNOUNCED));
+        say(&mut order);
+        self.next += order.count;
         let log = File::options().append(true).create(true).open(self.log()).unwrap();
         let mut command = self.made.command("run");
         command.env(CLOCK, self.clock()).env(COUNTS, self.counts()).envs(self.environment.iter().cloned());

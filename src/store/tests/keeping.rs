@@ -164,6 +164,26 @@ fn destroying_a_key_deletes_what_it_sealed_and_nothing_else() {
 }
 
 #[test]
+fn a_day_of_many_rows_goes_in_parts_and_the_index_is_trusted_afterwards() {
+    let dir = folder();
+    let store = open(dir.path());
+    let read = |n| Entry { event: event(n, Stage::End, Some("AB123CD")), hits: Vec::new() };
+    record(&store, (1..=600).map(read).chain([hit_entry(601, Severity::Serious)]));
+    let before = store.counts();
+    assert_eq!((before.hits, before.sightings), (1, 601));
+    let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+    let rows = recorder.handle().destroy(START.day(), RetentionClass::Read, MINUTE).unwrap();
+    assert!(rows >= 1_200, "600 sightings and their places in the plate index, not {rows}");
+    assert_eq!(recorder.stop(), 0);
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!((store.counts().hits, store.counts().sightings), (1, 1));
+    let plate = PlateText::from_raw("AB123CD").unwrap();
+    assert_eq!(store.by_plate(&plate, START, TimeMs(START.0 + 1), 9).unwrap().len(), 1);
+    assert!(!events(&store).contains(&"index.rebuilt".to_owned()));
+}
+
+#[test]
 fn the_word_that_a_copy_was_shed_outlives_the_day_that_it_was_said_on() {
     let dir = folder();
     let store = open(dir.path());
