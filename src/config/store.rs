@@ -104,7 +104,7 @@ pub(super) fn read(mut s: Section<'_>, retention: Retention) -> Store {
             "Milliseconds a hit waits at most for others to share its fdatasync.",
         ),
         commit_rows: s.number("commit_rows", 64, 1, 4_096, "Rows that end that wait."),
-        cache_mib: s.number("cache_mib", 8, 4, 4_096, "Memory of the index, MiB."),
+        cache_mib: s.number("cache_mib", 4, 2, 4_096, "Memory of the index, MiB."),
         outbox_mib: s.number("outbox_mib", 256, 1, 65_536, "Most MiB of alerts that wait for the centre."),
         outbox_entries: s.number("outbox_entries", 200_000, 100, 10_000_000, "Most alerts that wait for the centre."),
         retention,

@@ -122,7 +122,7 @@ impl Default for Settings {
         Self {
             commit_interval_ms: 50,
             commit_rows: 64,
-            cache_bytes: 8 << 20,
+            cache_bytes: 4 << 20,
             outbox_max_bytes: 64 << 20,
             outbox_max_entries: 100_000,
             fresh_ms: 30_000,

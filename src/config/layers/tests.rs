@@ -103,7 +103,7 @@ fn the_local_admin_switches_the_overlay_off() {
     assert_eq!(on.store.cache_mib, 32);
     files.put("conf.d/local.toml", "[box]\nmanaged = false\n");
     let off = super::super::load(&files.main()).unwrap();
-    assert_eq!((off.store.cache_mib, off.site.managed), (8, false));
+    assert_eq!((off.store.cache_mib, off.site.managed), (4, false));
     assert_ne!(on.digest, off.digest);
 }
 
@@ -116,7 +116,7 @@ fn rows_say_where_each_value_comes_from() {
     let of = |key: &str| row(key).place.as_ref().map(|p| layers.is_of_centre(p));
     assert_eq!((row("camera.gate.fps").value.as_str(), of("camera.gate.fps")), ("5", Some(false)));
     assert_eq!((row("store.remind_minutes").value.as_str(), of("store.remind_minutes")), ("48", Some(true)));
-    assert_eq!((row("store.cache_mib").value.as_str(), of("store.cache_mib")), ("8", None));
+    assert_eq!((row("store.cache_mib").value.as_str(), of("store.cache_mib")), ("4", None));
     assert!(layers.rows(false).iter().all(|r| r.place.is_some()));
 }
 
@@ -135,7 +135,7 @@ fn single_keys_are_changed_and_a_local_camera_is_copied_first() {
     assert_eq!(config.store.cache_mib, 48);
     let overlay = change(&overlay, &[("camera.gate.fps", None), ("store.cache_mib", None)]).unwrap();
     let config = files.load(&overlay).unwrap();
-    assert_eq!((config.cameras[0].fps, config.store.cache_mib), (None, 8));
+    assert_eq!((config.cameras[0].fps, config.store.cache_mib), (None, 4));
     assert_eq!(change(&overlay, &[("camera.gate", None)]).unwrap(), "", "nothing is left");
     let deep = change("", &[(&"a.".repeat(30_000), Some("1"))]).unwrap_err();
     assert!(deep.len() == 1 && deep[0].contains("30001 parts") && deep[0].len() < 200, "{deep:?}");
