@@ -7,7 +7,7 @@
     expect(unsafe_code, reason = "the C library has no safe door to it; all of it is in this file")
 )]
 
-/// From this size on the system is asked directly, bytes.
+/// From this size on the system is asked directly, bytes; less than one of sled's histograms (512 KiB).
 #[cfg(target_env = "gnu")]
 const LARGE: libc::c_int = 256 << 10;
 /// What may lie free at the heap's end, bytes.
@@ -20,7 +20,7 @@ const SPARE: libc::c_int = 2 << 20;
 /// Called before there are other threads.
 pub fn keep_together() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: takes two numbers, and there are no other threads that allocate.
+    // SAFETY: each takes two numbers, and there are no other threads that allocate.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 2);
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);

@@ -202,7 +202,8 @@ impl DayKeys {
         }
     }
 
-    /// Destroys the key: everything sealed with it is deleted by that. Doing it again changes nothing.
+    /// Destroys the key: everything sealed with it is deleted by that. Doing it again changes nothing. The day is still among those
+    /// that exist, until what is left of it is cleared away and [`Self::strike`] says so.
     ///
     /// # Errors
     /// I/O errors; then the key may still be there, and it has to be done again.
@@ -212,14 +213,35 @@ impl DayKeys {
         if !gone.exists() {
             disk::write_whole(&*self.disk, &gone, &[]).map_err(Error::io("write", &gone))?;
         }
-        // One that was set aside as damaged may differ from a sound one by a bit. The one that days are listed by goes last.
-        for path in [path.with_extension("damaged"), self.copy_path(day, class), path] {
+        // One that was set aside as damaged may differ from a sound one by a bit. The one that days are listed by stays, as zeros.
+        for path in [path.with_extension("damaged"), self.copy_path(day, class)] {
             if path.exists() {
                 overwrite(&path).map_err(Error::io("overwrite", &path))?;
                 self.disk.remove(&path).map_err(Error::io("remove", &path))?;
             }
         }
+        if path.exists() {
+            overwrite(&path).map_err(Error::io("overwrite", &path))?;
+        }
         self.disk.sync_dir(&self.dir).map_err(Error::io("sync", &self.dir))
+    }
+
+    /// Takes a day whose key was destroyed from those that exist: nothing is left of it.
+    ///
+    /// # Errors
+    /// I/O errors; then it may still be among them.
+    pub(super) fn strike(&self, day: u32, class: RetentionClass) -> Result<(), Error> {
+        let path = self.path(day, class);
+        if path.exists() {
+            self.disk.remove(&path).map_err(Error::io("remove", &path))?;
+            self.disk.sync_dir(&self.dir).map_err(Error::io("sync", &self.dir))?;
+        }
+        Ok(())
+    }
+
+    /// Whether this key was destroyed, or is being.
+    pub(super) fn is_destroyed(&self, day: u32, class: RetentionClass) -> bool {
+        self.gone_path(day, class).exists()
     }
 
     fn cached(&self) -> std::sync::MutexGuard<'_, HashMap<(u32, RetentionClass), Arc<DataKey>>> {
@@ -272,7 +294,13 @@ mod tests {
         keys.destroy(5, RetentionClass::Read).unwrap();
         assert!(keys.for_reading(5, RetentionClass::Read).unwrap().is_none());
         assert!(matches!(keys.for_writing(5, RetentionClass::Read), Err(Error::KeyDestroyed { day: 5, .. })));
-        assert!(!keys.path(5, RetentionClass::Read).exists() && !keys.copy_path(5, RetentionClass::Read).exists());
+        assert!(!keys.copy_path(5, RetentionClass::Read).exists());
+        assert_eq!(fs::read(keys.path(5, RetentionClass::Read)).unwrap(), [0; FILE_LEN]);
+        assert_eq!(keys.existing(0, 9).unwrap(), [(5, RetentionClass::Read)], "until it is cleared away");
+        keys.strike(5, RetentionClass::Read).unwrap();
+        keys.strike(5, RetentionClass::Read).unwrap();
+        assert!(!keys.path(5, RetentionClass::Read).exists() && keys.existing(0, 9).unwrap().is_empty());
+        assert!(keys.for_reading(5, RetentionClass::Read).unwrap().is_none());
     }
 
     #[test]
@@ -305,7 +333,7 @@ mod tests {
         keys.destroy(5, class).unwrap();
         fs::write(&copy, &sound).unwrap();
         assert_eq!(keys.mend().unwrap(), 0);
-        assert!(keys.for_reading(5, class).unwrap().is_none() && !path.exists());
+        assert!(keys.for_reading(5, class).unwrap().is_none() && fs::read(&path).unwrap() == [0; FILE_LEN]);
     }
 
     #[test]

@@ -83,12 +83,18 @@ impl Holds {
             if holds.active.contains_key(&number) || holds.unreadable.contains(&number) {
                 continue;
             }
-            if index.has_key((number, RetentionClass::Held))? {
+            if keys.is_destroyed(number, RetentionClass::Held) {
+                // The end came while it was released.
+                index.forget(number, RetentionClass::Held)?;
+                index.checkpoint()?;
+                keys.strike(number, RetentionClass::Held)?;
+            } else if index.has_key((number, RetentionClass::Held))? {
                 holds.lost(number, &Error::Unsealed { what: "its record is gone".to_owned() });
             } else {
                 // It was never said to be placed: the end came between its key and its record.
                 tracing::warn!(hold = number, "key of a hold that was never placed removed");
                 keys.destroy(number, RetentionClass::Held)?;
+                keys.strike(number, RetentionClass::Held)?;
             }
         }
         Ok(holds)
@@ -163,7 +169,8 @@ impl Writer {
         };
         if let Err(error) = committed {
             // Nobody was told of it: its number is used up, and nothing else.
-            if let Err(also) = store.keys.destroy(number, RetentionClass::Held) {
+            let destroyed = store.keys.destroy(number, RetentionClass::Held);
+            if let Err(also) = destroyed.and_then(|()| store.keys.strike(number, RetentionClass::Held)) {
                 tracing::warn!(hold = number, error = %also, "key of a hold that was not placed stays");
             }
             return Err(error);

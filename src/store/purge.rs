@@ -6,9 +6,11 @@
 //!    makes the walk begin anew.
 //! 2. Copies that the centre does not have yet are shed, and told to it.
 //! 3. The key is destroyed. From here on nothing of the day can be read, also by the box.
-//! 4. Index rows and pictures are removed to give the space back; it is audited with counts.
+//! 4. Index rows and pictures are removed to give the space back; when that is on the medium the day is struck from those that
+//!    exist, and it is audited with counts.
 //!
-//! An end at any point costs nothing: the same pair is due again, and each step does nothing twice. Called by the recorder.
+//! An end at any point costs nothing: the same pair is due again, and each step does nothing twice. (A hold whose release did not come to its end
+//! is cleared away when the store opens.) Called by the recorder.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -157,7 +159,9 @@ impl Writer {
         }
         store.unseen().forget((day, class));
         self.dirty();
-        self.checkpoint();
+        if self.checkpoint() {
+            store.keys.strike(day, class)?;
+        }
         let details = [
             ("day", day.to_string()),
             ("class", format!("{class:?}").to_lowercase()),

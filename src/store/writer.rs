@@ -245,18 +245,20 @@ impl Writer {
         }
     }
 
-    /// Makes durable what the audit log says of committed hits, and the index.
-    pub(super) fn checkpoint(&mut self) {
+    /// Makes durable what the audit log says of committed hits, and the index; whether the index is.
+    pub(super) fn checkpoint(&mut self) -> bool {
         self.checkpoint_at = self.store.clock.monotonic() + CHECKPOINT_EVERY;
         self.bytes_since = 0;
         self.dirty = false;
         if let Err(error) = self.store.audit.flush() {
             tracing::error!(%error, "audit records of hits not written, tried again");
         }
-        if let Err(error) = self.store.index().checkpoint() {
+        let durable = self.store.index().checkpoint();
+        if let Err(error) = &durable {
             tracing::error!(%error, "index cannot be made durable");
             self.store.distrust_index();
         }
+        durable.is_ok()
     }
 
     /// The store that it writes to.

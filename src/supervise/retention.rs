@@ -1,7 +1,7 @@
 //! Deletes what has been kept long enough: destroys the keys of days and classes whose time is over.
 //!
-//! Looked at when the daemon starts, every ten minutes, and at once when a day is over or the centre set another time; one key at a time, so that between two the recorder
-//! commits what waits. The recorder does it, audited with counts; the centre is told of copies that it will not get. A day's key goes
+//! Looked at when the daemon starts, every ten minutes, and at once when the centre set another time; one key at a time, so that between two the recorder commits what
+//! waits. The recorder does it, audited with counts; the centre is told of copies that it will not get. A day's key goes
 //! when the whole day is old enough: things are kept as long as configured and up to a day longer.
 //!
 //! **Whose clock.** Deleting cannot be undone, so a clock that was never set deletes nothing, and one that no time service
@@ -26,11 +26,18 @@ const DRIFT: Duration = Duration::from_mins(10);
 /// How long a deletion is waited for; it is done again when it took longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+fn look_every() -> Duration {
+    #[cfg(feature = "testkit")]
+    if let Some(every) = super::testkit::sweep_every() {
+        return every;
+    }
+    LOOK_EVERY
+}
+
 /// What the watching thread remembers.
 pub(super) struct Sweeper {
     /// What the last look went by.
     keep: Option<Retention>,
-    day: Option<u32>,
     next: Duration,
     /// Since when wall clock and monotonic time have gone together.
     steady: (TimeMs, Duration),
@@ -41,7 +48,7 @@ impl Sweeper {
     /// Looks at the next [`Sweeper::step`].
     pub(super) fn new(clock: &Clock) -> Self {
         let now = (clock.utc(), clock.monotonic());
-        Self { keep: None, day: None, next: now.1, steady: now, due: Vec::new() }
+        Self { keep: None, next: now.1, steady: now, due: Vec::new() }
     }
 
     /// Deletes at most one day of one class.
@@ -50,12 +57,8 @@ impl Sweeper {
         let keep = store.retention();
         // What was set anew takes effect at once.
         let changed = keep.as_ref().is_ok_and(|keep| self.keep.is_some_and(|before| before != *keep));
-        let day = clock.utc().day();
-        // A leap waits for its turn: it may be taken back.
-        let over = self.day.is_some_and(|before| day == before.saturating_add(1));
-        if changed || (self.due.is_empty() && (over || now >= self.next)) {
-            self.next = now + LOOK_EVERY;
-            self.day = Some(day);
+        if changed || (self.due.is_empty() && now >= self.next) {
+            self.next = now + look_every();
             self.due.clear();
             self.keep = keep.as_ref().ok().copied();
             match keep {
@@ -183,30 +186,6 @@ mod tests {
         // What was acknowledged or not: nothing of it can be sent any more but the words that it was shed.
         let left = site.store.outbox().next(&std::collections::BTreeSet::new(), 10).unwrap();
         assert!(left.iter().all(|item| matches!(item.body, crate::store::Body::Shed(_))), "{left:?}");
-    }
-
-    #[test]
-    fn a_day_that_is_over_is_looked_at_at_once_and_a_leap_in_its_turn() {
-        let sim = SimClock::at(START);
-        let clock = Clock::of(sim.clone());
-        let site = Site::new(&clock);
-        let mut sweeper = Sweeper::new(&clock);
-        site.sweep(&mut sweeper, &clock);
-        for day in 1..=9 {
-            assert_eq!(site.classes().len(), 2, "before day {day}");
-            sim.step_to(TimeMs(START.0 + day * DAY_MS));
-            site.sweep(&mut sweeper, &clock);
-            if site.classes().len() < 2 {
-                break;
-            }
-        }
-        assert_eq!(site.classes(), [RetentionClass::Serious]);
-        sim.step_to(TimeMs(START.0 + 400 * DAY_MS));
-        site.sweep(&mut sweeper, &clock);
-        assert_eq!(site.classes(), [RetentionClass::Serious]);
-        sim.advance(LOOK_EVERY);
-        site.sweep(&mut sweeper, &clock);
-        assert_eq!(site.classes(), []);
     }
 
     #[test]

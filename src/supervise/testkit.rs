@@ -48,6 +48,8 @@ pub const WEDGE: &str = "WATCHPOST_TESTKIT_WEDGE";
 pub const HURRY: &str = "WATCHPOST_TESTKIT_HURRY";
 /// See [`Order::ahead`].
 pub const AHEAD_PER_SECOND: u32 = 200;
+/// Environment variable with seconds: how often days that were kept long enough are looked for.
+pub const SWEEP: &str = "WATCHPOST_TESTKIT_SWEEP";
 /// How many different plates there are.
 pub const PLATES: u32 = 1_000;
 /// Every so many hits has a picture.
@@ -104,6 +106,12 @@ pub(super) fn wedge(thread: &str) {
 pub(super) fn hurry() -> u32 {
     static TIMES: OnceLock<u32> = OnceLock::new();
     *TIMES.get_or_init(|| std::env::var(HURRY).ok().and_then(|times| times.parse().ok()).unwrap_or(1))
+}
+
+/// See [`SWEEP`].
+pub(super) fn sweep_every() -> Option<Duration> {
+    static EVERY: OnceLock<Option<Duration>> = OnceLock::new();
+    *EVERY.get_or_init(|| std::env::var(SWEEP).ok().and_then(|s| s.parse().ok()).map(Duration::from_secs))
 }
 
 /// The plate of a number.

@@ -98,7 +98,7 @@ fn flows_again(rig: &Rig, within: Duration) -> Option<Duration> {
 }
 
 /// By how much a daemon's memory grows from its first hits on to so many with its broker there all the time: what the store
-/// takes until its caches are full, whoever is away.
+/// takes until its caches are full, whoever is away. For who reads the row; it is not judged.
 fn growth_without_fault(hits: usize, warm: usize) -> u64 {
     let mut rig = Rig::new();
     rig.start(100, ENOUGH);

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `prctl` | new privileges; core dumps and being traced; outliving the daemon |
 //! | `oom_score_adj` | outliving others when memory is short |
-//! | rlimits | memory beyond a bound, core files, writing to files, many descriptors; processor time beyond what the daemon grants |
+//! | rlimits | memory beyond a bound, core files, writing to files, many descriptors |
 //! | Landlock | every file but libraries, certificates and the cameras' own; TCP but to the cameras' ports; signals to others |
 //! | seccomp | programs, listening, unix sockets and odd ones, tracing, mounts, modules, keys, changes to files |
 //!
@@ -254,7 +254,7 @@ fn landlock_version() -> Option<i64> {
 }
 
 /// Calls that no decoder needs.
-const REFUSED: [i64; 59] = [
+const REFUSED: [i64; 58] = [
     libc::SYS_execve,
     libc::SYS_execveat,
     libc::SYS_ptrace,
@@ -313,7 +313,6 @@ const REFUSED: [i64; 59] = [
     libc::SYS_fchmodat,
     libc::SYS_fchownat,
     libc::SYS_truncate,
-    libc::SYS_setrlimit,
 ];
 
 /// The same under their older names.
@@ -352,9 +351,6 @@ fn filter(install: Install) -> Result<(), String> {
     };
     let others = FAMILIES.iter().map(is_not).collect::<Result<_, _>>().map_err(|e| told(&e))?;
     rules.insert(libc::SYS_socket, vec![SeccompRule::new(others).map_err(|e| told(&e))?]);
-    // Bounds may be asked for and not changed: the daemon alone grants processor time.
-    let changes = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0).map_err(|e| told(&e))?;
-    rules.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![changes]).map_err(|e| told(&e))?]);
     // Signals go nowhere but to itself: `abort` uses tgkill.
     rules.insert(libc::SYS_kill, Vec::new());
     // Threads, but no processes.
@@ -398,7 +394,6 @@ mod tests {
         let limits = Limits { reads, ports: vec![at(&camera).port()], devices: false, bytes: 0 };
         let (camera_at, elsewhere_at) = (at(&camera), at(&elsewhere));
         // Both fences are of one thread here; in a worker there is only one when they are put up.
-        let had = rustix::process::getrlimit(Resource::Cpu);
         let thread = std::thread::spawn(move || {
             let walls = wall(&limits).unwrap();
             filter(|program| seccompiler::apply_filter(program)).unwrap();
@@ -419,9 +414,6 @@ mod tests {
             }
             assert_eq!(UnixStream::connect("/run/any").map_err(kind).err(), denied);
             assert_eq!(std::process::Command::new("/bin/true").status().map_err(kind).err(), denied);
-            let more = Rlimit { current: None, maximum: None };
-            assert_eq!(setrlimit(Resource::Cpu, more).map_err(std::io::Error::from).map_err(kind).err(), denied);
-            assert_eq!(rustix::process::getrlimit(Resource::Cpu), had);
             // Threads go on.
             std::thread::spawn(|| ()).join().unwrap();
         });

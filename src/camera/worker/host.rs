@@ -3,7 +3,7 @@
 //! One thread a worker starts the process (and lives as long: the kernel ends a worker with the thread that started it), hears what it says,
 //! writes what it says on stderr into the log, and takes it away when it ends. It never waits for a camera or an analysis thread. A worker
 //! that says nothing for [`SILENT`], breaks the rules, says that a decoder does not come back from a picture, or works for [`FRUITLESS`] without
-//! decoding anything, is killed. Processor time it has as the daemon grants it: the kernel ends one that spent [`GRANT`] with nobody looking.
+//! decoding anything, is killed.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -13,8 +13,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::fault::clean;
 use super::link::{self, Line};
@@ -33,8 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Processor time without anything that was decoded, in which it may not be so much; a worker that spends it slower than [`WITHIN`] may wait for something.
 const FRUITLESS: Duration = Duration::from_secs(12);
 const WITHIN: Duration = Duration::from_mins(1);
-/// Processor time beyond what it had spent at the last look: a processor for so long, or many of them for less.
-const GRANT: Duration = Duration::from_mins(2);
 /// How often its silence is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long a worker that was told to end may take.
@@ -447,7 +443,6 @@ impl Yields {
     fn look(&mut self, bears: bool) -> Option<Duration> {
         self.next = Instant::now() + LOOK_EVERY;
         let now = processor_time(Of::Process(self.pid))?;
-        grant(self.pid, now + GRANT);
         let vain = now.saturating_sub(self.spent);
         if bears || self.at.elapsed() > WITHIN {
             (self.spent, self.at) = (now, Instant::now());
@@ -455,13 +450,6 @@ impl Yields {
         }
         (vain >= FRUITLESS).then_some(vain)
     }
-}
-
-/// Lets a worker spend so much processor time in all; what it can't raise by itself (seccomp) the kernel holds it to.
-fn grant(pid: u32, spent: Duration) {
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
-    // Without it the looks alone bound it: as on a kernel that refuses.
-    let _ = prlimit(Some(pid), Resource::Cpu, Rlimit { current: Some(spent.as_secs()), maximum: None });
 }
 
 fn spawn(program: &Path, socket: OwnedFd) -> std::io::Result<Child> {
@@ -567,13 +555,5 @@ mod tests {
         let mut silence = Silence::new(begun);
         let looks = (1..).map(|n| silence.goes_on(begun + LOOK_EVERY * n));
         assert_eq!(looks.take_while(|lasts| *lasts <= SILENT).count(), 12, "found after six seconds");
-    }
-
-    #[test]
-    fn the_kernel_ends_a_worker_that_spent_what_it_was_granted() {
-        let mut spins = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
-        grant(spins.id(), Duration::from_secs(1));
-        let status = spins.wait().unwrap();
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGXCPU));
     }
 }

@@ -1,7 +1,7 @@
 //! Is there memory for what is configured?
 //!
 //! What it needs is reckoned from what `docs/performance.md` measured for whole processes (152 MiB with one 1080p camera
-//! and the default cache, 257 MiB with four and a second session of each model) and from what a stream and a session cost:
+//! and a cache of 16 MiB, 257 MiB with four and a second session of each model) and from what a stream and a session cost:
 //! 17 MB a 1080p H.264 stream, 15 MB a session. A size that the configuration does not tell is taken as 1080p; streams in
 //! H.265 take 13 MiB more each, which nobody knows before they come. Lists come on top, by their files.
 
@@ -13,7 +13,7 @@ use crate::config::{self, Config, DecodeWorkers};
 use crate::store;
 use crate::supervise::{machine, model_settings, store_dir};
 
-/// The process without models and cameras, with the default cache.
+/// The process without models and cameras, with the cache that is in the base.
 const BASE_MIB: u64 = 97;
 /// A session of a model; each model has one a worker.
 const SESSION_MIB: u64 = 15;
@@ -44,7 +44,8 @@ fn needed_mib(config: &Config) -> u64 {
     let cameras = config.cameras.iter().filter(|c| c.enabled).map(camera_mib).sum::<u64>();
     let workers = model_settings(&config.vision).map_or(1, |s| u64::try_from(s.workers).unwrap_or(u64::MAX));
     let models = if config.vision.vehicles.is_some() { 3 } else { 2 };
-    (BASE_MIB + config.store.cache_mib.saturating_sub(BASE_CACHE_MIB))
+    (BASE_MIB + config.store.cache_mib)
+        .saturating_sub(BASE_CACHE_MIB)
         .saturating_add(workers.saturating_mul(models * SESSION_MIB))
         .saturating_add(cameras)
         .saturating_add(decode_workers(config).saturating_mul(WORKER_MIB))
@@ -131,7 +132,7 @@ mod tests {
         let rtsp = "uri = \"rtsp://192.0.2.1/1\"";
         let of = |count, workers, decode| {
             needed(&format!(
-                "{}[vision]\nworkers = {workers}\n[decode]\nworkers = \"{decode}\"\n",
+                "{}[vision]\nworkers = {workers}\n[decode]\nworkers = \"{decode}\"\n[store]\ncache_mib = 16\n",
                 cameras(count, rtsp)
             ))
         };

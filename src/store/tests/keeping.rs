@@ -184,6 +184,30 @@ fn a_day_of_many_rows_goes_in_parts_and_the_index_is_trusted_afterwards() {
 }
 
 #[test]
+fn a_deletion_that_was_cut_short_is_due_again_and_clears_away_what_was_left() {
+    let dir = folder();
+    let pair = (START.day(), RetentionClass::Info);
+    let store = open(dir.path());
+    record(&store, (1..=300).map(|n| with_pictures(hit_entry(n, Severity::Info), 40)));
+    // The end comes when the key is gone, and nothing else yet.
+    store.0.keys.destroy(pair.0, pair.1).unwrap();
+    drop(store);
+
+    let store = open(dir.path());
+    assert!(store.sighting(id(1)).unwrap().is_none());
+    assert_eq!(store.days().unwrap(), [pair], "there is something left to clear away");
+    assert_eq!(store.counts().hits, 300);
+    let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+    assert!(recorder.handle().destroy(pair.0, pair.1, MINUTE).unwrap() >= 900);
+    assert_eq!(recorder.stop(), 0);
+    assert!(!store.days().unwrap().contains(&pair));
+    assert_eq!((store.counts().hits, store.counts().sightings), (0, 0));
+    let folder = dir.path().join("evidence").join(pair.0.to_string());
+    assert!(!folder.exists() || std::fs::read_dir(folder).unwrap().next().is_none(), "pictures are left");
+    assert_eq!(events(&store).iter().filter(|event| *event == "key.destroyed").count(), 1);
+}
+
+#[test]
 fn the_word_that_a_copy_was_shed_outlives_the_day_that_it_was_said_on() {
     let dir = folder();
     let store = open(dir.path());
