@@ -16,6 +16,7 @@ use gstreamer::prelude::*;
 use crate::camera::Error;
 use crate::camera::toil::Toil;
 use crate::health::CameraCounters;
+use crate::memory;
 
 /// How long the camera's thread waits; shorter than the stop of the daemon waits for it.
 const WITHIN: Duration = Duration::from_millis(1_500);
@@ -49,6 +50,9 @@ pub(super) fn close(pipeline: &gst::Pipeline, origin: &str, counters: &Arc<Camer
         }
         counted.closing.fetch_sub(1, Ordering::Relaxed);
         let _ = done.send(());
+        drop(own);
+        // A decoder took much, and the next one's pieces lie elsewhere.
+        memory::give_back();
     };
     match std::thread::Builder::new().name("close".to_owned()).spawn(run) {
         Ok(_) if wait.recv_timeout(WITHIN).is_ok() => {}
