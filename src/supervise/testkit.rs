@@ -47,7 +47,7 @@ pub const WEDGE: &str = "WATCHPOST_TESTKIT_WEDGE";
 /// Environment variable with a number: silences of threads are counted so many times faster.
 pub const HURRY: &str = "WATCHPOST_TESTKIT_HURRY";
 /// See [`Order::ahead`].
-pub const AHEAD_PER_SECOND: u32 = 200;
+pub const AHEAD_PER_SECOND: u32 = 1_000;
 /// Environment variable with seconds: how often days that were kept long enough are looked for.
 pub const SWEEP: &str = "WATCHPOST_TESTKIT_SWEEP";
 /// How many different plates there are.
