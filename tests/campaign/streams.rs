@@ -263,7 +263,8 @@ fn note((id, number): (&'static str, usize), mut report: Report, rig: &Rig, outc
     outcome.faults.append(&mut report.faults);
     let ((p95, longest), (told, _)) = (percentile(&mut report.back, 95), percentile(&mut report.told, 95));
     let Report { done, failed, damaged, .. } = report;
-    let is_spoiling = ["lossy", "flipped"].contains(&id) && done >= ENOUGH_CYCLES / 8;
+    // Of flipped bits a decoder may say nothing, however many there are; that they are seen is a test (`tests/it/spoil.rs`).
+    let is_spoiling = id == "lossy" && done >= ENOUGH_CYCLES / 8;
     outcome.expect(!is_spoiling || failed + damaged > 0, || format!("{id}: {done} strikes did nothing"));
     let told = if report.told.is_empty() { String::new() } else { format!(", told p95 {told:.1?}") };
     let spoilt = format!("{failed} failures, {damaged} damaged frames");
