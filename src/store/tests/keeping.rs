@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::domain::{EventId, Pictures, PlateText, Retention, RetentionClass, Severity, Stage, TimeMs};
+use crate::domain::{
+    EventId, HoldScope, HoldWish, Mark, Pictures, PlateText, Retention, RetentionClass, Severity, Stage, TimeMs,
+};
 use crate::health::Health;
 use crate::store::disk::RealDisk;
 use crate::store::testkit::{
@@ -205,6 +207,29 @@ fn a_deletion_that_was_cut_short_is_due_again_and_clears_away_what_was_left() {
     let folder = dir.path().join("evidence").join(pair.0.to_string());
     assert!(!folder.exists() || std::fs::read_dir(folder).unwrap().next().is_none(), "pictures are left");
     assert_eq!(events(&store).iter().filter(|event| *event == "key.destroyed").count(), 1);
+}
+
+#[test]
+fn a_release_that_was_cut_short_is_done_to_its_end_at_the_next_opening() {
+    let dir = folder();
+    let store = open(dir.path());
+    record(&store, [hit_entry(1, Severity::Info)]);
+    let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+    let placed = Mark { at: START, by: "investigator".to_owned(), org: "north".to_owned() };
+    let (case, reason) = ("K-1".to_owned(), "court".to_owned());
+    let wish = HoldWish { scope: HoldScope::Hit(id(1)), case, reason, review: TimeMs(START.0 + 1), placed };
+    let number = recorder.handle().place_hold(wish, MINUTE).unwrap().number;
+    recorder.handle().destroy(START.day(), RetentionClass::Info, MINUTE).unwrap();
+    assert_eq!(recorder.stop(), 0);
+    assert_eq!((store.counts().hits, store.counts().sightings), (1, 1), "the hold keeps it");
+    store.0.keys.destroy(number, RetentionClass::Held).unwrap();
+    drop(store);
+
+    let store = open(dir.path());
+    assert!(store.holds().is_empty() && store.unreadable_holds().is_empty(), "it would hold up every deletion");
+    assert_eq!((store.counts().hits, store.counts().sightings), (0, 0));
+    assert!(store.sighting(id(1)).unwrap().is_none());
+    assert!(store.0.keys.holds().unwrap().is_empty());
 }
 
 #[test]
