@@ -8,7 +8,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use watchpost::domain::{Frame, FrameFormat, PixelFormat, Pixels, Rect, TimeMs};
 use watchpost::vision::Seen;
 use watchpost::vision::colour::Scene;
-use watchpost::vision::model::{Colour, Fit, Input, Kind, Layout, PerChannel};
+use watchpost::vision::model::{Colour, Fed, Fit, Input, Kind, Layout, PerChannel, Values};
 use watchpost::vision::preprocess::{Scratch, tensor};
 
 struct Planes([Vec<u8>; 3]);
@@ -41,6 +41,7 @@ fn input(size: [u32; 2], colour: Colour) -> Input {
         std: PerChannel::All(1.0),
         fit: Fit::Letterbox,
         pad: 0.5,
+        fold: [1, 1],
         size_tensor: None,
     }
 }
@@ -48,12 +49,17 @@ fn input(size: [u32; 2], colour: Colour) -> Input {
 fn preprocess(c: &mut Criterion) {
     for (name, width, height) in [("720p", 1280, 720), ("1080p", 1920, 1080), ("2160p", 3840, 2160)] {
         let frame = frame(width, height);
-        for (model, input) in
-            [("grey 640x384", input([640, 384], Colour::Grey)), ("bgr 416x416", input([416, 416], Colour::Bgr))]
-        {
-            let (mut scratch, mut out) = (Scratch::default(), Vec::new());
+        let grey = input([896, 512], Colour::Grey);
+        let folded =
+            Input { kind: Kind::U8, layout: Layout::Nhwc, fold: [4, 2], scale: 1.0, pad: 128.0, ..grey.clone() };
+        for (model, input) in [
+            ("grey 896x512", grey),
+            ("grey bytes 896x512, folded", folded),
+            ("bgr 416x416", input([416, 416], Colour::Bgr)),
+        ] {
+            let (mut scratch, mut out) = (Scratch::default(), Values::default());
             c.bench_function(&format!("{name} to {model}"), |b| {
-                b.iter(|| tensor(black_box(&frame), &input, &mut scratch, &mut out).map(|_| out.len()));
+                b.iter(|| tensor(black_box(&frame), &input, &mut scratch, &mut out).map(|_| Fed::from(&out) == Fed::Bytes(&[])));
             });
         }
     }

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import onnxruntime
 
+import lean
 import scenes
 import train_corners
 from nets import ALPHABET
@@ -29,6 +30,18 @@ def session(path) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def size_of(detector) -> tuple[int, int]:
+    """Width and height of a detector's input, whose pixels may be folded (`lean.py`)."""
+    shape = detector.get_inputs()[0].shape
+    return (shape[2] * lean.BLOCK[0], shape[1] * lean.BLOCK[1]) if shape[1] > 3 else (shape[3], shape[2])
+
+
+def fed(detector, image: np.ndarray) -> dict:
+    """A letterboxed picture of 0..1 as the detector takes it."""
+    first = detector.get_inputs()[0]
+    return {first.name: lean.folded(image) if first.type == "tensor(uint8)" else image[None, None]}
 
 
 def letterbox(grey: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float, tuple[float, float]]:
@@ -60,8 +73,8 @@ def usable(quad: np.ndarray, box: np.ndarray) -> bool:
 
 def find(detector, grey, score=0.3, most=20) -> list[tuple[float, np.ndarray, np.ndarray]]:
     """Plates as (score, box, corners) in pixels of the picture, best first."""
-    image, scale, (ox, oy) = letterbox(grey, tuple(detector.get_inputs()[0].shape[:1:-1]))
-    heat, box, corners = (a[0] for a in detector.run(None, {"image": image[None, None]}))
+    image, scale, (ox, oy) = letterbox(grey, size_of(detector))
+    heat, box, corners = (a[0] for a in detector.run(None, fed(detector, image)))
     heat = heat[0]
     peaks = (heat >= cv2.dilate(heat, np.ones((3, 3), np.uint8))) & (heat > score)
     found = []

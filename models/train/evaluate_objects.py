@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 import objects
-from evaluate import session, sheet
+from evaluate import fed, session, sheet, size_of
 
 COLOURS = [(0, 255, 0), (255, 0, 0), (0, 255, 255), (255, 0, 255), (0, 0, 255)]
 
@@ -26,13 +26,12 @@ class Net:
         self.session = session(path)
         names = [out.name for out in self.session.get_outputs()]
         self.names = ["object_heat", "object_box"] if "object_heat" in names else ["heat", "box"]
-        shape = self.session.get_inputs()[0].shape
-        self.size = (shape[3], shape[2])
-        heat = self.run(np.zeros(shape, np.float32))[0]
-        self.stride = shape[3] // heat.shape[3]
+        self.size = size_of(self.session)
+        heat = self.run(np.zeros((1, 1, *self.size[::-1]), np.float32))[0]
+        self.stride = self.size[0] // heat.shape[3]
 
     def run(self, image):
-        return self.session.run(self.names, {"image": image})
+        return self.session.run(self.names, fed(self.session, image[0, 0]))
 
 
 def outside(net, rows) -> dict:

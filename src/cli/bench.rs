@@ -23,7 +23,7 @@ use crate::domain::{CameraId, Detection, Frame, PlateRead};
 use crate::health::CameraCounters;
 use crate::vision::analyser::{FindPlates, ReadAndCut, ReadPlates, VehicleSource};
 use crate::vision::detect::Detector;
-use crate::vision::model::Vehicles;
+use crate::vision::model::{Values, Vehicles};
 use crate::vision::plate::Reader;
 use crate::vision::preprocess::{Scratch, tensor};
 use crate::vision::stack::Cut;
@@ -115,7 +115,7 @@ fn alone(args: &Args, models: &Models) -> anyhow::Result<Alone> {
         frame = player.next()?;
     }
     let decode = ms_since(begin) / args.frames as f64;
-    let (mut scratch, mut input) = (Scratch::default(), Vec::new());
+    let (mut scratch, mut input) = (Scratch::default(), Values::default());
     let manifest = models.detector.net().manifest();
     let tensor_ms = each(|| tensor(&frame, &manifest.input, &mut scratch, &mut input).map(drop))?;
     let detect = each(|| models.detector.net().run(1, &input, |_| ()))?;

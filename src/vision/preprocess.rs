@@ -6,8 +6,8 @@
 
 use super::Error;
 use super::area::Area;
-use super::model::{Colour, Fit, Input};
-use super::resample::{Resampler, Transfer};
+use super::model::{Colour, Fit, Input, Kind, Values};
+use super::resample::{Resampler, Transfer, Value};
 use crate::domain::{Frame, Plane, Point};
 
 /// Where the picture lies in a model's input, and the way back.
@@ -68,6 +68,8 @@ pub struct Scratch {
     luma: Resampler,
     chroma: Resampler,
     rows: [Vec<f32>; 3],
+    /// A row of bytes before it is folded.
+    bytes: Vec<u8>,
     pair: [Vec<u8>; 2],
 }
 
@@ -77,11 +79,12 @@ pub(crate) fn luma_range(full_range: bool) -> (f32, f32) {
     if full_range { (1.0, 0.0) } else { (255.0 / 219.0, -16.0 * 255.0 / 219.0) }
 }
 
-/// Fills `out` with the tensor of `frame` (channel, row, column).
+/// Fills `out` with the tensor of `frame` (channel, row, column); of a model that takes grey bytes with these, in the order of
+/// its input.
 ///
 /// # Errors
 /// [`Error::ShortFrame`] when the planes hold less than the frame's format says.
-pub fn tensor(frame: &Frame, input: &Input, scratch: &mut Scratch, out: &mut Vec<f32>) -> Result<Placement, Error> {
+pub fn tensor(frame: &Frame, input: &Input, scratch: &mut Scratch, out: &mut Values) -> Result<Placement, Error> {
     tensor_of(frame, Area::whole(frame), input, scratch, out)
 }
 
@@ -94,18 +97,24 @@ pub fn tensor_of(
     area: Area,
     input: &Input,
     scratch: &mut Scratch,
-    out: &mut Vec<f32>,
+    out: &mut Values,
 ) -> Result<Placement, Error> {
     let short = || Error::ShortFrame { index: frame.index, width: frame.format.width, height: frame.format.height };
     let [width, height] = input.size.map(|s| s as usize);
     let luma = luma_of(frame, area).ok_or_else(short)?;
     let placement = Placement::of(input.fit, (luma.width, luma.height), (width, height));
-    out.clear();
-    out.resize(width * height * input.channels as usize, input.pad);
-    let done = if input.colour == Colour::Grey {
-        grey(frame, &luma, input, &placement, scratch, out)
-    } else {
-        colour(frame, area, input, &placement, scratch, out)
+    let done = match (input.colour, input.kind) {
+        (Colour::Grey, Kind::U8) => {
+            grey_bytes(&luma, (frame.format.full_range, input), &placement, scratch, out.bytes(width * height))
+        }
+        (Colour::Grey, Kind::F32) => {
+            let out = out.floats(width * height, input.pad);
+            grey(frame, &luma, input, &placement, scratch, out)
+        }
+        (Colour::Rgb | Colour::Bgr, _) => {
+            let out = out.floats(width * height * input.channels as usize, input.pad);
+            colour(frame, area, input, &placement, scratch, out)
+        }
     };
     done.map(|()| placement).ok_or_else(short)
 }
@@ -149,6 +158,59 @@ fn grey(
         scratch.luma.row(luma, y, transfer, target(out, width, p, y)?)?;
     }
     Some(())
+}
+
+/// The same in bytes, those of a block one after the other where the input is folded.
+fn grey_bytes(
+    luma: &Plane<'_>,
+    (full_range, input): (bool, &Input),
+    p: &Placement,
+    scratch: &mut Scratch,
+    out: &mut [u8],
+) -> Option<()> {
+    let (gain, offset) = luma_range(full_range);
+    let transfer = Transfer { gain, offset, low: 0.0, high: 255.0 };
+    let ([width, height], [wide, high]) = (input.size.map(|s| s as usize), input.fold.map(|f| f as usize));
+    let pad = u8::of(input.pad);
+    scratch.luma.prepare((luma.width, luma.height), p.size);
+    scratch.bytes.clear();
+    scratch.bytes.resize(width, pad);
+    for y in 0..height {
+        let row = scratch.bytes.as_mut_slice();
+        match y.checked_sub(p.origin.1).filter(|y| *y < p.size.1) {
+            Some(y) => scratch.luma.row(luma, y, transfer, row.get_mut(p.origin.0..p.origin.0 + p.size.0)?)?,
+            None => row.fill(pad),
+        }
+        let band = out.get_mut(y / high * high * width..)?.get_mut(..high * width)?;
+        fold(row, band, (wide, high), y % high);
+    }
+    Some(())
+}
+
+/// Lays a row where its blocks have it: row `within` of each.
+fn fold(row: &[u8], band: &mut [u8], (wide, high): (usize, usize), within: usize) {
+    match (wide, high) {
+        (_, 1) => band.copy_from_slice(row),
+        // Blocks of our own detectors, whose size the compiler knows.
+        (4, 2) => {
+            let (blocks, _) = band.as_chunks_mut::<8>();
+            let (runs, _) = row.as_chunks::<4>();
+            for ([a, b, c, d, e, f, g, h], run) in blocks.iter_mut().zip(runs) {
+                if within == 0 {
+                    [*a, *b, *c, *d] = *run;
+                } else {
+                    [*e, *f, *g, *h] = *run;
+                }
+            }
+        }
+        _ => {
+            for (block, run) in band.chunks_exact_mut(wide * high).zip(row.chunks_exact(wide)) {
+                if let Some(place) = block.get_mut(within * wide..(within + 1) * wide) {
+                    place.copy_from_slice(run);
+                }
+            }
+        }
+    }
 }
 
 /// Coefficients from luma and chroma to red, green (of U and V) and blue; HD video is BT.709, the rest BT.601.
@@ -227,7 +289,7 @@ mod tests {
     use super::*;
     use crate::domain::frame::OwnedI420;
     use crate::domain::{FrameFormat, PixelFormat, Pixels, Rect, TimeMs};
-    use crate::vision::model::{Kind, Layout, PerChannel};
+    use crate::vision::model::{Fed, Layout, PerChannel};
 
     struct Planes(Vec<Vec<u8>>);
     impl Pixels for Planes {
@@ -249,12 +311,46 @@ mod tests {
             std: PerChannel::All(1.0),
             fit,
             pad: 0.5,
+            fold: [1, 1],
             size_tensor: None,
         }
     }
 
     fn frame(format: FrameFormat, planes: Vec<Vec<u8>>) -> Frame {
         Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(Planes(planes)))
+    }
+
+    fn floats(values: &Values) -> Vec<f32> {
+        match Fed::from(values) {
+            Fed::Floats(floats) => floats.to_vec(),
+            Fed::Bytes(bytes) => bytes.iter().map(|b| f32::from(*b)).collect(),
+        }
+    }
+
+    #[test]
+    fn bytes_are_the_floats_rounded_and_a_folded_input_has_them_block_by_block() {
+        let rgb: Vec<u8> = (0..70 * 30).flat_map(|i| [(i * 37 % 251) as u8; 3]).collect();
+        let (format, pixels) = OwnedI420::from_rgb(&rgb, 70, 30);
+        let frame = Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels));
+        let plain = Input { scale: 1.0, pad: 127.5, ..input([32, 16], Colour::Grey, Fit::Letterbox) };
+        let run = |input: &Input| {
+            let mut out = Values::default();
+            tensor(&frame, input, &mut Scratch::default(), &mut out).unwrap();
+            floats(&out)
+        };
+        let want: Vec<f32> = run(&plain).iter().map(|v| v.round()).collect();
+        let bytes = Input { kind: Kind::U8, layout: Layout::Nhwc, ..plain };
+        assert_eq!((run(&bytes), bytes.shape(1)), (want.clone(), [1, 16, 32, 1]));
+        for [wide, high] in [[4, 2], [2, 2], [8, 4], [4, 1]] {
+            let input = Input { fold: [wide as u32, high as u32], ..bytes.clone() };
+            let folded = (0..16 / high).flat_map(|row| {
+                let of = move |block: usize, dy: usize, dx: usize| (row * high + dy) * 32 + block * wide + dx;
+                (0..32 / wide).flat_map(move |b| (0..high).flat_map(move |y| (0..wide).map(move |x| of(b, y, x))))
+            });
+            let folded: Vec<f32> = folded.map(|at| want[at]).collect();
+            assert_eq!(run(&input), folded, "{wide}x{high}");
+            assert_eq!(input.shape(2), [2, 16 / high as i64, 32 / wide as i64, (wide * high) as i64]);
+        }
     }
 
     proptest! {
@@ -278,10 +374,11 @@ mod tests {
     fn a_wide_picture_is_centred_and_padded_above_and_below() {
         let (format, pixels) = OwnedI420::from_rgb(&[255; 64 * 16 * 3], 64, 16);
         let frame = Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels));
-        let mut out = Vec::new();
+        let mut out = Values::default();
         let input = input([32, 16], Colour::Grey, Fit::Letterbox);
         let p = tensor(&frame, &input, &mut Scratch::default(), &mut out).unwrap();
         assert_eq!((p.size, p.origin), ((32, 8), (0, 4)));
+        let out = floats(&out);
         assert!(out[..4 * 32].iter().chain(&out[12 * 32..]).all(|v| (v - 0.5).abs() < 1e-6));
         assert!(out[4 * 32..12 * 32].iter().all(|v| (v - 1.0).abs() < 1e-3));
     }
@@ -291,8 +388,9 @@ mod tests {
         let format =
             FrameFormat { width: 4, height: 1, pixels: PixelFormat::I420, strides: [4, 2, 2], full_range: false };
         let frame = frame(format, vec![vec![3, 16, 235, 250], vec![128; 2], vec![128; 2]]);
-        let mut out = Vec::new();
+        let mut out = Values::default();
         tensor(&frame, &input([8, 8], Colour::Grey, Fit::Stretch), &mut Scratch::default(), &mut out).unwrap();
+        let out = floats(&out);
         assert!(out.iter().all(|v| (0.0..=1.0).contains(v)));
         assert!(out[0].abs() < 1e-6 && (out[7] - 1.0).abs() < 1e-3);
     }
@@ -307,10 +405,10 @@ mod tests {
         let nv12 = frame(nv12, vec![pixels.plane(0).to_vec(), pairs]);
         let i420 = Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels));
         let run = |frame: &Frame, colour| {
-            let mut out = Vec::new();
+            let mut out = Values::default();
             let input = input([8, 8], colour, Fit::LetterboxTopLeft);
             tensor(frame, &input, &mut Scratch::default(), &mut out).unwrap();
-            out
+            floats(&out)
         };
         let (a, b, c) = (run(&i420, Colour::Rgb), run(&nv12, Colour::Rgb), run(&i420, Colour::Bgr));
         assert_eq!(a, b);
@@ -343,7 +441,7 @@ mod tests {
             let (format, pixels) = picture(x, y, w, h);
             let part = Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels));
             for (frame, colour) in frames.iter().flat_map(|f| [(f, Colour::Grey), (f, Colour::Rgb)]) {
-                let (mut scratch, mut got, mut want) = (Scratch::default(), Vec::new(), Vec::new());
+                let (mut scratch, mut got, mut want) = (Scratch::default(), Values::default(), Values::default());
                 let input = input([24, 16], colour, Fit::Letterbox);
                 let area = Area::around(&rect, frame).unwrap();
                 let there = tensor_of(frame, area, &input, &mut scratch, &mut got).unwrap();
@@ -357,7 +455,7 @@ mod tests {
     fn planes_that_are_too_short_are_an_error_that_names_the_frame() {
         let format =
             FrameFormat { width: 64, height: 64, pixels: PixelFormat::I420, strides: [64, 32, 32], full_range: true };
-        let mut out = Vec::new();
+        let mut out = Values::default();
         for (planes, colour) in
             [(vec![vec![0; 64 * 60]], Colour::Grey), (vec![vec![0; 64 * 64], vec![0; 10], vec![0; 10]], Colour::Rgb)]
         {

@@ -35,6 +35,25 @@ impl Transfer {
     pub(crate) const PLAIN: Self = Self { gain: 1.0, offset: 0.0, low: 0.0, high: 255.0 };
 }
 
+/// What a row is made of: tensor values, or bytes of 0..255.
+pub(crate) trait Value: Copy {
+    /// The nearest one.
+    fn of(value: f32) -> Self;
+}
+
+impl Value for f32 {
+    fn of(value: f32) -> Self {
+        value
+    }
+}
+
+impl Value for u8 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded; a cast holds it within a byte")]
+    fn of(value: f32) -> Self {
+        (value + 0.5) as Self
+    }
+}
+
 /// Tables and row memory for one pair of sizes.
 #[derive(Debug, Default)]
 pub(crate) struct Resampler {
@@ -43,14 +62,17 @@ pub(crate) struct Resampler {
     rows: Vec<Taps>,
     columns: Columns,
     mixed: Vec<u16>,
+    /// `mixed` by half, which a signed number holds.
+    halves: Vec<i16>,
+    sums: Vec<i32>,
 }
 
 #[derive(Debug)]
 enum Columns {
     /// Every output pixel is the mean of the same whole number of pixels.
     Whole(usize),
-    /// `(first pixel, weights)`, at most four of them, absent ones 0.
-    Short(Vec<(usize, [u16; 4])>),
+    /// `(first pixel, weights)`, at most four of them, absent ones 0. Signed, since processors multiply and add those in one step.
+    Short(Vec<(usize, [i16; 4])>),
     Any(Vec<Taps>),
 }
 
@@ -95,42 +117,46 @@ impl Resampler {
     /// Writes row `y` of the target into `out` (as many values as the target is wide).
     ///
     /// `None` when the source has fewer rows or samples than it was said to have.
-    pub(crate) fn row(&mut self, plane: &impl Rows, y: usize, transfer: Transfer, out: &mut [f32]) -> Option<()> {
-        let taps = self.rows.get(y)?;
-        mix(plane, taps, &mut self.mixed)?;
-        let unit = transfer.gain / f32::from(ONE);
-        let end = |sum: f32, unit: f32| (sum * unit + transfer.offset).max(transfer.low).min(transfer.high);
-        match &self.columns {
-            Columns::Whole(1) => {
-                for (out, m) in out.iter_mut().zip(&self.mixed) {
-                    *out = end(f32::from(*m), unit);
-                }
-            }
-            Columns::Whole(2) => shrink::<2>(&self.mixed, out, |sum| end(sum, unit / 2.0)),
-            Columns::Whole(3) => shrink::<3>(&self.mixed, out, |sum| end(sum, unit / 3.0)),
+    pub(crate) fn row<T: Value>(
+        &mut self,
+        plane: &impl Rows,
+        y: usize,
+        transfer: Transfer,
+        out: &mut [T],
+    ) -> Option<()> {
+        mix(plane, self.rows.get(y)?, &mut self.mixed)?;
+        self.sums.resize(self.target.0, 0);
+        let (sums, mixed) = (self.sums.as_mut_slice(), self.mixed.as_slice());
+        let parts = match &self.columns {
+            Columns::Whole(1) => shrink::<1>(mixed, sums),
+            Columns::Whole(2) => shrink::<2>(mixed, sums),
+            Columns::Whole(3) => shrink::<3>(mixed, sums),
             Columns::Whole(n) => {
-                #[expect(clippy::cast_precision_loss, reason = "a few pixels")]
-                let unit = unit / *n as f32;
-                for (out, m) in out.iter_mut().zip(self.mixed.chunks_exact(*n)) {
-                    *out = end(as_f32(m.iter().map(|v| u32::from(*v)).sum()), unit);
+                for (sum, m) in sums.iter_mut().zip(mixed.chunks_exact(*n)) {
+                    *sum = m.iter().map(|v| i32::from(*v)).sum();
                 }
+                i32::try_from(*n).ok()?
             }
             Columns::Short(columns) => {
-                let unit = unit / f32::from(ONE);
-                for (out, (start, weights)) in out.iter_mut().zip(columns) {
-                    let window: &[u16; 4] = self.mixed.get(*start..*start + 4)?.try_into().ok()?;
-                    let sum = window.iter().zip(weights).map(|(v, w)| u32::from(*v) * u32::from(*w)).sum();
-                    *out = end(as_f32(sum), unit);
+                self.halves.clear();
+                self.halves.extend(mixed.iter().map(|m| i16::try_from(m / 2).unwrap_or(i16::MAX)));
+                for (sum, (start, weights)) in sums.iter_mut().zip(columns) {
+                    let window = self.halves.get(*start..)?.first_chunk::<4>()?;
+                    *sum = window.iter().zip(weights).map(|(v, w)| i32::from(*v) * i32::from(*w)).sum();
                 }
+                i32::from(ONE) / 2
             }
             Columns::Any(columns) => {
-                let unit = unit / f32::from(ONE);
-                for (out, taps) in out.iter_mut().zip(columns) {
-                    let window = self.mixed.get(taps.start..taps.start + taps.weights.len())?;
-                    let sum = window.iter().zip(&taps.weights).map(|(v, w)| u32::from(*v) * u32::from(*w)).sum();
-                    *out = end(as_f32(sum), unit);
+                for (sum, taps) in sums.iter_mut().zip(columns) {
+                    let window = mixed.get(taps.start..taps.start + taps.weights.len())?;
+                    *sum = window.iter().zip(&taps.weights).map(|(v, w)| i32::from(*v) * i32::from(*w)).sum();
                 }
+                i32::from(ONE)
             }
+        };
+        let unit = transfer.gain / f32::from(ONE) / as_f32(parts);
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = T::of((as_f32(*sum) * unit + transfer.offset).max(transfer.low).min(transfer.high));
         }
         Some(())
     }
@@ -138,15 +164,17 @@ impl Resampler {
 
 /// Sums are below 2^24, where every whole number is an `f32`.
 #[expect(clippy::cast_precision_loss, reason = "below 2^24")]
-fn as_f32(sum: u32) -> f32 {
+fn as_f32(sum: i32) -> f32 {
     sum as f32
 }
 
-fn shrink<const N: usize>(mixed: &[u16], out: &mut [f32], end: impl Fn(f32) -> f32) {
+/// Sums of each `N` neighbours; how many they are.
+fn shrink<const N: usize>(mixed: &[u16], sums: &mut [i32]) -> i32 {
     let (windows, _) = mixed.as_chunks::<N>();
-    for (out, window) in out.iter_mut().zip(windows) {
-        *out = end(as_f32(window.iter().map(|v| u32::from(*v)).sum()));
+    for (sum, window) in sums.iter_mut().zip(windows) {
+        *sum = window.iter().map(|v| i32::from(*v)).sum();
     }
+    i32::try_from(N).unwrap_or(i32::MAX)
 }
 
 /// Weighted sum of the source rows, at most 255 * 256.
@@ -182,11 +210,11 @@ fn mix(plane: &impl Rows, taps: &Taps, mixed: &mut [u16]) -> Option<()> {
 }
 
 /// Taps of at most four, moved left where four would reach over the end.
-fn short(taps: &Taps, width: usize) -> (usize, [u16; 4]) {
+fn short(taps: &Taps, width: usize) -> (usize, [i16; 4]) {
     let start = taps.start.min(width - 4);
     let mut weights = [0; 4];
     for (slot, w) in weights.iter_mut().skip(taps.start - start).zip(&taps.weights) {
-        *slot = *w;
+        *slot = i16::try_from(*w).unwrap_or(i16::MAX);
     }
     (start, weights)
 }

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use super::{cpu, each, ms_since};
 use crate::camera::still;
 use crate::domain::{Class, Detection, Frame, PlateRead};
-use crate::vision::model::Vehicles;
+use crate::vision::model::{Values, Vehicles};
 use crate::vision::preprocess::{Scratch, tensor};
 use crate::vision::{self, Models};
 
@@ -78,7 +78,7 @@ fn told(reads: &[Option<PlateRead>], once: &[Option<PlateRead>]) -> String {
 }
 
 fn measure(models: &Models, frame: &Frame, plates: &[Detection], times: u64) -> anyhow::Result<Stages> {
-    let (mut scratch, mut input) = (Scratch::default(), Vec::new());
+    let (mut scratch, mut input) = (Scratch::default(), Values::default());
     let net = models.detector.net();
     let tensor_ms = each(|| tensor(frame, &net.manifest().input, &mut scratch, &mut input).map(drop))?;
     let detector = each(|| net.run(1, &input, |_| ()))?;

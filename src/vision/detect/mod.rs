@@ -19,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use self::centre::Head;
 use super::Error;
 use super::area::Area;
-use super::model::{Family, Manifest, Net, Runtime, Spec, View};
+use super::model::{Family, Manifest, Net, Runtime, Spec, Values, View};
 use super::preprocess::{Placement, Scratch, tensor_of};
 use crate::domain::{Class, Detection, Frame, Quad};
 
@@ -30,7 +30,7 @@ pub const MAX_DETECTIONS: usize = 100;
 #[derive(Debug, Default)]
 struct Work {
     scratch: Scratch,
-    input: Vec<f32>,
+    input: Values,
 }
 
 /// A model that finds plates or vehicles.

@@ -110,6 +110,10 @@ pub struct Input {
     /// Value of the tensor (not of a pixel) where the picture does not reach; 0.5 by default.
     #[serde(default = "default_pad")]
     pub pad: f32,
+    /// Width and height of blocks of pixels that are channels (space to depth), `[1, 1]` by default: a block's rows one after the
+    /// other, then those of the block to its right. For grey bytes whose channels come last.
+    #[serde(default = "default_fold")]
+    pub fold: [u32; 2],
     /// Name of a second input, `[1, 2]` of 64-bit integers, that is given width and height of the first.
     #[serde(default)]
     pub size_tensor: Option<String>,
@@ -120,6 +124,8 @@ impl Input {
     #[must_use]
     pub fn shape(&self, pictures: i64) -> [i64; 4] {
         let ([width, height], channels) = (self.size.map(i64::from), i64::from(self.channels));
+        let [wide, high] = self.fold.map(|f| i64::from(f.max(1)));
+        let (width, height, channels) = (width / wide, height / high, channels * wide * high);
         match self.layout {
             Layout::Nchw => [pictures, channels, height, width],
             Layout::Nhwc => [pictures, height, width, channels],
@@ -141,6 +147,10 @@ impl Input {
         let std = self.std.fits(self.channels, |v| v.is_finite() && v > 0.0);
         check(std, format!("input.std = {:?}: one number above 0, or one a channel", self.std));
         check(self.pad.is_finite(), "input.pad: must be a finite number".into());
+        let [folds, blocks] = [self.fold != [1, 1], self.size.iter().zip(self.fold).all(|(s, f)| f > 0 && s % f == 0)];
+        check(blocks, format!("input.fold = {:?}: whole blocks of it must make up input.size", self.fold));
+        let foldable = self.colour == Colour::Grey && self.kind == Kind::U8 && self.layout == Layout::Nhwc;
+        check(!folds || foldable, "input.fold: only for colour \"grey\", type \"u8\" and layout \"nhwc\"".into());
         if self.kind == Kind::U8 {
             #[expect(clippy::float_cmp, reason = "written out as it is in the manifest")]
             let plain = self.scale == 1.0
@@ -155,6 +165,52 @@ impl Input {
     }
 }
 
+/// Values of an input, in memory that is used again: floats (picture, channel, row, column), or bytes in the input's own order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Values {
+    floats: Vec<f32>,
+    /// Empty while they are floats.
+    bytes: Vec<u8>,
+}
+
+impl Values {
+    /// They are floats now: `count` of them, all `value`.
+    pub(in crate::vision) fn floats(&mut self, count: usize, value: f32) -> &mut [f32] {
+        self.bytes.clear();
+        self.floats.clear();
+        self.floats.resize(count, value);
+        &mut self.floats
+    }
+
+    /// They are bytes now: `count` of them, whatever they were before.
+    pub(in crate::vision) fn bytes(&mut self, count: usize) -> &mut [u8] {
+        self.floats.clear();
+        self.bytes.resize(count, 0);
+        &mut self.bytes
+    }
+}
+
+/// What a model is given: values, or those of somebody who has them at hand.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Fed<'a> {
+    /// Picture, channel, row, column.
+    Floats(&'a [f32]),
+    /// In the order of the input.
+    Bytes(&'a [u8]),
+}
+
+impl<'a> From<&'a Values> for Fed<'a> {
+    fn from(values: &'a Values) -> Self {
+        if values.bytes.is_empty() { Self::Floats(&values.floats) } else { Self::Bytes(&values.bytes) }
+    }
+}
+
+impl<'a> From<&'a Vec<f32>> for Fed<'a> {
+    fn from(floats: &'a Vec<f32>) -> Self {
+        Self::Floats(floats)
+    }
+}
+
 fn default_scale() -> f32 {
     1.0 / 255.0
 }
@@ -166,6 +222,9 @@ fn default_std() -> PerChannel {
 }
 fn default_fit() -> Fit {
     Fit::Letterbox
+}
+fn default_fold() -> [u32; 2] {
+    [1, 1]
 }
 fn default_pad() -> f32 {
     0.5

@@ -29,7 +29,7 @@ use std::time::Duration;
 pub use decode::{Axes, Blank, Decode, Rows, Scores};
 pub use family::Family;
 pub use file::{MAX_MODEL_BYTES, read_checked};
-pub use input::{Colour, Fit, Input, Kind, Layout, PerChannel};
+pub use input::{Colour, Fed, Fit, Input, Kind, Layout, PerChannel, Values};
 pub use inspect::Refusal;
 pub use manifest::{Head, MANIFEST_FILE, Manifest, Outputs, Thresholds};
 pub use net::{Net, Spec, View};

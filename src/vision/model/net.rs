@@ -3,9 +3,9 @@
 //! The file is read once; the bytes whose digest was compared are the bytes that become sessions. Each output is checked
 //! at every run: the right shape, and nothing but finite numbers, so that whoever decodes it need not ask again.
 
-#[cfg(not(feature = "onnx"))]
-use super::Runtime;
 use super::{Manifest, Pool};
+#[cfg(not(feature = "onnx"))]
+use super::{Fed, Runtime};
 #[cfg(not(feature = "onnx"))]
 use crate::vision::Error;
 
@@ -116,7 +116,12 @@ impl Net {
     ///
     /// # Errors
     /// Always [`Error::NoInference`].
-    pub fn run<R>(&self, _: usize, _: &[f32], _: impl FnOnce(&[View<'_>]) -> R) -> Result<R, Error> {
+    pub fn run<'a, R>(
+        &self,
+        _: usize,
+        _: impl Into<Fed<'a>>,
+        _: impl FnOnce(&[View<'_>]) -> R,
+    ) -> Result<R, Error> {
         Err(Error::NoInference)
     }
 }

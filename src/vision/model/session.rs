@@ -11,7 +11,7 @@ use ort::value::{DynValue, Outlet, Tensor, TensorElementType, TensorRef};
 
 use super::file::read_checked;
 use super::watch::Watch;
-use super::{Input, Kind, Layout, Manifest, Net, Pool, Runtime, Spec, View};
+use super::{Fed, Input, Kind, Layout, Manifest, Net, Pool, Runtime, Spec, View};
 use crate::vision::Error;
 
 /// Most pictures a run when the model leaves their number free: larger batches gain nothing on a CPU.
@@ -41,19 +41,23 @@ impl Net {
         Ok(Self { manifest, outputs: wanted, shapes, batch, sessions, watch: runtime.watch.clone() })
     }
 
-    /// Runs the model on `pictures` tensors laid one after the other in `input` (channel, row, column), waiting for a
-    /// session in the order of calls, and hands the outputs to `read` in the order of the specs.
+    /// Runs the model on `pictures` tensors laid one after the other in `input`, waiting for a session in the order of calls, and
+    /// hands the outputs to `read` in the order of the specs.
     ///
     /// The session is held until `read` returns: the outputs lie in its memory.
     ///
     /// # Errors
     /// [`Error::Run`], [`Error::Hung`], [`Error::GivenUp`], [`Error::Shape`], [`Error::NotFinite`].
-    pub fn run<R>(&self, pictures: usize, input: &[f32], read: impl FnOnce(&[View<'_>]) -> R) -> Result<R, Error> {
+    pub fn run<'a, R>(
+        &self,
+        pictures: usize,
+        input: impl Into<Fed<'a>>,
+        read: impl FnOnce(&[View<'_>]) -> R,
+    ) -> Result<R, Error> {
         let failed = |reason: String| Error::Run { model: self.manifest.name.clone(), reason };
         let count = i64::try_from(pictures).unwrap_or(i64::MAX);
-        let values = arranged(&self.manifest.input, pictures, input);
-        let bytes = bytes(&self.manifest.input, &values);
-        let inputs = feed(&self.manifest.input, count, &values, &bytes).map_err(|e| failed(e.to_string()))?;
+        let given = Given::of(&self.manifest.input, pictures, input.into());
+        let inputs = given.feed(&self.manifest.input, count).map_err(|e| failed(e.to_string()))?;
         let given_up = || Error::GivenUp { model: self.manifest.name.clone() };
         let is_given_up = || self.watch.as_ref().is_some_and(|watch| watch.is_given_up());
         let mut turn = self.sessions.take_unless(&is_given_up).ok_or_else(given_up)?;
@@ -111,33 +115,45 @@ fn arranged<'a>(input: &Input, pictures: usize, values: &'a [f32]) -> Cow<'a, [f
     Cow::Owned(mixed)
 }
 
-/// The values as bytes, for an input of bytes.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a byte")]
-fn bytes(input: &Input, values: &[f32]) -> Vec<u8> {
-    match input.kind {
-        Kind::F32 => Vec::new(),
-        Kind::U8 => values.iter().map(|v| v.round().clamp(0.0, 255.0) as u8).collect(),
+/// What a run is given, as the graph takes it.
+enum Given<'a> {
+    Floats(Cow<'a, [f32]>),
+    Bytes(Cow<'a, [u8]>),
+}
+
+impl<'a> Given<'a> {
+    fn of(input: &Input, pictures: usize, fed: Fed<'a>) -> Self {
+        match (fed, input.kind) {
+            (Fed::Bytes(bytes), _) => Self::Bytes(Cow::Borrowed(bytes)),
+            (Fed::Floats(values), Kind::F32) => Self::Floats(arranged(input, pictures, values)),
+            (Fed::Floats(values), Kind::U8) => Self::Bytes(bytes(&arranged(input, pictures, values)).into()),
+        }
+    }
+
+    /// The named tensors of one run.
+    fn feed<'b>(
+        &'b self,
+        input: &'b Input,
+        pictures: i64,
+    ) -> ort::Result<Vec<(Cow<'b, str>, SessionInputValue<'b>)>> {
+        let shape = input.shape(pictures);
+        let picture: SessionInputValue<'b> = match self {
+            Self::Floats(values) => TensorRef::from_array_view((shape, &**values))?.into(),
+            Self::Bytes(bytes) => TensorRef::from_array_view((shape, &**bytes))?.into(),
+        };
+        let mut inputs = vec![(Cow::from(input.name.as_str()), picture)];
+        if let Some(name) = &input.size_tensor {
+            let size = Tensor::from_array(([1, 2], input.size.map(i64::from).to_vec()))?;
+            inputs.push((Cow::from(name.as_str()), size.into()));
+        }
+        Ok(inputs)
     }
 }
 
-/// The named tensors of one run.
-fn feed<'a>(
-    input: &'a Input,
-    pictures: i64,
-    values: &'a [f32],
-    bytes: &'a [u8],
-) -> ort::Result<Vec<(Cow<'a, str>, SessionInputValue<'a>)>> {
-    let shape = input.shape(pictures);
-    let picture: SessionInputValue<'a> = match input.kind {
-        Kind::F32 => TensorRef::from_array_view((shape, values))?.into(),
-        Kind::U8 => TensorRef::from_array_view((shape, bytes))?.into(),
-    };
-    let mut inputs = vec![(Cow::from(input.name.as_str()), picture)];
-    if let Some(name) = &input.size_tensor {
-        let size = Tensor::from_array(([1, 2], input.size.map(i64::from).to_vec()))?;
-        inputs.push((Cow::from(name.as_str()), size.into()));
-    }
-    Ok(inputs)
+/// The nearest bytes.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a byte")]
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().map(|v| v.round().clamp(0.0, 255.0) as u8).collect()
 }
 
 /// An output's shape and values.
