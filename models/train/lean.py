@@ -4,6 +4,7 @@ Half of an eight-bit detector's time went into what is no convolution, and a fif
 
 - ONNX Runtime's quantiser rounds each convolution's sum before its ReLU and again after it, with a way through floats between them. Rounded to
   unsigned bytes whose zero is 0, negative values are 0 already: the ReLU and the first rounding go.
+- Behind the head, which is floats, nothing is rounded.
 - What a nearest-neighbour resize gives has the scale of what it was given, so it stays bytes.
 - A first convolution of one channel finds no fast kernel. Pixels of blocks of `BLOCK` become channels (space to depth), of which one run
   makes two columns of the output; the weights are the same ones in other places. The box writes its bytes in that order, so the graph takes
@@ -93,6 +94,19 @@ def drop_relus(g: Graph):
             node.input[1:] = names
         g.rewire(relu.output[0], back.output[0])
         g.remove(relu)
+
+
+def keep_floats_after_head(g: Graph):
+    """What the last convolution gives stays in floats to the end: a rounded side of a box is a pixel, a rounded 0.001 a division by 0."""
+    names = set(g.of("Conv")[-1].output)
+    for node in list(g.graph.node):  # in order of use
+        if not names.intersection(node.input):
+            continue
+        names.update(node.output)
+        if node.op_type == "DequantizeLinear":
+            rounding = g.maker(node.input[0])
+            g.rewire(node.output[0], rounding.input[0])
+            g.remove(node, rounding)
 
 
 def keep_bytes_when_resizing(g: Graph):
@@ -187,6 +201,7 @@ def mirror_of(nodes) -> list[str]:
 def lean(model: onnx.ModelProto) -> onnx.ModelProto:
     g = Graph(model)
     drop_relus(g)
+    keep_floats_after_head(g)
     keep_bytes_when_resizing(g)
     fold_stem(g)
     return g.tidied()

@@ -54,13 +54,13 @@ impl Probs<'_> {
 /// Class numbers of a text's characters; no plate has more than [`PlateText::MAX_LEN`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 struct Labels {
-    len: usize,
+    len: u8,
     classes: [u8; PlateText::MAX_LEN],
 }
 
 impl Labels {
     fn as_slice(&self) -> &[u8] {
-        self.classes.get(..self.len).unwrap_or_default()
+        self.classes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
     fn last(&self) -> Option<u8> {
@@ -69,7 +69,7 @@ impl Labels {
 
     /// One longer; `None` when it would be too long for a plate.
     fn with(mut self, class: u8) -> Option<Self> {
-        *self.classes.get_mut(self.len)? = class;
+        *self.classes.get_mut(usize::from(self.len))? = class;
         self.len += 1;
         Some(self)
     }
@@ -102,9 +102,9 @@ impl Decoding<'_> {
         self.weights.map_or(1.0, |weights| weights.here(self.place(weights, labels)))
     }
 
-    /// What a beginning weighs.
-    fn ahead(&self, labels: &[u8]) -> f64 {
-        self.weights.map_or(1.0, |weights| weights.ahead(self.place(weights, labels)))
+    /// Where a text stands that goes on with a character.
+    fn next(&self, place: Place, class: u8) -> Place {
+        self.weights.map_or(place, |weights| weights.next(place, self.character(class).unwrap_or('\0')))
     }
 }
 
@@ -135,7 +135,7 @@ pub(super) fn decode(
     let total = weights.zip(masses.as_ref()).map_or(1.0, |(w, masses)| w.total(masses));
     let found = texts(&decoding, total.max(f64::MIN_POSITIVE));
     let best = found.first()?;
-    if best.labels.len < min_length.max(1) {
+    if best.labels.as_slice().len() < min_length.max(1) {
         return None;
     }
     let (positions, char_confidences) = lattice(&decoding, best);
@@ -192,56 +192,64 @@ struct Ending {
     character: f64,
 }
 
+/// A prefix of the search.
+#[derive(Debug, Clone, Copy)]
+struct Beam {
+    labels: Labels,
+    /// Where it stands among the shapes.
+    place: Place,
+    ending: Ending,
+}
+
+impl Beam {
+    /// Its probability as it was seen.
+    fn seen(&self) -> f64 {
+        self.ending.blank + self.ending.character
+    }
+}
+
 /// The texts of the most probable prefixes after the last step.
 fn beams(decoding: &Decoding<'_>) -> Vec<Labels> {
-    let mut beams = vec![(Labels::default(), Ending { blank: 1.0, character: 0.0 })];
+    let ending = Ending { blank: 1.0, character: 0.0 };
+    let mut beams = vec![Beam { labels: Labels::default(), place: Weights::start(), ending }];
+    let mut next = Vec::new();
     for step in decoding.probs.steps() {
-        let mut next: Vec<(Labels, Ending)> = Vec::with_capacity(beams.len() * 4);
         let blank = step.first().map_or(0.0, |p| f64::from(*p));
-        for (prefix, ending) in &beams {
-            let all = ending.blank + ending.character;
-            let stay = entry(&mut next, *prefix);
-            stay.blank += all * blank;
-            for (class, p) in (0_u8..).zip(step).skip(1).filter(|(_, p)| **p >= STEP_FLOOR) {
-                let p = f64::from(*p);
-                let repeats = prefix.last() == Some(class);
-                if repeats {
-                    entry(&mut next, *prefix).character += ending.character * p;
-                }
-                if let Some(longer) = prefix.with(class) {
-                    // A doubled character needs a blank between.
-                    entry(&mut next, longer).character += if repeats { ending.blank } else { all } * p;
+        next.clear();
+        // Each prefix as it stays comes first, in the order of the beams: what is longer than one is another, or new.
+        next.extend(beams.iter().map(|beam| {
+            let own = beam.labels.last().and_then(|class| step.get(usize::from(class))).filter(|p| **p >= STEP_FLOOR);
+            let character = beam.ending.character * own.map_or(0.0, |p| f64::from(*p));
+            Beam { ending: Ending { blank: beam.seen() * blank, character }, ..*beam }
+        }));
+        for (class, p) in (0_u8..).zip(step).skip(1).filter(|(_, p)| **p >= STEP_FLOOR) {
+            for beam in &beams {
+                let Some(labels) = beam.labels.with(class) else { continue };
+                // A doubled character needs a blank between.
+                let before = if beam.labels.last() == Some(class) { beam.ending.blank } else { beam.seen() };
+                let more = before * f64::from(*p);
+                if let Some(other) = next.iter_mut().take(beams.len()).find(|other| other.labels == labels) {
+                    other.ending.character += more;
+                } else {
+                    let place = decoding.next(beam.place, class);
+                    next.push(Beam { labels, place, ending: Ending { blank: 0.0, character: more } });
                 }
             }
         }
-        let worth =
-            |(labels, ending): &(Labels, Ending)| (ending.blank + ending.character) * decoding.ahead(labels.as_slice());
-        beams = best_of(next, worth);
+        best_of(&mut next, |beam| beam.seen() * decoding.weights.map_or(1.0, |weights| weights.ahead(beam.place)));
+        std::mem::swap(&mut beams, &mut next);
     }
-    beams.into_iter().map(|(labels, _)| labels).collect()
+    beams.into_iter().map(|beam| beam.labels).collect()
 }
 
-/// The [`BEAMS`] that are worth most, and of the others those that were seen best: a text that fits no shape is not lost
-/// on its way when it is seen clearly.
-fn best_of(mut beams: Vec<(Labels, Ending)>, worth: impl Fn(&(Labels, Ending)) -> f64) -> Vec<(Labels, Ending)> {
-    let seen = |(_, ending): &(Labels, Ending)| ending.blank + ending.character;
-    let mut ranked: Vec<(f64, (Labels, Ending))> = beams.drain(..).map(|beam| (worth(&beam), beam)).collect();
-    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut rest: Vec<(Labels, Ending)> = ranked.drain(BEAMS.min(ranked.len())..).map(|(_, beam)| beam).collect();
-    rest.sort_by(|a, b| seen(b).total_cmp(&seen(a)));
-    rest.truncate(SEEN_BEAMS);
-    ranked.into_iter().map(|(_, beam)| beam).chain(rest).collect()
-}
-
-/// The entry of `labels`, made when it is not there; searched from the end, where the newest are.
-fn entry(all: &mut Vec<(Labels, Ending)>, labels: Labels) -> &mut Ending {
-    let at = all.iter().rposition(|(l, _)| *l == labels).unwrap_or_else(|| {
-        all.push((labels, Ending::default()));
-        all.len() - 1
-    });
-    // bounds: `at` was found or made above.
-    #[expect(clippy::indexing_slicing, reason = "found or made above")]
-    &mut all[at].1
+/// Leaves the [`BEAMS`] that are worth most, and of the others those that were seen best: a text that fits no shape is not
+/// lost on its way when it is seen clearly.
+fn best_of(beams: &mut Vec<Beam>, worth: impl Fn(&Beam) -> f64) {
+    beams.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
+    if let Some((_, rest)) = beams.split_at_mut_checked(BEAMS) {
+        rest.sort_by(|a, b| b.seen().total_cmp(&a.seen()));
+    }
+    beams.truncate(BEAMS + SEEN_BEAMS);
 }
 
 /// Probability of exactly this text: the forward algorithm over the text with blanks between (Graves 2006, eq. 5–8).

@@ -154,8 +154,8 @@ impl Input {
         if self.kind == Kind::U8 {
             #[expect(clippy::float_cmp, reason = "written out as it is in the manifest")]
             let plain = self.scale == 1.0
-                && self.mean == PerChannel::All(0.0)
-                && self.std == PerChannel::All(1.0)
+                && self.mean.fits(self.channels, |v| v == 0.0)
+                && self.std.fits(self.channels, |v| v == 1.0)
                 && (0.0..=255.0).contains(&self.pad);
             check(
                 plain,
