@@ -59,7 +59,10 @@ fn preprocess(c: &mut Criterion) {
         ] {
             let (mut scratch, mut out) = (Scratch::default(), Values::default());
             c.bench_function(&format!("{name} to {model}"), |b| {
-                b.iter(|| tensor(black_box(&frame), &input, &mut scratch, &mut out).map(|_| Fed::from(&out) == Fed::Bytes(&[])));
+                b.iter(|| {
+                    tensor(black_box(&frame), &input, &mut scratch, &mut out)
+                        .map(|_| Fed::from(&out) == Fed::Bytes(&[]))
+                });
             });
         }
     }

@@ -18,6 +18,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 BLOCK = (4, 2)  # width and height, pixels
+UNIT = 64  # pixels; the coarsest grid's cell
 
 
 class Graph:
@@ -119,6 +120,19 @@ def keep_bytes_when_resizing(g: Graph):
                 node.input[1:] = back.input[1:]
 
 
+def free_sides(g: Graph):
+    """Sides of any multiple of `UNIT`: there nothing sticks out of a grid that was doubled and would have to be cut off."""
+    for cut in g.of("Slice"):
+        if g.maker(cut.input[0]).op_type == "DequantizeLinear":
+            rounding = g.users(cut.output[0])[0]
+            back = g.users(rounding.output[0])[0]
+            g.rewire(back.output[0], cut.input[0])
+            g.remove(cut, rounding, back)
+    for output in g.graph.output:
+        for place, name in ((2, "rows"), (3, "columns")):
+            output.type.tensor_type.shape.dim[place].dim_param = name
+
+
 def folded_weights(weights: np.ndarray) -> np.ndarray:
     """3 x 3 at a stride of 2 over one channel as 2 x 2 over blocks, two outputs side by side."""
     wide, high = BLOCK
@@ -158,17 +172,18 @@ def fold_stem(g: Graph):
         new = {"kernel_shape": [2, 2], "strides": [1, 1], "pads": [1, 1, 0, 0]}.get(attribute.name)
         if new:
             attribute.ints[:] = new
-    name, pictures = image.name, 1
+    name = image.name
+    sides = (height // BLOCK[1], width // BLOCK[0]) if mirror else ("blocks_down", "blocks_across")
     del g.graph.input[:]
-    g.graph.input.append(helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, [1, height // BLOCK[1], width // BLOCK[0], BLOCK[0] * BLOCK[1]]))
+    g.graph.input.append(helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, [1, *sides, BLOCK[0] * BLOCK[1]]))
     g.remove(sub, rounding)
     if mirror:
         g.remove(mirror)
-        name, pictures = mirrored(g, name), 2
+        name = mirrored(g, name)
     back.input[0] = g.add("Transpose", [name], "image_planes", perm=[0, 3, 1, 2])
     # The two outputs side by side are columns again; bytes move nowhere, since the runtime keeps channels last.
     rounded = g.users(conv.output[0])[0]
-    g.put("stem_shape", np.array([pictures, height // 2, width // 2, quantised.shape[0]]))
+    g.put("stem_shape", np.array([0, 0, -1, quantised.shape[0]]))
     last = g.add("Transpose", [rounded.output[0]], "stem_last", perm=[0, 2, 3, 1])
     columns = g.add("Reshape", [last, "stem_shape"], "stem_columns")
     g.users(rounded.output[0])[0].input[0] = g.add("Transpose", [columns], "stem_planes", perm=[0, 3, 1, 2])
@@ -203,6 +218,8 @@ def lean(model: onnx.ModelProto) -> onnx.ModelProto:
     drop_relus(g)
     keep_floats_after_head(g)
     keep_bytes_when_resizing(g)
+    if not mirror_of(g.graph.node):
+        free_sides(g)
     fold_stem(g)
     return g.tidied()
 

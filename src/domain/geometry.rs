@@ -65,6 +65,12 @@ impl Rect {
         both / (self.area() + other.area() - both)
     }
 
+    /// Whether all of it lies inside `other`.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.x1 >= other.x1 && self.y1 >= other.y1 && self.x2 <= other.x2 && self.y2 <= other.y2
+    }
+
     /// Whether `point` lies inside or on the edge.
     #[must_use]
     pub fn contains(&self, point: Point) -> bool {

@@ -66,7 +66,9 @@ pub(crate) fn outputs(bytes: &[u8]) {
         let heads = detect::heads(&manifest);
         let Some(wanted) = detect::wanted(&manifest, &heads) else { return };
         let (shapes, data) = said(&wanted);
-        let Ok(found) = detect::decode(&manifest, &manifest.known_classes(), &heads, &views(&shapes, &data)) else {
+        let Ok(found) =
+            detect::decode((&manifest, manifest.input.size), &manifest.known_classes(), &heads, &views(&shapes, &data))
+        else {
             return;
         };
         assert!(found.iter().all(|d| d.score.is_finite() && d.score <= 1.0 + 1e-3), "a score that is none: {found:?}");

@@ -56,6 +56,7 @@ pub mod quality;
 mod rectify;
 mod resample;
 pub mod rules;
+pub mod search;
 pub mod second;
 mod series;
 pub mod sight;

@@ -7,7 +7,7 @@
 use super::Error;
 use super::area::Area;
 use super::model::{Colour, Fit, Input, Kind, Values};
-use super::resample::{Resampler, Transfer, Value};
+use super::resample::{Resamplers, Transfer, Value};
 use crate::domain::{Frame, Plane, Point};
 
 /// Where the picture lies in a model's input, and the way back.
@@ -65,8 +65,8 @@ fn rounded(v: f32) -> usize {
 /// Memory that is used again from frame to frame.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    luma: Resampler,
-    chroma: Resampler,
+    luma: Resamplers,
+    chroma: Resamplers,
     rows: [Vec<f32>; 3],
     /// A row of bytes before it is folded.
     bytes: Vec<u8>,
@@ -99,21 +99,36 @@ pub fn tensor_of(
     scratch: &mut Scratch,
     out: &mut Values,
 ) -> Result<Placement, Error> {
+    tensor_sized(frame, area, (input, input.size), scratch, out)
+}
+
+/// The same in a size that is not the input's own; the model must take it.
+///
+/// # Errors
+/// As [`tensor_of`].
+pub(super) fn tensor_sized(
+    frame: &Frame,
+    area: Area,
+    (input, size): (&Input, [u32; 2]),
+    scratch: &mut Scratch,
+    out: &mut Values,
+) -> Result<Placement, Error> {
     let short = || Error::ShortFrame { index: frame.index, width: frame.format.width, height: frame.format.height };
-    let [width, height] = input.size.map(|s| s as usize);
+    let [width, height] = size.map(|s| s as usize);
     let luma = luma_of(frame, area).ok_or_else(short)?;
     let placement = Placement::of(input.fit, (luma.width, luma.height), (width, height));
     let done = match (input.colour, input.kind) {
         (Colour::Grey, Kind::U8) => {
-            grey_bytes(&luma, (frame.format.full_range, input), &placement, scratch, out.bytes(width * height))
+            let whole = (frame.format.full_range, input, width);
+            grey_bytes(&luma, whole, &placement, scratch, out.bytes(width * height))
         }
         (Colour::Grey, Kind::F32) => {
             let out = out.floats(width * height, input.pad);
-            grey(frame, &luma, input, &placement, scratch, out)
+            grey(&luma, (frame.format.full_range, input, width), &placement, scratch, out)
         }
         (Colour::Rgb | Colour::Bgr, _) => {
             let out = out.floats(width * height * input.channels as usize, input.pad);
-            colour(frame, area, input, &placement, scratch, out)
+            colour(frame, area, (input, width), &placement, scratch, out)
         }
     };
     done.map(|()| placement).ok_or_else(short)
@@ -139,23 +154,22 @@ fn target<'a>(out: &'a mut [f32], width: usize, p: &Placement, y: usize) -> Opti
     out.get_mut(start..start + p.size.0)
 }
 
+/// Floats of luma; with the frame's range, the input and its width.
 fn grey(
-    frame: &Frame,
     luma: &Plane<'_>,
-    input: &Input,
+    (full_range, input, width): (bool, &Input, usize),
     p: &Placement,
     scratch: &mut Scratch,
     out: &mut [f32],
 ) -> Option<()> {
-    let (gain, offset) = luma_range(frame.format.full_range);
+    let (gain, offset) = luma_range(full_range);
     let (mean, std) = (input.mean.of(0), input.std.of(0));
     let value = |pixel: f32| (pixel * input.scale - mean) / std;
     let transfer =
         Transfer { gain: gain * input.scale / std, offset: value(offset), low: value(0.0), high: value(255.0) };
-    scratch.luma.prepare((luma.width, luma.height), p.size);
-    let width = input.size[0] as usize;
+    let luma_rows = scratch.luma.of((luma.width, luma.height), p.size);
     for y in 0..p.size.1 {
-        scratch.luma.row(luma, y, transfer, target(out, width, p, y)?)?;
+        luma_rows.row(luma, y, transfer, target(out, width, p, y)?)?;
     }
     Some(())
 }
@@ -163,22 +177,22 @@ fn grey(
 /// The same in bytes, those of a block one after the other where the input is folded.
 fn grey_bytes(
     luma: &Plane<'_>,
-    (full_range, input): (bool, &Input),
+    (full_range, input, width): (bool, &Input, usize),
     p: &Placement,
     scratch: &mut Scratch,
     out: &mut [u8],
 ) -> Option<()> {
     let (gain, offset) = luma_range(full_range);
     let transfer = Transfer { gain, offset, low: 0.0, high: 255.0 };
-    let ([width, height], [wide, high]) = (input.size.map(|s| s as usize), input.fold.map(|f| f as usize));
-    let pad = u8::of(input.pad);
-    scratch.luma.prepare((luma.width, luma.height), p.size);
+    let [wide, high] = input.fold.map(|f| f as usize);
+    let (height, pad) = (out.len() / width.max(1), u8::of(input.pad));
+    let luma_rows = scratch.luma.of((luma.width, luma.height), p.size);
     scratch.bytes.clear();
     scratch.bytes.resize(width, pad);
     for y in 0..height {
         let row = scratch.bytes.as_mut_slice();
         match y.checked_sub(p.origin.1).filter(|y| *y < p.size.1) {
-            Some(y) => scratch.luma.row(luma, y, transfer, row.get_mut(p.origin.0..p.origin.0 + p.size.0)?)?,
+            Some(y) => luma_rows.row(luma, y, transfer, row.get_mut(p.origin.0..p.origin.0 + p.size.0)?)?,
             None => row.fill(pad),
         }
         let band = out.get_mut(y / high * high * width..)?.get_mut(..high * width)?;
@@ -224,7 +238,7 @@ pub(super) fn matrix(frame: &Frame) -> [f32; 4] {
 fn colour(
     frame: &Frame,
     area: Area,
-    input: &Input,
+    (input, width): (&Input, usize),
     p: &Placement,
     scratch: &mut Scratch,
     out: &mut [f32],
@@ -234,20 +248,20 @@ fn colour(
     let [red_v, green_u, green_v, blue_u] = matrix(frame);
     let transfer = Transfer { gain, offset, low: 0.0, high: 255.0 };
     let [u_plane, v_plane] = chroma_planes(frame, area, &mut scratch.pair)?;
-    scratch.luma.prepare((luma.width, luma.height), p.size);
-    scratch.chroma.prepare((u_plane.width, u_plane.height), p.size);
+    let luma_rows = scratch.luma.of((luma.width, luma.height), p.size);
+    let chroma_rows = scratch.chroma.of((u_plane.width, u_plane.height), p.size);
     for row in &mut scratch.rows {
         row.resize(p.size.0, 0.0);
     }
-    let [width, height] = input.size.map(|s| s as usize);
-    let (first, rest) = out.split_at_mut_checked(width * height)?;
-    let (second, third) = rest.split_at_mut_checked(width * height)?;
+    let plane = out.len() / 3;
+    let (first, rest) = out.split_at_mut_checked(plane)?;
+    let (second, third) = rest.split_at_mut_checked(plane)?;
     let order = if input.colour == Colour::Rgb { [0, 1, 2] } else { [2, 1, 0] };
     let [ys, us, vs] = &mut scratch.rows;
     for y in 0..p.size.1 {
-        scratch.luma.row(&luma, y, transfer, ys)?;
-        scratch.chroma.row(&u_plane, y, Transfer::PLAIN, us)?;
-        scratch.chroma.row(&v_plane, y, Transfer::PLAIN, vs)?;
+        luma_rows.row(&luma, y, transfer, ys)?;
+        chroma_rows.row(&u_plane, y, Transfer::PLAIN, us)?;
+        chroma_rows.row(&v_plane, y, Transfer::PLAIN, vs)?;
         for (channel, (plane, which)) in [&mut *first, &mut *second, &mut *third].into_iter().zip(order).enumerate() {
             let (mean, std) = (input.mean.of(channel), input.std.of(channel));
             let (of_u, of_v) = [(0.0, red_v), (-green_u, -green_v), (blue_u, 0.0)].get(which).copied()?;

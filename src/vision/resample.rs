@@ -48,7 +48,11 @@ impl Value for f32 {
 }
 
 impl Value for u8 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded; a cast holds it within a byte")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "rounded; a cast holds it within a byte"
+    )]
     fn of(value: f32) -> Self {
         (value + 0.5) as Self
     }
@@ -65,6 +69,34 @@ pub(crate) struct Resampler {
     /// `mixed` by half, which a signed number holds.
     halves: Vec<i16>,
     sums: Vec<i32>,
+}
+
+/// Resamplers of the sizes that were asked for lately: those of parts of a picture come again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Resamplers {
+    /// The one that was asked for last comes first.
+    kept: Vec<Resampler>,
+}
+
+impl Resamplers {
+    /// Most that are kept; each has some 40 KB.
+    const MOST: usize = 24;
+
+    /// The one for `source` to `target` (width, height).
+    pub(crate) fn of(&mut self, source: (usize, usize), target: (usize, usize)) -> &mut Resampler {
+        let known = self.kept.iter().position(|r| (r.source, r.target) == (source, target));
+        let at = known.unwrap_or_else(|| {
+            self.kept.truncate(Self::MOST - 1);
+            self.kept.push(Resampler::default());
+            self.kept.len() - 1
+        });
+        // bounds: `at` was found or made above.
+        let (front, _) = self.kept.split_at_mut(at + 1);
+        front.rotate_right(1);
+        let first = &mut front[0];
+        first.prepare(source, target);
+        first
+    }
 }
 
 #[derive(Debug)]

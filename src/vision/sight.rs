@@ -7,7 +7,7 @@ use super::Error;
 use super::area::Area;
 use super::gate::Gate;
 use super::mask::{Mask, Seen};
-use crate::domain::{Class, Detection, Frame, Polygon};
+use crate::domain::{Class, Detection, Frame, Polygon, Rect};
 
 /// How one camera is looked through.
 #[derive(Debug, Default)]
@@ -64,6 +64,11 @@ impl Sight {
         self.gate.as_ref().is_some_and(Gate::is_calm)
     }
 
+    /// What differs from the background in the last frame, pixels; `None` without a gate.
+    pub fn moved(&self) -> Option<impl Iterator<Item = Rect> + '_> {
+        self.gate.as_ref().map(Gate::lit)
+    }
+
     /// Says what was found in the frame: what moves there was worth looking at.
     pub fn found<'a>(&mut self, found: impl IntoIterator<Item = &'a Detection>) {
         if let Some(gate) = &mut self.gate {
@@ -98,8 +103,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::domain::TimeMs;
     use crate::domain::frame::OwnedI420;
-    use crate::domain::{Rect, TimeMs};
 
     fn square(x1: f64, y1: f64, x2: f64, y2: f64) -> Polygon {
         Polygon::new(vec![[x1, y1], [x2, y1], [x2, y2], [x1, y2]])

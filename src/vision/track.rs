@@ -125,11 +125,20 @@ impl Tracker {
     /// Takes the detections of the frame at `at` (time from the stream's start). Detections that are no boxes are left
     /// out, and so is a second box of one thing; only the first 128 are looked at.
     pub fn step(&mut self, at: Duration, detections: &[Detection]) -> Step {
+        self.step_where(at, detections, |_| true)
+    }
+
+    /// The same of a frame that was looked at in part: tracks that were seen in the last one where nobody `looked` now stay
+    /// where they are and do not age.
+    pub fn step_where(&mut self, at: Duration, detections: &[Detection], looked: impl Fn(&Rect) -> bool) -> Step {
         let mut step = Step::default();
         if at < self.at {
             step.ended = self.end_all();
         }
         let before = self.at;
+        for track in self.tracks.iter_mut().filter(|t| t.seen_at == before && !looked(&t.last_rect())) {
+            track.rest(at.saturating_sub(before));
+        }
         self.keep_time(at);
         self.end_old(&mut step.ended);
         for track in &mut self.tracks {
@@ -207,10 +216,7 @@ impl Tracker {
     pub fn hold(&mut self, at: Duration) {
         let Some(rested) = at.checked_sub(self.at) else { return };
         let before = std::mem::replace(&mut self.at, at);
-        for track in self.tracks.iter_mut().filter(|t| t.seen_at == before) {
-            track.at += rested;
-            track.seen_at += rested;
-        }
+        self.tracks.iter_mut().filter(|t| t.seen_at == before).for_each(|t| t.rest(rested));
     }
 
     /// Ends every track: the stream is over or began again.

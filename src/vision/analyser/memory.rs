@@ -72,6 +72,11 @@ impl Memory {
         self.all.iter().any(|f| matches!(f.life, Life::Live(_)) && f.last >= since && f.wants_more(settings))
     }
 
+    /// Whether a track is that of a vehicle that stands.
+    pub(super) fn is_parked(&self, track: u32, settings: &Settings) -> bool {
+        self.all.iter().any(|f| f.life == Life::Live(track) && f.is_parked(settings))
+    }
+
     /// Lets a sighting go on with `track`, which begins at `rect`: a parked vehicle's where it was seen last; one that
     /// moved where it must have come to meanwhile, if no other may have. A picture has `size`.
     pub(super) fn resume_at(

@@ -19,6 +19,7 @@ mod objects;
 mod pace;
 mod scene;
 mod settings;
+mod traits;
 mod vehicles;
 mod votes;
 mod way;
@@ -36,95 +37,19 @@ use self::objects::{Objects, Scene};
 use self::pace::Pace;
 pub use self::pace::look_every;
 pub use self::settings::Settings;
+pub use self::traits::{FindPlates, ReadAndCut, ReadPlates};
 pub use self::vehicles::VehicleSource;
 use self::vehicles::Vehicles;
 use super::area::Area;
-use super::detect::Detector;
 use super::mask::Seen;
-pub use super::plate::ReadAndCut;
-use super::plate::Reader;
+use super::search::Search;
 use super::sight::Sight;
-use super::stack::Cut;
 use super::track::{TrackUpdate, Tracker};
 use super::view::View;
 use super::{Error, Models, pictures};
 use crate::domain::{
-    CameraId, Class, ClockState, Detection, EventId, Frame, PlaceId, PlateRead, SightingEvent, Stage, TimeMs, Way,
+    CameraId, Class, ClockState, Detection, EventId, Frame, PlaceId, Rect, SightingEvent, Stage, TimeMs, Way,
 };
-
-/// Finds plates in a frame, or vehicles.
-pub trait FindPlates: Send {
-    /// Plates in `area` with their corners, vehicles and persons, in pixels of the full-size frame, best first.
-    ///
-    /// # Errors
-    /// What the model says.
-    fn find(&self, frame: &Seen<'_>, area: Area) -> Result<Vec<Detection>, Error>;
-}
-
-/// Reads plates of a frame.
-pub trait ReadPlates: Send {
-    /// A read for each of `plates`, `None` where there is none.
-    ///
-    /// # Errors
-    /// What the model says.
-    fn read(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error>;
-
-    /// The same, with what was cut out of the frame for each, where such pictures can be laid over each other.
-    ///
-    /// # Errors
-    /// What the model says.
-    fn read_and_cut(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<ReadAndCut>, Error> {
-        Ok(self.read(frame, plates)?.into_iter().map(|read| (read, None)).collect())
-    }
-
-    /// Reads what was cut out, or several such laid over each other.
-    ///
-    /// # Errors
-    /// What the model says.
-    fn read_cut(&self, _cut: &Cut) -> Result<Option<PlateRead>, Error> {
-        Ok(None)
-    }
-}
-
-impl<T: FindPlates + Sync + ?Sized> FindPlates for Arc<T> {
-    fn find(&self, frame: &Seen<'_>, area: Area) -> Result<Vec<Detection>, Error> {
-        T::find(self, frame, area)
-    }
-}
-
-impl<T: ReadPlates + Sync + ?Sized> ReadPlates for Arc<T> {
-    fn read(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
-        T::read(self, frame, plates)
-    }
-
-    fn read_and_cut(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<ReadAndCut>, Error> {
-        T::read_and_cut(self, frame, plates)
-    }
-
-    fn read_cut(&self, cut: &Cut) -> Result<Option<PlateRead>, Error> {
-        T::read_cut(self, cut)
-    }
-}
-
-impl FindPlates for Detector {
-    fn find(&self, frame: &Seen<'_>, area: Area) -> Result<Vec<Detection>, Error> {
-        self.detect_in(frame, area)
-    }
-}
-
-impl ReadPlates for Reader {
-    fn read(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
-        Reader::read(self, frame, plates)
-    }
-
-    fn read_and_cut(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<ReadAndCut>, Error> {
-        Reader::read_and_cut(self, frame, plates)
-    }
-
-    fn read_cut(&self, cut: &Cut) -> Result<Option<PlateRead>, Error> {
-        Reader::read_cut(self, cut)
-    }
-}
 
 /// Makes sightings of the frames of one camera.
 pub struct Analyser {
@@ -135,6 +60,7 @@ pub struct Analyser {
     camera_number: u16,
     clock: ClockState,
     sight: Sight,
+    search: Search,
     /// The last frame was not looked at: nothing moved in it.
     resting: bool,
     pace: Pace,
@@ -190,6 +116,7 @@ impl Analyser {
             finder,
             reader,
             sight: Sight::new(settings.privacy_mask.clone(), settings.roi.clone(), settings.motion_gate),
+            search: Search::default(),
             resting: false,
             pace: Pace::new(settings.look_every),
             spared: false,
@@ -290,6 +217,8 @@ impl Analyser {
             self.with_objects(|objects, analyser| objects.hold(analyser, events));
             return Ok(());
         };
+        let area = self.sight.area(frame);
+        self.mark(area, pts);
         if !self.pace.is_due(pts, at, busy) {
             self.spared = true;
             return Ok(());
@@ -297,16 +226,16 @@ impl Analyser {
         if frame.left_out().is_some() || frame.detail_size().is_some() {
             self.other_view = frame.left_out().map(|left_out| [size, left_out]);
         }
-        let area = self.sight.area(frame);
-        let (mut found, others): (Vec<_>, Vec<_>) =
-            self.finder.find(frame, area)?.into_iter().partition(|d| d.class == Class::Plate);
+        let (found, places) = self.find(frame, area)?;
+        let (mut found, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|d| d.class == Class::Plate);
         let all = self.notes.wanted().then(|| found.clone());
         self.sight.keep_inside(&mut found, frame);
         if let Some(all) = &all {
             self.notes.note(pts, &Note::Found { frame, all, kept: &found });
         }
         self.sight.found(&found);
-        let step = self.tracker.step(frame.pts, &found);
+        let looked = |rect: &Rect| places.as_ref().is_none_or(|places| places.iter().any(|p| rect.is_within(p)));
+        let step = self.tracker.step_where(frame.pts, &found, looked);
         for ended in &step.ended {
             if let Some(f) = self.memory.of_track(ended.track) {
                 self.notes.note(pts, &Note::Over { track: ended.track, standing: f.standing(&self.settings) });
@@ -338,6 +267,25 @@ impl Analyser {
         }
         self.with_objects(|objects, analyser| objects.look(analyser, &scene, events));
         Ok(())
+    }
+
+    /// Remembers what moves in `area`, where it can be looked at in parts.
+    fn mark(&mut self, area: Area, pts: Duration) {
+        match (self.sight.moved(), self.finder.grid(area)) {
+            (Some(moved), Some(grid)) => self.search.mark(grid, pts, moved),
+            _ => self.search = Search::default(),
+        }
+    }
+
+    /// What is in `area`, and the parts of it that were looked at; `None`: all of it.
+    fn find(&mut self, frame: &Seen<'_>, area: Area) -> Result<(Vec<Detection>, Option<Vec<Rect>>), Error> {
+        let live = self.tracker.tracks().filter(|t| !self.memory.is_parked(t.id(), &self.settings));
+        let around = live.map(|t| t.rect().grown(t.rect().width()));
+        let Some((grid, parts)) = self.search.parts(self.pts, around) else {
+            return Ok((self.finder.find(frame, area)?, None));
+        };
+        let places = parts.iter().filter_map(|part| grid.place(part, frame)).map(|place| place.rect()).collect();
+        Ok((self.finder.find_parts(frame, &grid, &parts)?, Some(places)))
     }
 
     /// Has rules looked after, where there are any.

@@ -54,7 +54,7 @@ impl Head {
     /// # Errors
     /// [`Error::Stride`] when the cells do not divide the input into squares, [`Error::Shape`] when box or corners have
     /// other cells than the heat.
-    fn stride(&self, manifest: &Manifest, shapes: &[&[i64]]) -> Result<Option<i64>, Error> {
+    fn stride(&self, (manifest, size): (&Manifest, [u32; 2]), shapes: &[&[i64]]) -> Result<Option<i64>, Error> {
         let [[_, _, rows, columns], rest @ ..] = shapes else { return Ok(None) };
         for (name, shape) in self.outputs.iter().skip(1).zip(rest) {
             let [n, planes, r, c] = **shape else { continue };
@@ -67,7 +67,7 @@ impl Head {
         if *rows < 0 || *columns < 0 {
             return Ok(None);
         }
-        let [width, height] = manifest.input.size.map(i64::from);
+        let [width, height] = size.map(i64::from);
         let stride = width.checked_div(*columns).filter(|s| s * columns == width && s * rows == height && *s > 0);
         if stride.is_none() {
             let name = self.outputs.first().cloned().unwrap_or_default();
@@ -86,7 +86,7 @@ pub(super) fn check(heads: &[Head], manifest: &Manifest, shapes: &[Vec<i64>]) ->
     let mut rest: Vec<&[i64]> = shapes.iter().map(Vec::as_slice).collect();
     for head in heads {
         let later = rest.split_off(head.outputs.len().min(rest.len()));
-        head.stride(manifest, &rest)?;
+        head.stride((manifest, manifest.input.size), &rest)?;
         rest = later;
     }
     Ok(())
@@ -98,14 +98,18 @@ pub(super) fn check(heads: &[Head], manifest: &Manifest, shapes: &[Vec<i64>]) ->
 ///
 /// # Errors
 /// As [`check`], where the graph did not tell the sizes before; [`Error::Values`] for a score that can't be one.
-pub(super) fn decode(heads: &[Head], manifest: &Manifest, outputs: &[View<'_>]) -> Result<Vec<Detection>, Error> {
+pub(super) fn decode(
+    heads: &[Head],
+    (manifest, size): (&Manifest, [u32; 2]),
+    outputs: &[View<'_>],
+) -> Result<Vec<Detection>, Error> {
     let mut rest = outputs;
     let mut all = Vec::new();
     for head in heads {
         let (own, later) = rest.split_at_checked(head.outputs.len()).unwrap_or((rest, &[]));
         let shapes: Vec<&[i64]> = own.iter().map(|v| v.shape).collect();
         // Sizes of what was run are known.
-        let Some(stride) = head.stride(manifest, &shapes)? else { continue };
+        let Some(stride) = head.stride((manifest, size), &shapes)? else { continue };
         let mut found = peaks(own, stride, head.score, &head.classes);
         for one in &mut found {
             let wrong = |(got, want)| Error::Values { model: manifest.name.clone(), got, want };

@@ -20,7 +20,8 @@ use self::centre::Head;
 use super::Error;
 use super::area::Area;
 use super::model::{Family, Manifest, Net, Runtime, Spec, Values, View};
-use super::preprocess::{Placement, Scratch, tensor_of};
+use super::preprocess::{Placement, Scratch, tensor_sized};
+use super::search::{Grid, Part};
 use crate::domain::{Class, Detection, Frame, Quad};
 
 /// Most detections of one head in one frame; a picture with more is no street.
@@ -81,8 +82,37 @@ impl Detector {
     /// As [`Detector::detect`].
     pub fn detect_in(&self, frame: &Frame, area: Area) -> Result<Vec<Detection>, Error> {
         let Some(area) = area.within(frame) else { return Ok(Vec::new()) };
+        self.detect_sized(frame, area, self.net.manifest().input.size)
+    }
+
+    /// The tiles that looks at parts of `area` are made of; `None` where the model takes one size alone, or tells of more than
+    /// plates: who follows vehicles wants all of them.
+    #[must_use]
+    pub fn grid(&self, area: Area) -> Option<Grid> {
+        let manifest = self.net.manifest();
+        let alone = !manifest.finds(|class| class != Class::Plate);
+        Grid::new(area, manifest.input.size, manifest.input.unit.filter(|_| alone)?)
+    }
+
+    /// What is in `parts` of the area that `grid` lies over, as large as in a look at the whole area. What an inner edge cuts is
+    /// left out.
+    ///
+    /// # Errors
+    /// As [`Detector::detect`].
+    pub fn detect_parts(&self, frame: &Frame, grid: &Grid, parts: &[Part]) -> Result<Vec<Detection>, Error> {
+        let mut all = Vec::new();
+        for part in parts {
+            let Some(area) = grid.place(part, frame) else { continue };
+            let found = self.detect_sized(frame, area, grid.size(part))?;
+            all.extend(found.into_iter().filter(|d| !grid.is_cut(&d.rect, area)));
+        }
+        all.sort_by(|a, b| b.score.total_cmp(&a.score));
+        Ok(all)
+    }
+
+    fn detect_sized(&self, frame: &Frame, area: Area, size: [u32; 2]) -> Result<Vec<Detection>, Error> {
         let mut work = self.idle().pop().unwrap_or_default();
-        let found = self.detect_with(frame, area, &mut work);
+        let found = self.detect_with(frame, (area, size), &mut work);
         self.idle().push(work);
         found
     }
@@ -91,11 +121,16 @@ impl Detector {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn detect_with(&self, frame: &Frame, area: Area, work: &mut Work) -> Result<Vec<Detection>, Error> {
+    fn detect_with(
+        &self,
+        frame: &Frame,
+        (area, size): (Area, [u32; 2]),
+        work: &mut Work,
+    ) -> Result<Vec<Detection>, Error> {
         let manifest = self.net.manifest();
-        let placement = tensor_of(frame, area, &manifest.input, &mut work.scratch, &mut work.input)?;
-        let mut found =
-            self.net.run(1, &work.input, |outputs| decode(manifest, &self.classes, &self.heads, outputs))??;
+        let placement = tensor_sized(frame, area, (&manifest.input, size), &mut work.scratch, &mut work.input)?;
+        let read = |outputs: &[View<'_>]| decode((manifest, size), &self.classes, &self.heads, outputs);
+        let mut found = self.net.run_sized(size, 1, &work.input, read)??;
         if manifest.family != Family::Centre {
             // What is not suppressed is only sorted: a limit of 1 keeps all.
             nms::best(&mut found, if manifest.family.overlaps() { manifest.thresholds.nms } else { 1.0 });
@@ -126,15 +161,15 @@ pub(super) fn wanted(manifest: &Manifest, heads: &[Head]) -> Option<Vec<Spec>> {
     })
 }
 
-/// What the outputs say, in pixels of the input.
+/// What the outputs say, in pixels of an input of `size`.
 pub(super) fn decode(
-    manifest: &Manifest,
+    (manifest, size): (&Manifest, [u32; 2]),
     classes: &[Option<Class>],
     heads: &[Head],
     outputs: &[View<'_>],
 ) -> Result<Vec<Detection>, Error> {
     match manifest.family {
-        Family::Centre => centre::decode(heads, manifest, outputs),
+        Family::Centre => centre::decode(heads, (manifest, size), outputs),
         Family::Yolox if !manifest.decode.decoded() => yolox::decode(outputs, manifest, classes),
         Family::Yolox | Family::Yolov5 => yolov5::decode(outputs, manifest, classes),
         Family::Yolov8 => yolov8::decode(outputs, manifest, classes),

@@ -114,6 +114,10 @@ pub struct Input {
     /// other, then those of the block to its right. For grey bytes whose channels come last.
     #[serde(default = "default_fold")]
     pub fold: [u32; 2],
+    /// The graph takes smaller inputs as well, whose sides are multiples of this many pixels: parts of a picture are looked at
+    /// without the rest. None by default: `size` alone.
+    #[serde(default)]
+    pub unit: Option<u32>,
     /// Name of a second input, `[1, 2]` of 64-bit integers, that is given width and height of the first.
     #[serde(default)]
     pub size_tensor: Option<String>,
@@ -123,7 +127,13 @@ impl Input {
     /// The tensor's shape with `pictures` of it.
     #[must_use]
     pub fn shape(&self, pictures: i64) -> [i64; 4] {
-        let ([width, height], channels) = (self.size.map(i64::from), i64::from(self.channels));
+        self.shape_of(self.size, pictures)
+    }
+
+    /// The same of pictures of another size.
+    #[must_use]
+    pub fn shape_of(&self, size: [u32; 2], pictures: i64) -> [i64; 4] {
+        let ([width, height], channels) = (size.map(i64::from), i64::from(self.channels));
         let [wide, high] = self.fold.map(|f| i64::from(f.max(1)));
         let (width, height, channels) = (width / wide, height / high, channels * wide * high);
         match self.layout {
@@ -151,6 +161,10 @@ impl Input {
         check(blocks, format!("input.fold = {:?}: whole blocks of it must make up input.size", self.fold));
         let foldable = self.colour == Colour::Grey && self.kind == Kind::U8 && self.layout == Layout::Nhwc;
         check(!folds || foldable, "input.fold: only for colour \"grey\", type \"u8\" and layout \"nhwc\"".into());
+        let units = self.unit.is_none_or(|unit| {
+            unit > 0 && self.size.iter().all(|s| s % unit == 0) && self.fold.iter().all(|f| *f > 0 && unit % f == 0)
+        });
+        check(units, format!("input.unit = {:?}: must divide input.size, and input.fold must divide it", self.unit));
         if self.kind == Kind::U8 {
             #[expect(clippy::float_cmp, reason = "written out as it is in the manifest")]
             let plain = self.scale == 1.0

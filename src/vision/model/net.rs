@@ -3,9 +3,9 @@
 //! The file is read once; the bytes whose digest was compared are the bytes that become sessions. Each output is checked
 //! at every run: the right shape, and nothing but finite numbers, so that whoever decodes it need not ask again.
 
-use super::{Manifest, Pool};
 #[cfg(not(feature = "onnx"))]
 use super::{Fed, Runtime};
+use super::{Manifest, Pool};
 #[cfg(not(feature = "onnx"))]
 use crate::vision::Error;
 
@@ -116,8 +116,17 @@ impl Net {
     ///
     /// # Errors
     /// Always [`Error::NoInference`].
-    pub fn run<'a, R>(
+    pub fn run<'a, R>(&self, _: usize, _: impl Into<Fed<'a>>, _: impl FnOnce(&[View<'_>]) -> R) -> Result<R, Error> {
+        Err(Error::NoInference)
+    }
+
+    /// Without the feature `onnx` nothing can be run.
+    ///
+    /// # Errors
+    /// Always [`Error::NoInference`].
+    pub fn run_sized<'a, R>(
         &self,
+        _: [u32; 2],
         _: usize,
         _: impl Into<Fed<'a>>,
         _: impl FnOnce(&[View<'_>]) -> R,

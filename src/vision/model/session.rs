@@ -54,10 +54,24 @@ impl Net {
         input: impl Into<Fed<'a>>,
         read: impl FnOnce(&[View<'_>]) -> R,
     ) -> Result<R, Error> {
+        self.run_sized(self.manifest.input.size, pictures, input, read)
+    }
+
+    /// The same on pictures of `size`, which is the manifest's or, where that has a unit, a multiple of it.
+    ///
+    /// # Errors
+    /// As [`Net::run`].
+    pub fn run_sized<'a, R>(
+        &self,
+        size: [u32; 2],
+        pictures: usize,
+        input: impl Into<Fed<'a>>,
+        read: impl FnOnce(&[View<'_>]) -> R,
+    ) -> Result<R, Error> {
         let failed = |reason: String| Error::Run { model: self.manifest.name.clone(), reason };
         let count = i64::try_from(pictures).unwrap_or(i64::MAX);
         let given = Given::of(&self.manifest.input, pictures, input.into());
-        let inputs = given.feed(&self.manifest.input, count).map_err(|e| failed(e.to_string()))?;
+        let inputs = given.feed(&self.manifest.input, size, count).map_err(|e| failed(e.to_string()))?;
         let given_up = || Error::GivenUp { model: self.manifest.name.clone() };
         let is_given_up = || self.watch.as_ref().is_some_and(|watch| watch.is_given_up());
         let mut turn = self.sessions.take_unless(&is_given_up).ok_or_else(given_up)?;
@@ -134,16 +148,17 @@ impl<'a> Given<'a> {
     fn feed<'b>(
         &'b self,
         input: &'b Input,
+        size: [u32; 2],
         pictures: i64,
     ) -> ort::Result<Vec<(Cow<'b, str>, SessionInputValue<'b>)>> {
-        let shape = input.shape(pictures);
+        let shape = input.shape_of(size, pictures);
         let picture: SessionInputValue<'b> = match self {
             Self::Floats(values) => TensorRef::from_array_view((shape, &**values))?.into(),
             Self::Bytes(bytes) => TensorRef::from_array_view((shape, &**bytes))?.into(),
         };
         let mut inputs = vec![(Cow::from(input.name.as_str()), picture)];
         if let Some(name) = &input.size_tensor {
-            let size = Tensor::from_array(([1, 2], input.size.map(i64::from).to_vec()))?;
+            let size = Tensor::from_array(([1, 2], size.map(i64::from).to_vec()))?;
             inputs.push((Cow::from(name.as_str()), size.into()));
         }
         Ok(inputs)
@@ -206,6 +221,12 @@ fn check(session: &Session, manifest: &Manifest, wanted: &[Spec]) -> Result<(usi
         Some(1) => 1,
         _ => return Err(checked.shape(&input.name, shape, &input.shape(1))),
     };
+    let sides = if input.layout == Layout::Nchw { 2..4 } else { 1..3 };
+    if input.unit.is_some() && shape.get(sides.clone()).is_some_and(|sides| sides.iter().any(|side| *side >= 0)) {
+        let mut want = input.shape(1).to_vec();
+        want.get_mut(sides).into_iter().flatten().for_each(|side| *side = -1);
+        return Err(checked.shape(&input.name, shape, &want));
+    }
     if let Some(name) = &input.size_tensor {
         checked.one(name, TensorElementType::Int64, &[-1, 2])?;
     }

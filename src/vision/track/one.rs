@@ -252,6 +252,12 @@ impl Track {
         self.place.width().midpoint(self.place.height())
     }
 
+    /// Nobody looked for that long, since nothing moved.
+    pub(super) fn rest(&mut self, rested: Duration) {
+        self.at += rested;
+        self.seen_at += rested;
+    }
+
     pub(super) fn predict(&mut self, at: Duration) {
         let dt = at.saturating_sub(self.at).as_secs_f32();
         self.at = at;
