@@ -42,6 +42,7 @@ fn input(size: [u32; 2], colour: Colour) -> Input {
         fit: Fit::Letterbox,
         pad: 0.5,
         fold: [1, 1],
+        unit: None,
         size_tensor: None,
     }
 }

@@ -326,6 +326,7 @@ mod tests {
             fit,
             pad: 0.5,
             fold: [1, 1],
+            unit: None,
             size_tensor: None,
         }
     }

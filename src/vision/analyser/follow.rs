@@ -182,6 +182,14 @@ impl Followed {
         }
     }
 
+    /// How long it was in sight, if it went past: it was followed for some frames, and for more than its own width.
+    pub(super) fn passed_within(&self) -> Option<Duration> {
+        let (from, to, width) = (self.way.first.centre(), self.way.last.centre(), self.way.last.width());
+        let went = (to.x - from.x).hypot(to.y - from.y);
+        let passed = self.confirmed && self.hits >= 3 && went > width;
+        passed.then(|| Duration::from_millis(self.last.since(self.begin)))
+    }
+
     /// Whether it has stayed in its place for long.
     pub(super) fn is_parked(&self, settings: &Settings) -> bool {
         self.way.stood() >= settings.parked_after

@@ -118,7 +118,7 @@ impl Analyser {
             sight: Sight::new(settings.privacy_mask.clone(), settings.roi.clone(), settings.motion_gate),
             search: Search::default(),
             resting: false,
-            pace: Pace::new(settings.look_every),
+            pace: Pace::new(settings.look_every, settings.motion_gate),
             spared: false,
             tracker: Tracker::new(settings.track.clone()),
             view: None,
@@ -239,6 +239,9 @@ impl Analyser {
         for ended in &step.ended {
             if let Some(f) = self.memory.of_track(ended.track) {
                 self.notes.note(pts, &Note::Over { track: ended.track, standing: f.standing(&self.settings) });
+                if let Some(within) = f.passed_within() {
+                    self.pace.passed(within);
+                }
             }
             self.memory.lose(ended.track);
         }

@@ -3,8 +3,13 @@
 //! On a slow road a plate is in sight for seconds, and looking for it in every frame tells nothing that every third does
 //! not. So where the road's speed is known, plates are looked for as often as one needs to be seen some times on its
 //! way; as soon as there is one that is not certain yet, every frame counts until it is. The motion gate sees every frame
-//! all the same. Without a speed every frame is looked at.
+//! all the same.
+//!
+//! Where nobody told the speed, the camera learns it from what goes past: once a few plates have, the quickest of the last
+//! ones says how often a look is enough for one like it to be seen many times. Until then, and for cameras that rest on
+//! nothing, every frame is looked at.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::domain::TimeMs;
@@ -23,20 +28,52 @@ pub fn look_every(kmh: f64) -> Duration {
 /// How long after it was seen a plate is still waited for with every frame.
 const LINGER_MS: u64 = 200;
 
+/// How many passes are remembered, and how many it takes to go by them.
+const PASSES: usize = 16;
+const ENOUGH: usize = 3;
+
+/// How often the quickest of them would have been looked at, and how often while a plate is not certain.
+const LEARNT: (u32, u32) = (16, 32);
+
+/// Longest time between two looks that was learnt, and while a plate is not certain.
+const LONGEST: (Duration, Duration) = (Duration::from_millis(120), Duration::from_millis(80));
+
 /// Which frames are looked at.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pace {
     every: Duration,
-    due: Duration,
+    /// How long the plates were in sight that went past last; `None`: nothing is learnt of them.
+    passes: Option<VecDeque<Duration>>,
+    /// The place in the stream that looks are counted from.
+    base: Duration,
     last: Option<Duration>,
     /// UTC of the last frame that was looked at.
     looked: TimeMs,
 }
 
 impl Pace {
-    /// One look each `every`; zero: all frames.
-    pub(super) fn new(every: Duration) -> Self {
-        Self { every, ..Self::default() }
+    /// One look each `every`; zero: all frames, or what is learnt where it `learns`.
+    pub(super) fn new(every: Duration, learns: bool) -> Self {
+        Self { every, passes: (learns && every.is_zero()).then(VecDeque::new), ..Self::default() }
+    }
+
+    /// A plate went past that was in sight for so long.
+    pub(super) fn passed(&mut self, within: Duration) {
+        if let Some(passes) = &mut self.passes {
+            passes.truncate(PASSES - 1);
+            passes.push_front(within);
+        }
+    }
+
+    /// Time between two looks.
+    fn interval(&self, busy: bool) -> Duration {
+        let learnt = self.passes.as_ref().filter(|passes| passes.len() >= ENOUGH);
+        match learnt.and_then(|passes| passes.iter().min()) {
+            Some(quickest) if busy => (*quickest / LEARNT.1).min(LONGEST.1),
+            Some(quickest) => (*quickest / LEARNT.0).min(LONGEST.0),
+            None if busy => Duration::ZERO,
+            None => self.every,
+        }
     }
 
     /// What was seen since then is waited for with every frame.
@@ -48,12 +85,13 @@ impl Pace {
     pub(super) fn is_due(&mut self, pts: Duration, at: TimeMs, busy: bool) -> bool {
         let anew = self.last.is_none_or(|last| pts < last);
         self.last = Some(pts);
-        if !anew && !busy && pts < self.due {
+        let every = self.interval(busy);
+        let due = self.base.saturating_add(every);
+        if !anew && pts < due {
             return false;
         }
         // Looks keep their mean distance although frames don't fall on it.
-        let kept = self.due.saturating_add(self.every);
-        self.due = if anew || busy || kept <= pts { pts.saturating_add(self.every) } else { kept };
+        self.base = if anew || due.saturating_add(every) <= pts { pts } else { due };
         self.looked = at;
         true
     }
@@ -64,7 +102,7 @@ mod tests {
     use super::*;
 
     fn looks(every: Duration, busy: impl Fn(u64) -> bool) -> Vec<u64> {
-        let mut pace = Pace::new(every);
+        let mut pace = Pace::new(every, true);
         (0..50).filter(|n| pace.is_due(Duration::from_millis(n * 40), TimeMs(n * 40), busy(*n))).collect()
     }
 
@@ -79,10 +117,34 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_past_says_how_often_a_look_is_enough() {
+        let looks = |pace: &mut Pace, busy: bool| {
+            let from = pace.last.map_or(0, |last| u64::try_from(last.as_millis()).unwrap() / 40 + 1);
+            (from..from + 50).filter(|n| pace.is_due(Duration::from_millis(n * 40), TimeMs(n * 40), busy)).count()
+        };
+        let mut pace = Pace::new(Duration::ZERO, true);
+        pace.passed(Duration::from_secs(2));
+        pace.passed(Duration::from_secs(4));
+        assert_eq!(looks(&mut pace, false), 50);
+        pace.passed(Duration::from_secs(30));
+        // Two seconds of the quickest: sixteen looks, and twice as many while one is read.
+        assert!((16..=18).contains(&looks(&mut pace, false)) && (31..=33).contains(&looks(&mut pace, true)));
+        pace.passed(Duration::from_millis(500));
+        assert_eq!((looks(&mut pace, false), looks(&mut pace, true)), (50, 50));
+        for _ in 0..PASSES {
+            pace.passed(Duration::from_secs(60));
+        }
+        assert!((16..=18).contains(&looks(&mut pace, false)), "never more seldom than each 120 ms");
+        let mut steady = Pace::new(Duration::ZERO, false);
+        (0..9).for_each(|_| steady.passed(Duration::from_secs(9)));
+        assert_eq!(looks(&mut steady, false), 50);
+    }
+
+    #[test]
     fn every_frame_counts_while_something_is_under_way_and_after_times_begin_anew() {
         let looks = looks(look_every(10.0), |n| (20..30).contains(&n));
         assert!((20..30).all(|n| looks.contains(&n)) && looks.len() < 22, "{looks:?}");
-        let mut pace = Pace::new(Duration::from_secs(9));
+        let mut pace = Pace::new(Duration::from_secs(9), true);
         let due = [5_u64, 6, 0, 1].map(|s| pace.is_due(Duration::from_secs(s), TimeMs(0), false));
         assert_eq!(due, [true, false, true, false]);
     }

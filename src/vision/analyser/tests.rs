@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{Candidate, FrameFormat, Lattice, PixelFormat, Pixels, PlateText, Position, Rect};
+use crate::domain::{Candidate, FrameFormat, Lattice, PixelFormat, Pixels, PlateRead, PlateText, Position, Rect};
 
 mod insight;
 mod joins;
