@@ -24,6 +24,8 @@ pub struct Asked {
     pub down: Duration,
     /// How long the centre stays away.
     pub away: Duration,
+    /// Whether boxes tell checkpoints of their audit logs, as they do; the centre syncs a file for each.
+    pub checkpoints: bool,
     /// Where stores, keys and the broker's files lie while it runs.
     pub dir: PathBuf,
     /// A file that gets one line of JSON more.
@@ -43,6 +45,7 @@ impl Default for Asked {
             bursts: vec![1, 10],
             down: Duration::from_secs(4),
             away: Duration::from_secs(4),
+            checkpoints: true,
             dir: PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
             json: None,
             patience: Duration::from_mins(2),
@@ -57,7 +60,7 @@ impl Asked {
         while let Some(name) = arguments.next() {
             if name == "--full" {
                 (asked.boxes, asked.every) = (500, Duration::from_secs(5));
-                (asked.steady, asked.idle) = (Duration::from_mins(1), Duration::from_mins(2));
+                (asked.steady, asked.idle) = (Duration::from_mins(1), Duration::from_secs(65));
                 (asked.down, asked.away) = (Duration::from_secs(20), Duration::from_secs(20));
                 continue;
             }
@@ -84,6 +87,7 @@ impl Asked {
             "--bursts" => self.bursts = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
             "--down" => self.down = seconds()?,
             "--away" => self.away = seconds()?,
+            "--checkpoints" => self.checkpoints = value.parse()?,
             "--patience" => self.patience = seconds()?,
             "--dir" => self.dir = PathBuf::from(value),
             "--json" => self.json = Some(PathBuf::from(value)),

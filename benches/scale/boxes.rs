@@ -66,14 +66,9 @@ impl Downward for Deaf {
 impl SimBox {
     /// Opens its store below `base` and starts its recorder; no session yet.
     pub fn open(base: &Path, who: Who, clock: &Clock) -> Result<Self> {
-        let settings = StoreSettings {
-            ballast_bytes: 0,
-            reserve_bytes: 0,
-            cache_bytes: 256 << 10,
-            ..StoreSettings::default()
-        };
-        let store =
-            Store::open(&base.join(who.id.as_str()), StoreKey::from_bytes([9; 32]), settings, clock.clone())?;
+        let settings =
+            StoreSettings { ballast_bytes: 0, reserve_bytes: 0, cache_bytes: 256 << 10, ..StoreSettings::default() };
+        let store = Store::open(&base.join(who.id.as_str()), StoreKey::from_bytes([9; 32]), settings, clock.clone())?;
         store.sign_checkpoints(note::signer(&SiteId::new(SITE)?, &who.id, who.identity.key.clone()));
         let (news, health) = (News::default(), Health::new());
         let tell = news.clone();
@@ -170,9 +165,8 @@ impl SimBox {
 impl Teller {
     /// Tells one when it is time. Blocks for the disk.
     pub fn tell(&mut self) -> Result<()> {
-        let due = self
-            .told
-            .is_none_or(|(head, at)| at.elapsed() >= CHECKPOINT_EVERY && self.store.audit_head() != head);
+        let due =
+            self.told.is_none_or(|(head, at)| at.elapsed() >= CHECKPOINT_EVERY && self.store.audit_head() != head);
         if due {
             let payload = self.store.checkpoint()?;
             self.carrier.put_latest(Letter { topic: self.topic.clone(), payload, correlation: None });

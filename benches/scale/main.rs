@@ -1,9 +1,10 @@
 //! Many boxes against one mosquitto: what a fleet costs the broker, the centre and the wire, and whether anything is lost.
 //!
-//! `cargo bench --no-default-features --bench scale` takes 20 boxes and about a minute; `-- --full` 500 boxes and some ten
-//! (`docs/scale.md`). Options: `--boxes N`, `--cameras N`, `--every S` (between two alerts of a box), `--steady S`,
-//! `--idle S`, `--bursts A,B` (alerts a box at once), `--down S` (broker), `--away S` (centre), `--patience S`, `--dir FOLDER`
-//! (stores, keys, broker; `/dev/shm` where one disk would have to be that of all boxes), `--json FILE` (a line more).
+//! `cargo bench --no-default-features --bench scale` takes 20 boxes and less than a minute; `-- --full` 500 boxes and some
+//! eight (`docs/scale.md`). Options: `--boxes N`, `--cameras N`, `--every S` (between two alerts of a box), `--steady S`,
+//! `--idle S`, `--bursts A,B` (alerts a box at once), `--down S` (broker), `--away S` (centre), `--patience S`,
+//! `--checkpoints true|false` (of the audit logs), `--json FILE` (a line more), `--dir FOLDER` (stores, keys, broker;
+//! `/dev/shm` where one disk would have to be that of all boxes).
 //!
 //! A real broker with TLS, a certificate a box and the access rules of the product, on loopback; the product's sessions,
 //! outboxes and stores (`boxes`); the product's centre in a process of its own (`centre`). Fails when an alert was lost,

@@ -57,8 +57,7 @@ async fn idle(rig: &mut Rig, name: &str) -> Result<(Row, Option<Flow>)> {
     sleep(rig.asked.idle).await;
     let seconds = begun.at.elapsed().as_secs_f64();
     let flow = rig.flow(&begun);
-    let health: Vec<u64> =
-        rig.centre.counts().health_ms.into_iter().filter(|at| *at >= begun.utc_ms).collect();
+    let health: Vec<u64> = rig.centre.counts().health_ms.into_iter().filter(|at| *at >= begun.utc_ms).collect();
     let mut more = vec![("health heard", health.len() as f64), ("most health in 1 s", peak(health) as f64)];
     let rate = flow.map(|flow| flow.per(seconds));
     if let Some(rate) = rate {

@@ -95,7 +95,8 @@ impl Rig {
         let centre = Centre::start(&site, own, Arc::clone(&book))?;
         let feeder = Feeder::start(Arc::clone(&book), boxes.iter().map(SimBox::hits).collect(), clock.clone())?;
         let tellers = Shutdown::new();
-        let telling = Some(tell_checkpoints(boxes.iter().map(SimBox::teller).collect(), tellers.clone())?);
+        let who = if asked.checkpoints { boxes.iter().map(SimBox::teller).collect() } else { Vec::new() };
+        let telling = Some(tell_checkpoints(who, tellers.clone())?);
         Ok(Self { asked, broker, centre, boxes, feeder, book, clock, site, phase: 0, tellers, telling })
     }
 

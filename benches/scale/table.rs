@@ -33,11 +33,9 @@ pub fn heading(asked: &Asked) -> String {
 pub fn line(row: &Row, boxes: usize) -> String {
     let [p50, p99, max] = row.latency_ms;
     let [broker, centre, all] = row.used;
-    let process = |used: crate::measure::Used| {
-        format!("{:.2} {:.1}", used.cpu_ms as f64 / 1e3, used.rss_kib as f64 / 1024.0)
-    };
-    let more: Vec<String> =
-        row.more.iter().map(|(name, value)| format!("{name} {}", number(*value))).collect();
+    let process =
+        |used: crate::measure::Used| format!("{:.2} {:.1}", used.cpu_ms as f64 / 1e3, used.rss_kib as f64 / 1024.0);
+    let more: Vec<String> = row.more.iter().map(|(name, value)| format!("{name} {}", number(*value))).collect();
     format!(
         "{:<30} {:>6.1} {:>7} {:>5} {:>6} {:>7} {:>7} {:>7} | {:>16} | {:>16} | {:>18}\n    {}",
         row.name,
@@ -65,6 +63,7 @@ pub fn json(asked: &Asked, rows: &[Row], faults: &[String]) -> Value {
         "bench": "scale",
         "boxes": asked.boxes,
         "cameras": asked.cameras,
+        "checkpoints": asked.checkpoints,
         "every_s": asked.every.as_secs_f64(),
         "cores": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
         "phases": rows,
