@@ -68,7 +68,7 @@ impl Mosquitto {
                     line if line.contains("New connection from") => Said::Knock,
                     line if line.contains("New client connected") => Said::Session,
                     line if line.contains("disconnected.") || line.contains("not authorised") => continue,
-                    line if line.contains("disconnect") || line.contains("rror") || line.contains("exceeded") => {
+                    line if ["disconnect", "Error", "error", "exceeded"].iter().any(|word| line.contains(word)) => {
                         Said::Broken
                     }
                     _ => continue,
