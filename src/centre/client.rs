@@ -445,3 +445,63 @@ impl Client {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rumqttc::Outgoing;
+    use rumqttc::v5::Event;
+    use rumqttc::v5::mqttbytes::v5::{Packet, PubAck};
+
+    use super::*;
+    use crate::domain::Broker;
+
+    fn client(dir: &std::path::Path) -> Client {
+        Client::new(Parts {
+            link: LinkSettings::new(Broker::parse("mqtt://127.0.0.1:1").unwrap(), None, "centre"),
+            topic_root: topics::DEFAULT_ROOT.to_owned(),
+            boxes: Boxes::default(),
+            delivery_key: SigningKey::from_seed(&[7; 32]).unwrap(),
+            receipts: Receipts::open(&dir.join("tail.state")).unwrap(),
+            gap_after: Duration::from_secs(10),
+            clock: Clock::system(),
+        })
+    }
+
+    /// An alert of each of these boxes came.
+    fn came(client: &mut Client, boxes: std::ops::Range<u32>, seq: u64) {
+        for n in boxes {
+            let id = BoxId::new(&format!("box-{n:03}")).unwrap();
+            let counter = (SiteId::new("north").unwrap(), id.clone(), Epoch([1; 8]));
+            client.parts.receipts.receive(&id, Epoch([1; 8]), (seq, seq), Duration::ZERO);
+            client.pending.entry(counter).or_default().insert(seq);
+        }
+        client.next_ack = Instant::now();
+    }
+
+    /// The broker takes the publishes with these packet ids.
+    fn taken(sender: &mut Sender, ids: std::ops::RangeInclusive<u16>) {
+        for id in ids.clone() {
+            sender.understand(Event::Outgoing(Outgoing::Publish(id)));
+        }
+        for id in ids {
+            sender.understand(Event::Incoming(Packet::PubAck(PubAck::new(id, None))));
+        }
+    }
+
+    #[tokio::test]
+    async fn each_box_is_acknowledged_in_turn_however_often_the_first_ones_speak() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut client = client(dir.path());
+        let (mut sender, _events) = link::open(&client.parts.link, &client.parts.clock, None).unwrap();
+        came(&mut client, 0..100, 1);
+        client.acknowledge(&mut sender).unwrap();
+        assert_eq!((sender.room(), client.outgoing.len()), (0, 36));
+        came(&mut client, 0..64, 2);
+        taken(&mut sender, 1..=64);
+        client.acknowledge(&mut sender).unwrap();
+        assert!(client.outgoing.is_empty(), "those that waited went first: {:?}", client.outgoing.front());
+        assert_eq!((sender.room(), client.pending.len()), (64 - 36, 64));
+        client.acknowledge(&mut sender).unwrap();
+        assert_eq!((client.outgoing.len(), client.pending.len()), (36, 0));
+    }
+}
