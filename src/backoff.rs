@@ -1,7 +1,8 @@
 //! How long to wait before the next attempt: doubling, bounded, with jitter.
 //!
 //! Without jitter, cameras behind one switch or boxes that lost one broker would all come back in one moment, again and
-//! again. Used by the rooms that open connections: camera and centre. Draws and counts; the waiting is the caller's.
+//! again. Whoever loses the same thing in the same moment as a whole fleet draws its first wait by [`anywhere`].
+//! Used by the rooms that open connections: camera and centre. Draws and counts; the waiting is the caller's.
 
 use std::time::Duration;
 
@@ -42,6 +43,12 @@ pub fn spread(step: Duration) -> Duration {
     step.mul_f64(0.5 + 0.5 * random_share())
 }
 
+/// Any time up to `within`, all alike: what many begin in one moment is spread over the whole of it.
+#[must_use]
+pub fn anywhere(within: Duration) -> Duration {
+    within.mul_f64(random_share())
+}
+
 /// 0..1; 1 when the system has no randomness to give (the jitter is then lost, nothing else).
 fn random_share() -> f64 {
     let mut bytes = [0_u8; 4];
@@ -70,5 +77,17 @@ mod tests {
         assert!(shares.len() > 6, "the shares are all alike: {shares:?}");
         backoff.reset();
         assert!(backoff.wait() <= Duration::from_millis(500));
+    }
+    #[test]
+    fn a_fleet_that_lost_one_broker_comes_back_over_the_whole_time() {
+        let within = Duration::from_secs(2);
+        let mut slots = [0_usize; 8];
+        for _ in 0..8_000 {
+            let wait = anywhere(within);
+            assert!(wait <= within);
+            let slot = (wait.as_millis() / 250) as usize;
+            slots[slot.min(7)] += 1;
+        }
+        assert!(slots.iter().all(|n| (800..1_200).contains(n)), "a crowd: {slots:?}");
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! One task; needs no native library. Holes are said when they persist, since fresh alerts overtake the backlog.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -168,6 +168,9 @@ pub struct Client {
     parts: Parts,
     /// Numbers that arrived and are not yet acknowledged.
     pending: BTreeMap<Counter, BTreeSet<u64>>,
+    /// Signed acks with their topics that wait for room at the broker; the next ones are made when all have left, so each
+    /// box has its turn however many there are.
+    outgoing: VecDeque<(String, Vec<u8>)>,
     next_ack: Instant,
     next_reread: Instant,
     lost: Option<Cause>,
@@ -182,6 +185,7 @@ impl Client {
         Self {
             parts,
             pending: BTreeMap::new(),
+            outgoing: VecDeque::new(),
             next_ack: Instant::now(),
             next_reread: Instant::now(),
             lost: None,
@@ -261,7 +265,8 @@ impl Client {
                     }
                     if let Some(until) = farewell {
                         // The last acks go out before the DISCONNECT does.
-                        let said = self.pending.is_empty() && (disconnecting || sender.disconnect());
+                        let acked = self.pending.is_empty() && self.outgoing.is_empty();
+                        let said = acked && (disconnecting || sender.disconnect());
                         disconnecting |= said;
                         if connected.is_none() || Instant::now() >= until {
                             return Ok(None);
@@ -413,30 +418,90 @@ impl Client {
     }
 
     fn ack_at(&self) -> Option<Instant> {
-        (!self.pending.is_empty()).then_some(self.next_ack)
+        // Without room only a PUBACK helps, and that is an event.
+        (!self.pending.is_empty() && self.outgoing.is_empty()).then_some(self.next_ack)
     }
 
-    /// Makes the state durable and acknowledges what is pending, when it is time for that.
+    /// Makes the state durable and acknowledges what is pending, when it is time for that, as far as there is room.
     ///
     /// Writing the state blocks this task: there is nothing else that it should do before.
     fn acknowledge(&mut self, sender: &mut Sender) -> Result<(), Error> {
-        if self.pending.is_empty() || Instant::now() < self.next_ack {
-            return Ok(());
-        }
-        self.parts.receipts.save()?;
-        while let Some(((site, box_id, epoch), seqs)) = self.pending.pop_first() {
-            let topic = Topics::new(&self.parts.topic_root, &site, &box_id)?.ack();
-            for ack in self.parts.receipts.acks(&box_id, epoch, &seqs) {
-                let message = wire::sign(&ack, &topic, &self.parts.delivery_key)?;
-                if !sender.publish(&topic, message, false, Token::Other) {
-                    // No room: what is left, and this once more, goes next time.
-                    self.pending.insert((site, box_id, epoch), seqs);
-                    self.next_ack = Instant::now() + ACK_EVERY;
-                    return Ok(());
+        if self.outgoing.is_empty() && !self.pending.is_empty() && Instant::now() >= self.next_ack {
+            self.parts.receipts.save()?;
+            for ((site, box_id, epoch), seqs) in std::mem::take(&mut self.pending) {
+                let topic = Topics::new(&self.parts.topic_root, &site, &box_id)?.ack();
+                for ack in self.parts.receipts.acks(&box_id, epoch, &seqs) {
+                    self.outgoing.push_back((topic.clone(), wire::sign(&ack, &topic, &self.parts.delivery_key)?));
                 }
             }
+            self.next_ack = Instant::now() + ACK_EVERY;
         }
-        self.next_ack = Instant::now() + ACK_EVERY;
+        while let Some((topic, message)) = self.outgoing.front() {
+            if !sender.publish(topic, message.clone(), false, Token::Other) {
+                break;
+            }
+            self.outgoing.pop_front();
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rumqttc::Outgoing;
+    use rumqttc::v5::Event;
+    use rumqttc::v5::mqttbytes::v5::{Packet, PubAck};
+
+    use super::*;
+    use crate::domain::Broker;
+
+    fn client(dir: &std::path::Path) -> Client {
+        Client::new(Parts {
+            link: LinkSettings::new(Broker::parse("mqtt://127.0.0.1:1").unwrap(), None, "centre"),
+            topic_root: topics::DEFAULT_ROOT.to_owned(),
+            boxes: Boxes::default(),
+            delivery_key: SigningKey::from_seed(&[7; 32]).unwrap(),
+            receipts: Receipts::open(&dir.join("tail.state")).unwrap(),
+            gap_after: Duration::from_secs(10),
+            clock: Clock::system(),
+        })
+    }
+
+    /// An alert of each of these boxes came.
+    fn came(client: &mut Client, boxes: std::ops::Range<u32>, seq: u64) {
+        for n in boxes {
+            let id = BoxId::new(&format!("box-{n:03}")).unwrap();
+            let counter = (SiteId::new("north").unwrap(), id.clone(), Epoch([1; 8]));
+            client.parts.receipts.receive(&id, Epoch([1; 8]), (seq, seq), Duration::ZERO);
+            client.pending.entry(counter).or_default().insert(seq);
+        }
+        client.next_ack = Instant::now();
+    }
+
+    /// The broker takes the publishes with these packet ids.
+    fn taken(sender: &mut Sender, ids: std::ops::RangeInclusive<u16>) {
+        for id in ids.clone() {
+            sender.understand(Event::Outgoing(Outgoing::Publish(id)));
+        }
+        for id in ids {
+            sender.understand(Event::Incoming(Packet::PubAck(PubAck::new(id, None))));
+        }
+    }
+
+    #[tokio::test]
+    async fn each_box_is_acknowledged_in_turn_however_often_the_first_ones_speak() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut client = client(dir.path());
+        let (mut sender, _events) = link::open(&client.parts.link, &client.parts.clock, None).unwrap();
+        came(&mut client, 0..100, 1);
+        client.acknowledge(&mut sender).unwrap();
+        assert_eq!((sender.room(), client.outgoing.len()), (0, 36));
+        came(&mut client, 0..64, 2);
+        taken(&mut sender, 1..=64);
+        client.acknowledge(&mut sender).unwrap();
+        assert!(client.outgoing.is_empty(), "those that waited went first: {:?}", client.outgoing.front());
+        assert_eq!((sender.room(), client.pending.len()), (64 - 36, 64));
+        client.acknowledge(&mut sender).unwrap();
+        assert_eq!((client.outgoing.len(), client.pending.len()), (36, 0));
     }
 }

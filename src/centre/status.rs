@@ -15,6 +15,7 @@ use super::link::{Sender, Token, Will};
 use super::report::Reporter;
 use super::session::Identity;
 use super::wire::{self, BoxState, CameraStatus, Place, RuleName, Status, Wire};
+use crate::backoff::anywhere;
 use crate::clock::Clock;
 use crate::domain::CameraId;
 use crate::health::Health;
@@ -140,7 +141,10 @@ impl StatusBoard {
             if !link.publish(&topic, message, true, Token::Other) {
                 return;
             }
-            camera.note(due, status, now);
+            // What a connection was told first is brought up to date sooner, at any moment: boxes that connected in one
+            // moment do not stay in step.
+            let told_at = if due == Due::New { now.saturating_sub(anywhere(REFRESH)) } else { now };
+            camera.note(due, status, told_at);
             if due == Due::Refresh {
                 self.next_refresh = now + REFRESH_GAP;
             }

@@ -2,8 +2,10 @@
 //! [`super::carry`] holds; hands on commands and chunks of blobs.
 //!
 //! One tokio task. It waits for events alone and for nothing else: what does not fit is sent later, and the outbox and the
-//! retained topics hold what matters meanwhile. After a fault it waits 0.5 s, doubled up to 30 s, with jitter. The fault is
-//! said once a change (WARN, with what to do) and stands in health as long as it lasts. Each connection has a last will
+//! retained topics hold what matters meanwhile. A session that stood and is lost is made anew within 2 s, at any moment of
+//! them, since a whole fleet loses its broker at once; after a fault before that it waits 0.5 s, doubled up to 30 s, with
+//! jitter. So is health: what follows a connection's first comes at any moment of its 30 s. The fault is said once a
+//! change (WARN, with what to do) and stands in health as long as it lasts. Each connection has a last will
 //! (`offline`) that was signed for it; a stop in good order says `stopped` and DISCONNECTs, so that the will is dropped.
 //!
 //! Started by `supervise`. What comes down is not judged here: acks go to the publisher, commands and chunks to a
@@ -28,7 +30,7 @@ use super::publish;
 use super::publish::{News, OutboxSource, Publisher};
 use super::status::StatusBoard;
 use super::topics::{self, Kind, Topics};
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, anywhere};
 use crate::clock::Clock;
 use crate::domain::AckMode;
 use crate::health::Health;
@@ -36,7 +38,9 @@ use crate::health::pulse::{Part, Pulse};
 use crate::shutdown::Shutdown;
 use handle::Shared;
 
-/// First waiting time after a fault.
+/// Within this time a session that stood and was lost is tried again: all boxes of a broker lose it in one moment.
+const RETURN_WITHIN: Duration = Duration::from_secs(2);
+/// First waiting time after another fault.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// Longest waiting time after a fault.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -159,12 +163,22 @@ struct Session {
     pulse: Pulse,
 }
 
+/// How long to wait after a connection that stood for `stood`, or never came to be.
+fn wait_after(stood: Option<Duration>, backoff: &mut Backoff) -> Duration {
+    if stood.is_some_and(|stood| stood >= STABLE_AFTER) {
+        backoff.reset();
+        return anywhere(RETURN_WITHIN);
+    }
+    backoff.wait()
+}
+
 /// One connection's progress.
 struct Life {
     /// CONNACK came, at this time.
     since: Option<Instant>,
     next_tick: Instant,
     next_health: Instant,
+    told_health: bool,
     /// The stop was asked for: until when it may take.
     farewell: Option<Instant>,
     /// `stopped` has been handed over.
@@ -181,6 +195,7 @@ impl Session {
                 since: None,
                 next_tick: now,
                 next_health: now,
+                told_health: false,
                 farewell: None,
                 told_stopped: false,
                 disconnecting: false,
@@ -188,10 +203,7 @@ impl Session {
             let end = self.live(&mut life).await;
             self.health.centre.set_connected(false);
             let Err(fault) = end else { break };
-            if life.since.is_some_and(|since| since.elapsed() >= STABLE_AFTER) {
-                backoff.reset();
-            }
-            let wait = backoff.wait();
+            let wait = wait_after(life.since.map(|since| since.elapsed()), &mut backoff);
             self.say(&fault, wait);
             self.shared.set(SessionState::Failed(fault));
             self.pulse.takes("the next connection", wait + STEP_WITHIN);
@@ -274,7 +286,9 @@ impl Session {
             self.publisher.has_news();
         }
         if Instant::now() >= life.next_health {
-            life.next_health = Instant::now() + self.health_every;
+            // Boxes that connected in one moment do not stay in step.
+            let first = !std::mem::replace(&mut life.told_health, true);
+            life.next_health = Instant::now() + if first { anywhere(self.health_every) } else { self.health_every };
             self.board.say_health(&self.identity, &self.health, sender);
         }
         // First, and few at a time: an answer waits for no backlog, and holds none up.
@@ -371,5 +385,21 @@ impl Session {
                 tracing::warn!(%error, "a message under a topic that is none of ours");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_session_that_stood_is_made_anew_at_any_moment_and_one_that_flaps_backs_off() {
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let flapping: Vec<Duration> = (0..8).map(|_| wait_after(Some(Duration::ZERO), &mut backoff)).collect();
+        assert!(flapping[7] >= LONGEST_WAIT / 2, "{flapping:?}");
+        let stood: Vec<Duration> = (0..200).map(|_| wait_after(Some(STABLE_AFTER), &mut backoff)).collect();
+        assert!(stood.iter().all(|wait| *wait <= RETURN_WITHIN));
+        assert!(stood.iter().any(|wait| *wait < RETURN_WITHIN / 4) && stood.iter().any(|w| *w > RETURN_WITHIN * 3 / 4));
+        assert!(wait_after(None, &mut backoff) <= FIRST_WAIT, "and the next failure begins anew");
     }
 }
