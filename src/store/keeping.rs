@@ -16,6 +16,7 @@ use crate::domain::{Mark, PlateText, ReadsAs, Retention};
 
 const RETENTION: &str = "retention";
 const IGNORE: &str = "ignore";
+const TRAFFIC: &str = "traffic";
 const VERSION: u8 = 1;
 
 /// How long things are kept, as the centre set it.
@@ -134,6 +135,22 @@ impl Store {
         }
         let list = row::encode(&IgnoreList { version: VERSION, plates });
         standing::write(&*self.0.disk, &self.0.dir, &self.0.keys, IGNORE, &list)
+    }
+
+    /// The count of what went over the link to the centre, as it was kept last.
+    ///
+    /// # Errors
+    /// When it is there and does not open.
+    pub fn traffic(&self) -> Result<Option<Vec<u8>>, Error> {
+        standing::read(&self.0.dir, &self.0.keys, TRAFFIC)
+    }
+
+    /// Keeps that count instead, durably.
+    ///
+    /// # Errors
+    /// I/O errors; it is as it was then.
+    pub fn keep_traffic(&self, count: &[u8]) -> Result<(), Error> {
+        standing::write(&*self.0.disk, &self.0.dir, &self.0.keys, TRAFFIC, count)
     }
 }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::domain::{Ack, Epoch, Severity, TimeMs};
 use crate::store::disk::RealDisk;
-use crate::store::outbox::{Body, Order};
+use crate::store::outbox::{Body, Order, Wanted};
 use crate::store::record::{Kind, OutboxName, rank};
 use crate::store::testkit::{START, clock, folder, hit_entry, open, open_on, settings};
 use crate::store::writer::Writer;
@@ -197,7 +197,7 @@ proptest! {
             prop_assert_eq!(depth.oldest.map(|t| t.0), model.held.values().next().map(|h| h.2));
             let mut wanted: Vec<_> = model.held.iter().map(|(s, h)| (now - h.2 > 30_000, h.0, *s)).collect();
             wanted.sort_unstable();
-            let got: Vec<u64> = order.next(TimeMs(now), 30_000, &BTreeSet::new(), 99).iter().map(|p| p.0.seq).collect();
+            let got: Vec<u64> = order.next(&Wanted { now: TimeMs(now), fresh_ms: 30_000, limit: 99, last: 3 }, &BTreeSet::new()).iter().map(|p| p.0.seq).collect();
             prop_assert_eq!(got, wanted.into_iter().map(|w| w.2).collect::<Vec<_>>());
         }
     }
