@@ -1,6 +1,6 @@
 //! [`HealthReport`]: every 30 s, QoS 0: clock, counters, gauges, lists, audit head, and what an alert's `state` stands for.
 //!
-//! About 630 bytes signed with two cameras and two lists, 50 more a camera, 35 more a list; never above 16 KiB.
+//! About 700 bytes signed with two cameras and two lists, 50 more a camera, 35 more a list; never above 16 KiB.
 
 use minicbor::{Decode, Encode};
 use serde_json::{Value, json};
@@ -245,7 +245,7 @@ impl HealthReport {
 
     /// As it is, or without what the centre can ask for elsewhere where it would not fit: first what was counted at lines
     /// and zones and what verdicts say, which a report says better, then all of [`HealthReport::keeping`], then why a decode worker was lost,
-    /// which the box's log says, and that one was.
+    /// which the box's log says, and that one was, and what went over the link.
     #[must_use]
     pub fn fitted(mut self) -> Self {
         let too_long = |report: &Self| super::encode(report).len() > <Self as Wire>::MAX_SIGNED - ENVELOPE;
@@ -267,6 +267,9 @@ impl HealthReport {
         }
         if too_long(&self) {
             self.workers_lost = None;
+        }
+        if too_long(&self) {
+            self.link = None;
         }
         self
     }
