@@ -165,7 +165,8 @@ fn run(dir: &PathBuf, case: &Case) -> Option<()> {
     let sim = SimClock::at(TimeMs(BEGIN));
     let store = Store::open(dir, StoreKey::from_bytes([7; 32]), settings, Clock::of(sim.clone())).ok()?;
     let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).ok()?;
-    let batch = case.rate.map_or(64, |rate| ((rate * 0.05) as u64).clamp(1, 64));
+    // What comes within the 50 ms that a commit waits.
+    let batch = case.rate.map_or(64, |rate| if rate >= 100.0 { 5 } else { 1 });
     let (before, empty) = (Counts::now(dir), sizes(dir));
     for first in (0..case.hits).step_by(usize::try_from(batch).ok()?) {
         commit(&store, &recorder, &sim, case, first..(first + batch).min(case.hits))?;
