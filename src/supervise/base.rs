@@ -20,7 +20,7 @@ use crate::config::{Centre, Config};
 use crate::health::Health;
 use crate::hotlist::Hotlists;
 use crate::log::LogRing;
-use crate::store::{Commit, Recorder, Store};
+use crate::store::{Commit, Recorder, Store, TrafficBook};
 
 /// See the module.
 pub(super) struct Base {
@@ -82,7 +82,7 @@ impl Base {
         let (hotlists, watch) = lists::start(config, &store, &health, clock.utc());
         let challenges = Challenges::new(clock.clone());
         let bytes = config.centre.as_ref().map(|centre| centre.budget_mib_a_day << 20).filter(|bytes| *bytes > 0);
-        let budget = Budget::new(bytes, Some(Box::new(Kept(store.clone()))), clock.clone());
+        let budget = Budget::new(bytes, Some(Box::new(Kept(store.traffic()))), clock.clone());
         let told = config.centre.as_ref().map(|_| budget.clone());
         let reporter = Reporter::new(report::Parts {
             digests,
@@ -143,16 +143,16 @@ impl Base {
     }
 }
 
-/// The store keeps the count of the link.
-struct Kept(Store);
+/// The store keeps the count of the link, and is not kept open by it: a wipe wants it closed.
+struct Kept(TrafficBook);
 
 impl budget::Keeper for Kept {
     fn read(&self) -> Result<Option<Vec<u8>>, String> {
-        self.0.traffic().map_err(|e| e.to_string())
+        self.0.read().map_err(|e| e.to_string())
     }
 
     fn write(&self, bytes: &[u8]) -> Result<(), String> {
-        self.0.keep_traffic(bytes).map_err(|e| e.to_string())
+        self.0.write(bytes).map_err(|e| e.to_string())
     }
 }
 
