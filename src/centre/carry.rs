@@ -140,6 +140,12 @@ impl Carrier {
         self.tray().items.len()
     }
 
+    /// Their bytes.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.tray().bytes
+    }
+
     fn tray(&self) -> MutexGuard<'_, Tray> {
         self.shared.tray.lock().unwrap_or_else(PoisonError::into_inner)
     }

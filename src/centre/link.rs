@@ -15,11 +15,12 @@ use rumqttc::v5::mqttbytes::v5::{Filter, LastWill, Packet, PubAckReason, Publish
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use rumqttc::{Outgoing, TlsConfiguration, Transport};
 
+use super::budget::{Meter, Traffic};
 use super::carry::Letter;
 use super::fault::{Cause, Fault};
 use super::tls::{self, TlsFiles};
 use crate::clock::Clock;
-use crate::domain::Broker;
+use crate::domain::{Broker, Severity};
 
 /// Most publishes that are lent to the client at once, whatever the broker would take.
 const MAX_LENT: u16 = 64;
@@ -41,6 +42,8 @@ pub struct LinkSettings {
     pub connect_within: Duration,
     /// How long the broker keeps the subscriptions after the connection is gone; zero starts clean each time.
     pub session_expiry: Duration,
+    /// Counts what goes over the link, where it is counted.
+    pub meter: Option<Meter>,
 }
 
 impl LinkSettings {
@@ -55,6 +58,7 @@ impl LinkSettings {
             keep_alive: Duration::from_secs(15),
             connect_within: Duration::from_secs(10),
             session_expiry: Duration::ZERO,
+            meter: None,
         }
     }
 }
@@ -151,6 +155,7 @@ pub struct Sender {
     handed: VecDeque<Token>,
     waiting: HashMap<u16, Token>,
     receive_max: u16,
+    meter: Option<Meter>,
 }
 
 /// Prepares a connection; it is made by the first call of [`Events::next`].
@@ -176,7 +181,13 @@ pub fn open(settings: &LinkSettings, clock: &Clock, will: Option<Will>) -> Resul
         options.set_last_will(LastWill::new(will.topic, will.payload, QoS::AtLeastOnce, true, None));
     }
     let (client, event_loop) = AsyncClient::new(options, usize::from(MAX_LENT) * 2);
-    let sender = Sender { client, handed: VecDeque::new(), waiting: HashMap::new(), receive_max: MAX_LENT };
+    let sender = Sender {
+        client,
+        handed: VecDeque::new(),
+        waiting: HashMap::new(),
+        receive_max: MAX_LENT,
+        meter: settings.meter.clone(),
+    };
     Ok((sender, Events { event_loop }))
 }
 
@@ -196,6 +207,18 @@ impl Sender {
     pub fn room(&self) -> usize {
         let lent = self.handed.len() + self.waiting.len();
         usize::from(self.receive_max.min(MAX_LENT)).saturating_sub(lent)
+    }
+
+    /// Whether the budget of the link lets something of this kind go now.
+    #[must_use]
+    pub fn lets_go(&self, what: Traffic) -> bool {
+        self.meter.as_ref().is_none_or(|meter| meter.budget.goes(what, 0))
+    }
+
+    /// The least severe alerts that the budget of the link lets go now.
+    #[must_use]
+    pub fn least(&self) -> Severity {
+        self.meter.as_ref().map_or(Severity::Info, |meter| meter.budget.least())
     }
 
     /// Hands over a publish at QoS 1; false when there is no room.
@@ -231,14 +254,17 @@ impl Sender {
             && self.client.try_publish_with_properties(topic, QoS::AtLeastOnce, false, payload, properties).is_ok();
         if taken {
             self.handed.push_back(token);
+            self.meter.iter().for_each(|meter| meter.sent(&letter.topic, letter.payload.len()));
         }
         taken
     }
 
     fn hand_over(&mut self, topic: &str, payload: Vec<u8>, retain: bool, qos: QoS, token: Token) -> bool {
+        let bytes = payload.len();
         let taken = self.client.try_publish(topic, qos, retain, payload).is_ok();
         if taken {
             self.handed.push_back(token);
+            self.meter.iter().for_each(|meter| meter.sent(topic, bytes));
         }
         taken
     }
@@ -271,6 +297,10 @@ impl Sender {
                 }
                 LinkEvent::Other
             }
+            Event::Outgoing(Outgoing::PingReq | Outgoing::PubAck(_)) => {
+                self.meter.iter().for_each(|meter| meter.budget.signed_life());
+                LinkEvent::Other
+            }
             Event::Outgoing(Outgoing::Disconnect) => LinkEvent::Disconnected,
             Event::Outgoing(_) => LinkEvent::Other,
             Event::Incoming(packet) => self.understand_packet(packet),
@@ -283,6 +313,7 @@ impl Sender {
                 if let Some(max) = connack.properties.and_then(|p| p.receive_max) {
                     self.receive_max = max.max(1);
                 }
+                self.meter.iter().for_each(|meter| meter.budget.connected());
                 LinkEvent::Connected { resumed: connack.session_present }
             }
             Packet::PubAck(puback) => {
@@ -295,6 +326,8 @@ impl Sender {
                 LinkEvent::Published { token, taken }
             }
             Packet::Publish(publish) => {
+                let (topic, payload) = (publish.topic.len(), publish.payload.len());
+                self.meter.iter().for_each(|meter| meter.budget.received(topic, payload));
                 let properties = publish.properties.unwrap_or_default();
                 let correlation = properties.correlation_data.map(|data| data.to_vec());
                 let response = |topic| Response { topic, correlation: correlation.clone() };

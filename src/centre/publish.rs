@@ -2,7 +2,7 @@
 //!
 //! An entry leaves the store only when the centre's signed ack covers it (or, by config, when the broker took it), so an
 //! alert may be sent twice and is never lost while the disk survives. Fresh alerts go first by severity, then the backlog
-//! by severity and number. Entries are signed when they are sent. Runs in the session's task on the tokio runtime;
+//! by severity and number; what the link's budget holds back stays in the outbox until it may go. Entries are signed when they are sent. Runs in the session's task on the tokio runtime;
 //! reading and trimming the outbox happens on tokio's blocking threads. Never touches frames.
 
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ use super::topics;
 use super::window::{Entry, EntryKind, Window};
 use super::{cose, wire};
 use crate::clock::Clock;
-use crate::domain::{Ack, AckMode, Epoch};
+use crate::domain::{Ack, AckMode, Epoch, Severity};
 use crate::health::Health;
 use crate::store::outbox::{Body, Outbox, OutboxItem};
 
@@ -36,12 +36,12 @@ pub trait OutboxSource: Send + Sync + 'static {
     fn epoch(&self) -> Epoch;
     /// The newest number that was given to an entry; 0 when there was none yet.
     fn newest(&self) -> u64;
-    /// Up to `most` entries in the order of sending, without those in `staged`: fresh ones by severity, then the backlog
-    /// by severity and number.
+    /// Up to `most` entries of at least the severity `least` in the order of sending, without those in `staged`: fresh ones by
+    /// severity, then the backlog by severity and number.
     ///
     /// # Errors
     /// What went wrong in the store, for the log.
-    fn next(&self, staged: &BTreeSet<u64>, most: usize) -> Result<Vec<Entry>, String>;
+    fn next(&self, staged: &BTreeSet<u64>, most: usize, least: Severity) -> Result<Vec<Entry>, String>;
     /// Removes what `ack` covers; how many entries that were.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl OutboxSource for Outbox {
         self.newest()
     }
 
-    fn next(&self, staged: &BTreeSet<u64>, most: usize) -> Result<Vec<Entry>, String> {
+    fn next(&self, staged: &BTreeSet<u64>, most: usize, least: Severity) -> Result<Vec<Entry>, String> {
         let entry = |item: OutboxItem| Entry {
             seq: item.seq,
             kind: match item.body {
@@ -69,7 +69,7 @@ impl OutboxSource for Outbox {
             },
             payload: item.payload(),
         };
-        Ok(self.next(staged, most).map_err(|e| e.to_string())?.into_iter().map(entry).collect())
+        Ok(self.next_of(staged, most, least).map_err(|e| e.to_string())?.into_iter().map(entry).collect())
     }
 
     fn ack(&self, ack: &Ack) -> Result<usize, String> {
@@ -212,10 +212,18 @@ impl Publisher {
 
     /// Stages what the outbox has and hands over to `link` what is due and has room.
     pub async fn pump(&mut self, link: &mut Sender) {
-        self.refill().await;
+        let least = link.least();
+        self.window.spare(least > Severity::Info);
+        self.window.hold(least);
+        self.refill(least).await;
         let now = self.parts.clock.monotonic();
         while link.room() > 0 {
             let Some(entry) = self.window.next(now) else { return };
+            let least = link.least();
+            if entry.rank() < least {
+                self.window.hold(least);
+                continue;
+            }
             let seq = entry.seq;
             let topic = entry.kind.topic(&self.parts.identity.topics);
             let message = match cose::sign(&entry.payload, &topic, &self.parts.identity.key.current()) {
@@ -237,12 +245,12 @@ impl Publisher {
         }
     }
 
-    async fn refill(&mut self) {
+    async fn refill(&mut self, least: Severity) {
         while self.news {
             // A full window is still asked for one: it may be more severe than one that the centre left silent.
             let most = self.window.room().max(1);
             let (outbox, staged) = (Arc::clone(&self.parts.outbox), self.window.staged());
-            let found = off_runtime(move || outbox.next(&staged, most)).await;
+            let found = off_runtime(move || outbox.next(&staged, most, least)).await;
             let Some(entries) = self.store_answered(found) else { return };
             self.news = entries.len() >= most && self.window.room() > entries.len();
             for entry in entries {

@@ -5,11 +5,12 @@
 //!
 //! On a thin link the words about cameras are bounded: a camera whose state keeps changing is told at most
 //! [`CHANGES`] times in [`CHANGES_WITHIN`], its newest state then, and numbers alone are brought up to date for one
-//! camera every [`REFRESH_GAP`], each at most every [`REFRESH`].
+//! camera every [`REFRESH_GAP`], each at most every [`REFRESH`]. Where the link's budget is short, numbers alone are not.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::budget::Traffic;
 use super::keys::SigningKey;
 use super::link::{Sender, Token, Will};
 use super::report::Reporter;
@@ -133,6 +134,9 @@ impl StatusBoard {
             let mut status =
                 CameraStatus::of(facts.number, &health.camera(&facts.id), utc).at(&facts.place).ruled(&facts.rules);
             let Some(due) = camera.due(&status, now, self.next_refresh) else { continue };
+            if due == Due::Refresh && !link.lets_go(Traffic::Status) {
+                continue;
+            }
             if let Some((told, _)) = &camera.told {
                 status = status.since(told);
             }

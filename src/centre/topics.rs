@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use super::budget::Traffic;
 use crate::domain::{BoxId, CameraId, EventId, IdError, Op, Severity, SiteId};
 
 /// The root that a fleet uses unless its config says otherwise.
@@ -173,6 +174,21 @@ impl Topics {
     #[must_use]
     pub fn health(&self) -> String {
         self.of(&Kind::Health)
+    }
+
+    /// What a message of this box under `topic` counts as on the link; what is under none of its topics, as an answer.
+    #[must_use]
+    pub fn traffic(&self, topic: &str) -> Traffic {
+        let below = topic.strip_prefix(self.base.as_str()).and_then(|rest| rest.strip_prefix('/')).unwrap_or_default();
+        match below.split_once('/').unwrap_or((below, "")) {
+            ("alert", severity) => severity.parse().map_or(Traffic::Shed, Traffic::Alert),
+            ("evidence", _) => Traffic::Evidence,
+            ("audit", _) => Traffic::Audit,
+            ("health", _) => Traffic::Health,
+            ("status" | "camera", _) => Traffic::Status,
+            ("json" | "onvif-ej", _) => Traffic::Mirror,
+            _ => Traffic::Reply,
+        }
     }
 
     /// Whether an answer may go to `topic`, which an MQTT 5 response topic names: one to four plain levels below this
@@ -391,6 +407,28 @@ mod tests {
         let north = SiteId::new("north").unwrap();
         assert_eq!(board_filters(DEFAULT_ROOT, Some(&north), None).unwrap()[2], "watchpost/v1/north/+/health");
         assert!(centre_filters(DEFAULT_ROOT).unwrap().contains(&"watchpost/v1/+/+/alert/#".to_owned()));
+    }
+
+    #[test]
+    fn what_a_message_counts_as_is_told_by_its_topic() {
+        let (t, gate) = (topics(), CameraId::new("gate").unwrap());
+        for severity in Severity::ALL {
+            assert_eq!(t.traffic(&t.alert(severity)), Traffic::Alert(severity));
+        }
+        let chunk = Kind::Evidence { id: EventId::from_parts(1, [7; 10]), chunk: 3 };
+        for (topic, what) in [
+            (t.shed(), Traffic::Shed),
+            (t.of(&chunk), Traffic::Evidence),
+            (t.of(&Kind::Audit), Traffic::Audit),
+            (t.health(), Traffic::Health),
+            (t.status(), Traffic::Status),
+            (t.camera_status(&gate), Traffic::Status),
+            (t.reply(Op::BoxStatus, &[1; 16]), Traffic::Reply),
+            (format!("{}/reply/console-7", t.base), Traffic::Reply),
+            (format!("{}/json/hits", t.base), Traffic::Mirror),
+        ] {
+            assert_eq!(t.traffic(&topic), what, "{topic}");
+        }
     }
 
     #[test]

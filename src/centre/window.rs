@@ -16,8 +16,12 @@ use crate::domain::{Ack, Severity};
 pub const SILENCE: Duration = Duration::from_secs(2);
 /// Most silence between two sendings of one entry.
 pub const MOST_SILENCE: Duration = Duration::from_secs(30);
+/// … where the link has to be spared.
+const MOST_SILENCE_SPARED: Duration = Duration::from_mins(10);
 /// Most time between two probes while nobody listens.
 const MOST_BETWEEN_PROBES: Duration = Duration::from_secs(8);
+/// … where the link has to be spared.
+const MOST_BETWEEN_PROBES_SPARED: Duration = Duration::from_mins(2);
 /// A broker that has not taken an entry for so long is given up.
 const BROKER_STUCK: Duration = Duration::from_mins(1);
 /// Most numbers remembered of entries that were sent and are no longer staged; for the counter of resends alone.
@@ -90,13 +94,15 @@ pub struct Window {
     /// Nobody listens at the broker: when the next probe goes, and how long to wait after it.
     away: Option<(Duration, Duration)>,
     sent_before: BTreeSet<u64>,
+    /// What is not answered is sent again less often.
+    sparing: bool,
 }
 
 impl Window {
     /// Empty, for at most `limit` entries.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), slots: BTreeMap::new(), away: None, sent_before: BTreeSet::new() }
+        Self { limit: limit.max(1), slots: BTreeMap::new(), away: None, sent_before: BTreeSet::new(), sparing: false }
     }
 
     /// How many entries may be staged now.
@@ -149,6 +155,20 @@ impl Window {
         }
     }
 
+    /// Says whether the link has to be spared: what is sent again without an answer goes less often then, whatever it is.
+    pub fn spare(&mut self, sparing: bool) {
+        self.sparing = sparing;
+    }
+
+    /// Gives back to the outbox's order what is less severe than `least` and not on its way: it is not sent now.
+    pub fn hold(&mut self, least: Severity) {
+        let waits = |s: &Slot| s.entry.rank() < least && !matches!(s.place, Place::Lent { .. });
+        let held: Vec<u64> = self.slots.iter().filter(|(_, s)| waits(s)).map(|(seq, _)| *seq).collect();
+        for seq in held {
+            self.unstage(seq);
+        }
+    }
+
     /// A new connection: nothing is on its way, everything is asked of the outbox again, in its order.
     pub fn reset(&mut self) {
         for seq in self.staged() {
@@ -177,9 +197,10 @@ impl Window {
 
     /// Notes that `seq` was handed over; true when it was sent before.
     pub fn lent(&mut self, seq: u64, now: Duration) -> bool {
+        let most = if self.sparing { MOST_BETWEEN_PROBES_SPARED } else { MOST_BETWEEN_PROBES };
         if let Some((probe_at, wait)) = &mut self.away {
             *probe_at = now + *wait;
-            *wait = (*wait * 2).min(MOST_BETWEEN_PROBES);
+            *wait = (*wait * 2).min(most);
         }
         let Some(slot) = self.slots.get_mut(&seq) else { return false };
         slot.place = Place::Lent { since: now };
@@ -194,10 +215,11 @@ impl Window {
             Taken::NobodyListens if self.away.is_none() => self.away = Some((now + SILENCE, SILENCE * 2)),
             Taken::NobodyListens | Taken::Refused => {}
         }
+        let most = if self.sparing { MOST_SILENCE_SPARED } else { MOST_SILENCE };
         if let Some(slot) = self.slots.get_mut(&seq) {
             slot.place = match taken {
                 Taken::NobodyListens => Place::Ready,
-                Taken::Yes | Taken::Refused => Place::Taken { until: now + silence_after(slot.sendings) },
+                Taken::Yes | Taken::Refused => Place::Taken { until: now + silence_after(slot.sendings, most) },
             };
         }
     }
@@ -244,9 +266,9 @@ impl Window {
     }
 }
 
-/// Silence that is waited out after the `sendings`th sending: 2, 4, 8, 16, 30 s.
-fn silence_after(sendings: u32) -> Duration {
-    SILENCE.saturating_mul(1 << sendings.saturating_sub(1).min(8)).min(MOST_SILENCE)
+/// Silence that is waited out after the `sendings`th sending: 2, 4, 8, 16, 30 s, or on to `most`.
+fn silence_after(sendings: u32, most: Duration) -> Duration {
+    SILENCE.saturating_mul(1 << sendings.saturating_sub(1).min(9)).min(most)
 }
 
 #[cfg(test)]
@@ -354,6 +376,46 @@ mod tests {
         window.acked(&ack(0, vec![(2, 2)]), S(3));
         window.stage(entry(1, Severity::Info));
         assert!(window.lent(1, S(4)), "it counts as sent again");
+    }
+
+    #[test]
+    fn what_is_held_back_leaves_the_window_unless_it_is_on_its_way() {
+        let mut window = Window::new(4);
+        for (seq, severity) in [(1, Severity::Info), (2, Severity::Minor), (3, Severity::Serious), (4, Severity::Info)]
+        {
+            window.stage(entry(seq, severity));
+        }
+        window.taken(1, Taken::Yes, S(0));
+        window.lent(4, S(0));
+        window.hold(Severity::Serious);
+        assert_eq!(window.staged(), BTreeSet::from([3, 4]));
+        assert_eq!(send_next(&mut window, S(0)), Some(3));
+        window.taken(3, Taken::Yes, S(0));
+        window.taken(4, Taken::Yes, S(0));
+        window.hold(Severity::Serious);
+        assert_eq!((window.staged(), window.wake_at()), (BTreeSet::from([3]), Some(S(2))));
+    }
+
+    #[test]
+    fn a_link_that_is_spared_sees_unanswered_entries_less_often() {
+        let mut window = Window::new(4);
+        window.spare(true);
+        window.stage(entry(1, Severity::Critical));
+        let mut now = S(0);
+        for silence in [2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600] {
+            assert_eq!(send_next(&mut window, now), Some(1));
+            window.taken(1, Taken::Yes, now);
+            assert_eq!(window.wake_at(), Some(now + S(silence)));
+            now += S(silence);
+        }
+        let mut probes = 0;
+        for second in 0..3_600 {
+            if send_next(&mut window, now + S(second)).is_some() {
+                window.taken(1, Taken::NobodyListens, now + S(second));
+                probes += 1;
+            }
+        }
+        assert!((30..40).contains(&probes), "{probes}");
     }
 
     #[test]

@@ -196,6 +196,14 @@ impl Shared {
         Reply::new(id, status, self.clock.utc(), self.clock.state())
     }
 
+    /// What is done, if its attachments may go now. They were looked at and audited as given out; the record of how the
+    /// command ended says that they were not.
+    fn fits(&self, to: &ReplyTo, done: Done) -> Result<Done, Refusal> {
+        let bytes: usize = done.attachments.iter().map(|attachment| attachment.bytes.len()).sum();
+        let taken = if bytes == 0 { Ok(()) } else { self.line.takes(to, bytes) };
+        taken.map(|()| done).map_err(|why| Refusal::new(Reason::Budget, why))
+    }
+
     fn send(&self, to: &ReplyTo, reply: Reply) {
         self.line.reply(to, reply, Vec::new(), None);
     }
@@ -400,7 +408,7 @@ impl Work {
         let outcome = match self.audit(Event::CommandAccepted, &record.accepted()) {
             Ok(_) => {
                 self.shared.send(to, self.shared.reply(id, CommandStatus::Executing));
-                run(&self.rooms, command)
+                run(&self.rooms, command).and_then(|done| self.shared.fits(to, done))
             }
             Err(why) => Err(why),
         };

@@ -47,6 +47,14 @@ pub struct ReplyTo {
 
 /// The way out. Called on the executor's thread, and for `busy` on that of whoever offers a command.
 pub trait Line: Send + Sync {
+    /// Whether an answer with so many bytes of attachments may go this way now.
+    ///
+    /// # Errors
+    /// Why not, for who asked, and when to ask again.
+    fn takes(&self, _to: &ReplyTo, _bytes: usize) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Signs and sends an answer, its attachments first; `then` happens once it has left. Does not wait for the broker.
     fn reply(&self, to: &ReplyTo, reply: Reply, attachments: Vec<Attachment>, then: Option<Afterwards>);
 }

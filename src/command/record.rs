@@ -144,7 +144,8 @@ pub(super) fn status_of(reason: Reason) -> CommandStatus {
         | Reason::Bound
         | Reason::Unsupported
         | Reason::Internal
-        | Reason::Interrupted => CommandStatus::Failed,
+        | Reason::Interrupted
+        | Reason::Budget => CommandStatus::Failed,
     }
 }
 

@@ -6,6 +6,7 @@
 #![allow(dead_code, clippy::unused_self, reason = "one kit for the tests of all operations, asked at the site")]
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::authorise::{Verified, authorise};
@@ -32,9 +33,15 @@ use crate::store::{Recorder, Store, testkit};
 pub struct Tray {
     answers: Mutex<Vec<(ReplyTo, Reply, Vec<Attachment>)>>,
     came: Condvar,
+    /// Has no room for attachments.
+    pub narrow: AtomicBool,
 }
 
 impl Line for Tray {
+    fn takes(&self, _to: &ReplyTo, bytes: usize) -> Result<(), String> {
+        if self.narrow.load(Ordering::SeqCst) { Err(format!("{bytes} bytes are too much now")) } else { Ok(()) }
+    }
+
     fn reply(&self, to: &ReplyTo, reply: Reply, attachments: Vec<Attachment>, _then: Option<Afterwards>) {
         self.answers.lock().unwrap().push((to.clone(), reply, attachments));
         self.came.notify_all();
@@ -45,6 +52,11 @@ impl Tray {
     /// All answers so far.
     pub fn all(&self) -> Vec<Reply> {
         self.answers.lock().unwrap().iter().map(|(_, reply, _)| reply.clone()).collect()
+    }
+
+    /// How many attachments came with them.
+    pub fn attachments(&self) -> usize {
+        self.answers.lock().unwrap().iter().map(|(.., attachments)| attachments.len()).sum()
     }
 
     /// Where they went.

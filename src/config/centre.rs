@@ -26,6 +26,8 @@ pub struct Centre {
     pub ack: AckMode,
     /// Speak without TLS to a broker that is not on this machine.
     pub allow_plaintext: bool,
+    /// What may go up to the centre in a UTC day; 0: no bound.
+    pub budget_mib_a_day: u64,
 }
 
 pub(super) fn read(mut s: Section<'_>) -> Option<Centre> {
@@ -65,7 +67,14 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Centre> {
         "ack",
         "`centre` (default): an alert is kept until the centre's signed ack; `broker`: until the PUBACK.",
     );
-    s.not_yet(&["bandwidth", "json_mirror"]);
+    let budget_mib_a_day = s.number(
+        "budget_mib_a_day",
+        0,
+        0,
+        1_000_000,
+        "MiB a UTC day that go up to the centre, headers included: when they get short, what matters less waits; 0: no bound.",
+    );
+    s.not_yet(&["json_mirror"]);
     s.finish();
     Some(Centre {
         broker: broker?,
@@ -77,5 +86,6 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Centre> {
         topic_root,
         ack: ack.unwrap_or_default(),
         allow_plaintext,
+        budget_mib_a_day,
     })
 }

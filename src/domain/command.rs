@@ -237,6 +237,8 @@ words! {
         Interrupted = 36 "interrupted",
         /// The issuer that it names is not whose key signed it.
         Issuer = 37 "issuer",
+        /// The budget of the link has no room for the answer now.
+        Budget = 38 "budget",
     }
 }
 

@@ -1,11 +1,12 @@
-//! How long things are kept now: as configured, or as the centre set it; and the plates that never make a hit.
+//! How long things are kept now: as configured, or as the centre set it; the plates that never make a hit; and, beside
+//! these, the count of what went over the link.
 //!
 //! What the centre set stands over the configuration until it is taken back. Both are read at opening and changed by the
 //! executor's thread alone. An order that does not open stops deletion: nobody knows then what may go.
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use minicbor::{Decode, Encode};
 
@@ -16,6 +17,7 @@ use crate::domain::{Mark, PlateText, ReadsAs, Retention};
 
 const RETENTION: &str = "retention";
 const IGNORE: &str = "ignore";
+const TRAFFIC: &str = "traffic";
 const VERSION: u8 = 1;
 
 /// How long things are kept, as the centre set it.
@@ -134,6 +136,36 @@ impl Store {
         }
         let list = row::encode(&IgnoreList { version: VERSION, plates });
         standing::write(&*self.0.disk, &self.0.dir, &self.0.keys, IGNORE, &list)
+    }
+
+    /// Where the count of what went over the link to the centre is kept.
+    #[must_use]
+    pub fn traffic(&self) -> TrafficBook {
+        TrafficBook(Arc::downgrade(&self.0))
+    }
+}
+
+/// Keeps the count of the link in a store, as long as that is open; does not keep it open.
+#[derive(Clone)]
+pub struct TrafficBook(Weak<super::Inner>);
+
+impl TrafficBook {
+    /// The count as it was kept last.
+    ///
+    /// # Errors
+    /// When it is there and does not open, or the store is closed.
+    pub fn read(&self) -> Result<Option<Vec<u8>>, Error> {
+        let store = self.0.upgrade().ok_or(Error::RecorderStopped)?;
+        standing::read(&store.dir, &store.keys, TRAFFIC)
+    }
+
+    /// Keeps this count instead, durably.
+    ///
+    /// # Errors
+    /// I/O errors, and when the store is closed; it is as it was then.
+    pub fn write(&self, count: &[u8]) -> Result<(), Error> {
+        let store = self.0.upgrade().ok_or(Error::RecorderStopped)?;
+        standing::write(&*store.disk, &store.dir, &store.keys, TRAFFIC, count)
     }
 }
 

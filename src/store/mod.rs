@@ -69,7 +69,7 @@ pub use attached::{Attached, AttachedKind, Kept};
 pub use error::Error;
 pub use handling::HandlingWish;
 pub use inspect::{Look, holder, inspect};
-pub use keeping::RetentionOrder;
+pub use keeping::{RetentionOrder, TrafficBook};
 pub use outbox::{Body, Depth, Outbox, OutboxItem};
 pub use query::{Counts, StoredHit};
 pub use recorder::{Recorder, RecorderHandle};

@@ -17,7 +17,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::Inner;
 use super::error::Error;
-use super::record::{Kind, OutboxName, Record, severity_of};
+use super::record::{Kind, OutboxName, Record, rank, severity_of};
 use super::row;
 use super::segment::Batch;
 use crate::domain::{Ack, Alert, Epoch, Severity, Shed, TimeMs};
@@ -64,6 +64,8 @@ pub struct Depth {
     pub bytes: u64,
     /// When the oldest was stored.
     pub oldest: Option<TimeMs>,
+    /// Entries by severity, the least severe first.
+    pub by_severity: [u64; 4],
 }
 
 /// The door to a store's outbox; cheap to clone.
@@ -88,8 +90,16 @@ impl Outbox {
     /// # Errors
     /// When the index fails; it is then rebuilt by the recorder, and the call works again.
     pub fn next(&self, in_flight: &BTreeSet<u64>, limit: usize) -> Result<Vec<OutboxItem>, Error> {
-        let now = self.0.clock.utc();
-        let picked = self.order().next(now, self.0.settings.fresh_ms, in_flight, limit);
+        self.next_of(in_flight, limit, Severity::Info)
+    }
+
+    /// The same of entries that are at least as severe as `least`.
+    ///
+    /// # Errors
+    /// As [`Outbox::next`].
+    pub fn next_of(&self, in_flight: &BTreeSet<u64>, limit: usize, least: Severity) -> Result<Vec<OutboxItem>, Error> {
+        let wanted = Wanted { now: self.0.clock.utc(), fresh_ms: self.0.settings.fresh_ms, limit, last: rank(least) };
+        let picked = self.order().next(&wanted, in_flight);
         let mut items = Vec::with_capacity(picked.len());
         for (name, kind) in picked {
             match self.load(name, kind) {
@@ -159,11 +169,24 @@ struct Held {
     kind: Kind,
 }
 
+/// Which entries are asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) now: TimeMs,
+    pub(super) fresh_ms: u64,
+    /// Most of them.
+    pub(super) limit: usize,
+    /// The rank of the least severe.
+    pub(super) last: u8,
+}
+
 /// Which entries there are and in what order they go: no I/O, so that a model can be held against it.
 #[derive(Debug, Default)]
 pub(super) struct Order {
     entries: BTreeMap<u64, Held>,
     by_rank: BTreeSet<(u8, u64)>,
+    /// How many of each rank.
+    ranks: [u64; 4],
     bytes: u64,
     last_seq: u64,
     fresh_from: u64,
@@ -188,6 +211,7 @@ impl Order {
         self.remove(name.seq);
         self.entries.insert(name.seq, held);
         self.by_rank.insert((name.rank, name.seq));
+        self.count(name.rank, 1);
         self.bytes += bytes;
         self.last_seq = self.last_seq.max(name.seq);
     }
@@ -276,9 +300,16 @@ impl Order {
     fn remove(&mut self, seq: u64) -> bool {
         let Some(held) = self.entries.remove(&seq) else { return false };
         self.by_rank.remove(&(held.rank, seq));
+        self.count(held.rank, -1);
         self.condemned.remove(&seq);
         self.bytes = self.bytes.saturating_sub(held.bytes);
         true
+    }
+
+    fn count(&mut self, rank: u8, by: i64) {
+        if let Some(count) = self.ranks.get_mut(usize::from(rank)) {
+            *count = count.saturating_add_signed(by);
+        }
     }
 
     pub(super) fn remove_range(&mut self, from: u64, to: u64) -> usize {
@@ -289,18 +320,13 @@ impl Order {
         seqs.into_iter().filter(|seq| self.remove(*seq)).count()
     }
 
-    pub(super) fn next(
-        &mut self,
-        now: TimeMs,
-        fresh_ms: u64,
-        in_flight: &BTreeSet<u64>,
-        limit: usize,
-    ) -> Vec<(OutboxName, Kind)> {
+    pub(super) fn next(&mut self, wanted: &Wanted, in_flight: &BTreeSet<u64>) -> Vec<(OutboxName, Kind)> {
+        let Wanted { now, fresh_ms, limit, last } = *wanted;
         // Numbers grow with time, so "fresh" is everything from one number on; it only moves forward.
         let first = self.entries.range(self.fresh_from..).find(|(_, held)| now.since(held.stored_at) <= fresh_ms);
         self.fresh_from = first.map_or(self.last_seq + 1, |(seq, _)| *seq);
-        let fresh = (0..=3_u8).map(|rank| (rank, self.fresh_from, u64::MAX));
-        let backlog = (0..=3_u8).map(|rank| (rank, 0, self.fresh_from.saturating_sub(1)));
+        let fresh = (0..=last).map(|rank| (rank, self.fresh_from, u64::MAX));
+        let backlog = (0..=last).map(|rank| (rank, 0, self.fresh_from.saturating_sub(1)));
         fresh
             .chain(backlog)
             .filter(|(_, from, to)| from <= to)
@@ -357,6 +383,8 @@ impl Order {
             entries: self.entries.len() as u64,
             bytes: self.bytes,
             oldest: self.entries.first_key_value().map(|(_, held)| held.stored_at),
+            by_severity: Severity::ALL
+                .map(|severity| self.ranks.get(usize::from(rank(severity))).copied().unwrap_or(0)),
         }
     }
 

@@ -6,8 +6,8 @@
 //! not; the batch is tried again (after 100 ms, doubling to 5 s) while the queue fills, senders wait, and cameras drop
 //! frames, which is counted. It is said once when it begins and once when it is over; `health.store_faults` counts every try.
 //!
-//! After each commit the outbox is brought back within its bounds, acks that came in are written down, and the index is
-//! checkpointed when it is time. [`Recorder::stop`] (or dropping it) commits what was taken, then ends; with a disk that
+//! After each commit the outbox is brought back within its bounds, and the index is checkpointed when it is time. Acks that came in
+//! are written with the next commit, after a minute alone, and at the end. [`Recorder::stop`] (or dropping it) commits what was taken, then ends; with a disk that
 //! does not recover it gives up after 1.5 s and says how many entries went with it: every entry that a sender was told
 //! was taken is either committed or counted there.
 
@@ -38,7 +38,7 @@ const GIVE_UP_AFTER: Duration = Duration::from_millis(1500);
 const QUEUE_POLL: Duration = Duration::from_millis(2);
 /// How long one step may take: a disk that fails keeps a call for half a minute before it says so.
 const STEP_WITHIN: Duration = Duration::from_mins(1);
-/// How long acks wait for a batch to go with.
+/// How often it is looked whether something is due though nothing comes.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Called on the recorder's thread after every durable commit; must not block.
@@ -251,7 +251,8 @@ impl Worker {
             let group = self.gather();
             self.pulse.beats("a commit");
             self.writer.look_at_room();
-            let work = !group.entries.is_empty() || self.writer.has_acked();
+            let acks = self.writer.acks_due() || (group.stop && self.writer.has_acked());
+            let work = !group.entries.is_empty() || acks;
             if work {
                 self.commit(&group.entries);
             }

@@ -5,7 +5,7 @@
 //! AES-256-GCM under the store key's "standing" subkey, AAD = "WPS1" ‖ name
 //! ```
 //! `retention` is how long things are kept when the centre set it, `ignore` the plates that never make a hit, `undated`
-//! which days a wrong clock has given. A file that
+//! which days a wrong clock has given, `traffic` how much went over the link to the centre today. A file that
 //! does not open is an error of who asks, never a default: the wrong guess would delete too early, or alert too much.
 
 use std::fs;

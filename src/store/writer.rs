@@ -28,6 +28,8 @@ use crate::health::pulse::Pulse;
 /// The index is made durable after this much ledger, or after this much time, whichever comes first.
 const CHECKPOINT_BYTES: u64 = 4 << 20;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+/// How long acks wait for a batch to go with before they are written alone: a crash before has their alerts sent once more.
+const ACKS_WAIT: Duration = Duration::from_mins(1);
 /// A rebuild of the index reads the whole ledger: one that failed is not tried again at once.
 const REPAIR_EVERY: Duration = Duration::from_secs(30);
 /// How long an index may take to be rebuilt: ten seconds a million rows, on a slow disk many times that.
@@ -55,6 +57,8 @@ pub(super) struct Writer {
     checkpoint_at: Duration,
     dirty: bool,
     repair_not_before: Option<Duration>,
+    /// Since when acks wait to be written.
+    acks_since: Option<Duration>,
     /// What the disk has room for.
     pub(super) room: Room,
     /// Until then nothing with pictures is drawn up: the disk took none although bytes are free.
@@ -108,6 +112,7 @@ impl Writer {
             checkpoint_at,
             dirty: false,
             repair_not_before: None,
+            acks_since: None,
             room: Room::default(),
             no_pictures_until: None,
             left_out: std::cell::RefCell::default(),
@@ -230,6 +235,13 @@ impl Writer {
     /// Whether acks wait to be written.
     pub(super) fn has_acked(&self) -> bool {
         self.store.order().has_acked()
+    }
+
+    /// Whether they have waited long enough to be written alone.
+    pub(super) fn acks_due(&mut self) -> bool {
+        let now = self.store.clock.monotonic();
+        self.acks_since = self.has_acked().then(|| self.acks_since.unwrap_or(now));
+        self.acks_since.is_some_and(|since| now.saturating_sub(since) >= ACKS_WAIT)
     }
 
     /// Whether a copy that does not open waits to be told as shed.

@@ -2,7 +2,7 @@
 //!
 //! Start and stop with version and digests, steps and states of the wall clock, lists in force, and once an hour how much
 //! each camera read and hit and how long it gave no pictures (what a report of the month counts), and what was received and not looked at or could not be recorded. A checkpoint is told when the log grew, at most one in
-//! [`TELL_EVERY`], and the newest again every [`AGAIN_AFTER`], so that a witness that was away has one soon; it waits with
+//! [`TELL_EVERY`] (less often where the link's budget is short), and the newest again every [`AGAIN_AFTER`], so that a witness that was away has one soon; it waits with
 //! the [`Carrier`] until the broker has taken it.
 //!
 //! Called by the watching thread. A record that can't be written is told in the log of the daemon and stops nothing: what
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::base::{Base, Trust};
 use super::box_key_path;
+use crate::centre::budget::{Budget, Traffic};
 use crate::centre::carry::{Carrier, Letter};
 use crate::centre::keys::BoxKey;
 use crate::centre::note;
@@ -60,6 +61,7 @@ pub(super) struct Accounts {
     hotlists: Arc<Hotlists>,
     clock: Clock,
     tell: Option<(Carrier, String)>,
+    budget: Budget,
     /// Wall clock less monotonic time at the last look, milliseconds, and the clock's state.
     clock_was: (i128, ClockState),
     lists: InForce,
@@ -101,6 +103,7 @@ impl Accounts {
             health: Arc::clone(health),
             hotlists: Arc::clone(hotlists),
             tell: topics.map(|topics| (carrier.clone(), topics.of(&Kind::Audit))),
+            budget: base.budget.clone(),
             clock_was: (offset_ms(&clock), clock.state()),
             clock,
             lists: InForce::new(),
@@ -277,9 +280,10 @@ impl Accounts {
     /// Hands over a checkpoint when it is time.
     fn tell(&mut self, now: Duration) {
         let Some((carrier, topic)) = &self.tell else { return };
+        let every = self.budget.every(Traffic::Audit, TELL_EVERY);
         let due = match self.told {
             None => true,
-            Some((head, at)) => now >= at + AGAIN_AFTER || (now >= at + TELL_EVERY && self.store.audit_head() != head),
+            Some((head, at)) => now >= at + AGAIN_AFTER || (now >= at + every && self.store.audit_head() != head),
         };
         if !due {
             return;
@@ -343,6 +347,7 @@ mod tests {
             hotlists: Arc::new(Hotlists::new()),
             clock: clock.clone(),
             tell: Some((carrier.clone(), "audit".to_owned())),
+            budget: Budget::unbounded(clock.clone()),
             clock_was: (offset_ms(&clock), clock.state()),
             lists: InForce::new(),
             lists_at: clock.monotonic(),

@@ -53,6 +53,7 @@ impl Alone {
             centre,
             // Nothing is asked by MQTT here.
             carrier: Carrier::new(clock.clone()),
+            budget: base.budget.clone(),
             reporter: base.reporter.clone(),
             challenges: base.challenges.clone(),
             after: after.clone(),

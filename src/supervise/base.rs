@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::{delivery, lists, machine, open_store};
+use crate::centre::budget::{self, Budget};
 use crate::centre::keyring::KeyBook;
 use crate::centre::keys::BoxKey;
 use crate::centre::publish::News;
@@ -19,7 +20,7 @@ use crate::config::{Centre, Config};
 use crate::health::Health;
 use crate::hotlist::Hotlists;
 use crate::log::LogRing;
-use crate::store::{Commit, Recorder, Store};
+use crate::store::{Commit, Recorder, Store, TrafficBook};
 
 /// See the module.
 pub(super) struct Base {
@@ -31,6 +32,7 @@ pub(super) struct Base {
     pub(super) news: News,
     pub(super) challenges: Challenges,
     pub(super) reporter: Reporter,
+    pub(super) budget: Budget,
     clock: Clock,
     #[cfg(feature = "testkit")]
     feed: Option<super::testkit::Feed>,
@@ -79,9 +81,12 @@ impl Base {
         let recorder = Recorder::start(&store, Arc::clone(&health), Box::new(on_commit))?;
         let (hotlists, watch) = lists::start(config, &store, &health, clock.utc());
         let challenges = Challenges::new(clock.clone());
+        let bytes = config.centre.as_ref().map(|centre| centre.budget_mib_a_day << 20).filter(|bytes| *bytes > 0);
+        let budget = Budget::new(bytes, Some(Box::new(Kept(store.traffic()))), clock.clone());
+        let told = config.centre.as_ref().map(|_| budget.clone());
         let reporter = Reporter::new(report::Parts {
             digests,
-            gauges: gauges(config, parts, &store, &hotlists, &health),
+            gauges: gauges(config, parts, (&store, told), &hotlists, &health),
             outbox: Arc::new(store.outbox()),
             health: Arc::clone(&health),
             challenges: challenges.clone(),
@@ -97,6 +102,7 @@ impl Base {
             news,
             challenges,
             reporter,
+            budget,
             clock,
             #[cfg(feature = "testkit")]
             feed,
@@ -137,6 +143,19 @@ impl Base {
     }
 }
 
+/// The store keeps the count of the link, and is not kept open by it: a wipe wants it closed.
+struct Kept(TrafficBook);
+
+impl budget::Keeper for Kept {
+    fn read(&self) -> Result<Option<Vec<u8>>, String> {
+        self.0.read().map_err(|e| e.to_string())
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), String> {
+        self.0.write(bytes).map_err(|e| e.to_string())
+    }
+}
+
 impl Trust {
     pub(super) fn read(config: &Config, centre: &Centre) -> anyhow::Result<Self> {
         let key = BoxKey::read(&delivery::box_key_path(config));
@@ -149,7 +168,7 @@ impl Trust {
 fn gauges(
     config: &Config,
     parts: Vec<Part>,
-    store: &Store,
+    (store, budget): (&Store, Option<Budget>),
     hotlists: &Arc<Hotlists>,
     health: &Arc<Health>,
 ) -> report::Ask {
@@ -170,6 +189,7 @@ fn gauges(
             lists: lists::gauges(&files, &hotlists, &health, now),
             parts: parts.clone(),
             keeping: keeper.gauge(now),
+            link: budget.as_ref().map(|budget| budget.gauge(store.outbox().depth().by_severity)),
         }
     })
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::afterwards::After;
+use crate::centre::budget::Budget;
 use crate::centre::carry::{Carrier, Letter};
 use crate::centre::keys::BoxKey;
 use crate::centre::link;
@@ -38,6 +39,8 @@ pub struct Parts<'a> {
     pub centre: &'a Centre,
     /// What takes answers to the broker.
     pub carrier: Carrier,
+    /// What the link to the broker may carry.
+    pub budget: Budget,
     /// Health, for the socket.
     pub reporter: Reporter,
     /// What health has told.
@@ -68,6 +71,7 @@ impl Commands {
             topics: topics.clone(),
             key: key.clone(),
             carrier: parts.carrier,
+            budget: parts.budget,
             connections: connections.clone(),
             after: parts.after,
         };
@@ -197,11 +201,19 @@ struct Ways {
     topics: Topics,
     key: BoxKey,
     carrier: Carrier,
+    budget: Budget,
     connections: Connections,
     after: After,
 }
 
 impl Line for Ways {
+    fn takes(&self, to: &ReplyTo, bytes: usize) -> Result<(), String> {
+        match to.via {
+            Via::Local(_) => Ok(()),
+            Via::Mqtt => self.budget.takes_answer(self.carrier.waiting_bytes(), bytes),
+        }
+    }
+
     fn reply(&self, to: &ReplyTo, reply: Reply, attachments: Vec<Attachment>, then: Option<Afterwards>) {
         let response = to.response.as_ref().filter(|response| self.topics.takes_response(&response.topic));
         if to.response.is_some() && response.is_none() {

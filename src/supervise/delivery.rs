@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::base::Trust;
+use crate::centre::budget::{Budget, Meter};
 use crate::centre::carry::Carrier;
 use crate::centre::keyring::{KeyBook, book};
 use crate::centre::keys::PublicKey;
@@ -37,6 +38,7 @@ pub(super) struct Parts<'a> {
     pub outbox: Outbox,
     pub news: News,
     pub carrier: Carrier,
+    pub budget: Budget,
     pub downward: Option<Arc<dyn Downward>>,
     pub reporter: Reporter,
     pub health: Arc<Health>,
@@ -60,7 +62,8 @@ impl Delivery {
             keyring: parts.trust.keyring,
         };
         let tls = centre.broker.tls.then(|| tls_files(centre)).flatten();
-        let link = LinkSettings::new(centre.broker.clone(), tls, config.site.id.to_string());
+        let mut link = LinkSettings::new(centre.broker.clone(), tls, config.site.id.to_string());
+        link.meter = Some(Meter { budget: parts.budget, topics: identity.topics.clone() });
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("centre")

@@ -15,6 +15,7 @@ mod audit_witness;
 mod bad_input;
 mod boxes;
 mod broker;
+mod budget;
 mod by_hand;
 #[cfg(feature = "testkit")]
 mod camera_cycles;

@@ -173,6 +173,21 @@ fn topics_are_written_in_one_place() {
 }
 
 #[test]
+fn pictures_leave_a_box_as_attachments_of_answers_alone() {
+    // The one that makes the topic, those that read it, and where answers are sent.
+    let known =
+        ["src/centre/topics.rs", "src/centre/wire/message.rs", "src/centre/ask/talk.rs", "src/supervise/commands.rs"];
+    let mut found = Vec::new();
+    for path in files(&root().join("src"), "rs").into_iter().filter(|p| !p.ends_with("tests.rs")) {
+        if code(&std::fs::read_to_string(&path).unwrap()).contains("Kind::Evidence") {
+            found.push(name(&path));
+        }
+    }
+    found.retain(|path| !known.contains(&path.as_str()));
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
 fn links_in_docs_lead_somewhere() {
     let mut wrong = Vec::new();
     for path in files(&root(), "md") {

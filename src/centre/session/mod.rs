@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 pub use handle::{SessionHandle, SessionState};
 
+use super::budget::{Budget, Traffic};
 use super::carry::Carrier;
 use super::fault::{Cause, Fault};
 use super::keyring::KeyBook;
@@ -212,6 +213,11 @@ impl Session {
                 () = self.shutdown.wait_async() => {}
             }
         }
+        if let Some(budget) = self.budget().cloned()
+            && let Err(error) = tokio::task::spawn_blocking(move || budget.keep()).await
+        {
+            tracing::error!(%error, "the count of the link's bytes could not be kept");
+        }
         self.shared.set(SessionState::Stopped);
     }
 
@@ -281,20 +287,34 @@ impl Session {
         }
         if Instant::now() >= life.next_tick {
             life.next_tick = Instant::now() + TICK;
+            self.look_at_budget();
             self.board.say_changes(&self.identity, &self.health, sender);
             // What a failed store or a full window left over is asked for again.
             self.publisher.has_news();
         }
         if Instant::now() >= life.next_health {
+            let every =
+                self.budget().map_or(self.health_every, |budget| budget.every(Traffic::Health, self.health_every));
             // Boxes that connected in one moment do not stay in step.
             let first = !std::mem::replace(&mut life.told_health, true);
-            life.next_health = Instant::now() + if first { anywhere(self.health_every) } else { self.health_every };
+            life.next_health = Instant::now() + if first { anywhere(every) } else { every };
             self.board.say_health(&self.identity, &self.health, sender);
         }
         // First, and few at a time: an answer waits for no backlog, and holds none up.
         self.carrier.pump(sender);
         self.publisher.pump(sender).await;
         Ok(())
+    }
+
+    fn budget(&self) -> Option<&Budget> {
+        self.link.meter.as_ref().map(|meter| &meter.budget)
+    }
+
+    /// Begins a new day of the link's budget when it is time, and has its count kept, off the runtime's thread.
+    fn look_at_budget(&self) {
+        if let Some(budget) = self.budget().filter(|budget| budget.look()).cloned() {
+            drop(tokio::task::spawn_blocking(move || budget.keep()));
+        }
     }
 
     /// When to look again without an event.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::camera::Link;
 use super::keeping::KeepingGauge;
+use super::traffic::LinkGauge;
 use super::{check_text, cut};
 use crate::domain::{CameraId, Class, ListId, PlaceId, TimeMs, TreeHead};
 use crate::health::{CameraCounters, CentreCounters, ConfigState, Crossings, ListCounters};
@@ -500,4 +501,6 @@ pub struct Gauges {
     pub parts: Vec<Part>,
     /// Hits that nobody has seen, verdicts, holds, retention.
     pub keeping: Option<KeepingGauge>,
+    /// What went over the link today; absent without a centre.
+    pub link: Option<LinkGauge>,
 }

@@ -1,6 +1,6 @@
 //! [`HealthReport`]: every 30 s, QoS 0: clock, counters, gauges, lists, audit head, and what an alert's `state` stands for.
 //!
-//! About 630 bytes signed with two cameras and two lists, 50 more a camera, 35 more a list; never above 16 KiB.
+//! About 700 bytes signed with two cameras and two lists, 50 more a camera, 35 more a list; never above 16 KiB.
 
 use minicbor::{Decode, Encode};
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use super::gauge::{
 };
 use super::keeping::{KeepingGauge, PrecisionGauge};
 use super::status::{BootId, clock_word};
+use super::traffic::LinkGauge;
 use super::{Wire, check_text, cut};
 use crate::centre::keys::hex;
 use crate::centre::topics::Kind;
@@ -166,6 +167,9 @@ pub struct HealthReport {
     /// Decode workers that were lost since the start; absent while none was.
     #[n(29)]
     pub workers_lost: Option<WorkersLost>,
+    /// What went over the link today, and what the budget makes wait.
+    #[n(30)]
+    pub link: Option<LinkGauge>,
 }
 
 /// What the counters do not know and a health message says.
@@ -195,7 +199,7 @@ impl HealthReport {
     pub fn of(counters: &Health, facts: HealthFacts) -> Self {
         let centre = &counters.centre;
         let now = facts.time.0;
-        let Gauges { disk, memory, process, audit, pictures_lost, mut lists, mut parts, keeping } = facts.gauges;
+        let Gauges { disk, memory, process, audit, pictures_lost, mut lists, mut parts, keeping, link } = facts.gauges;
         lists.truncate(MAX_LISTS);
         parts.truncate(MAX_PARTS);
         Self {
@@ -228,6 +232,7 @@ impl HealthReport {
                 .filter(|clips| clips.iter().any(|n| *n > 0)),
             second_looks: Some([counters.second_looks.get(), counters.second_reads.get()]).filter(|[n, _]| *n > 0),
             keeping,
+            link,
             workers_lost: counters.worker_loss().map(|(at, why)| WorkersLost {
                 count: counters.workers_lost.get(),
                 at,
@@ -240,7 +245,7 @@ impl HealthReport {
 
     /// As it is, or without what the centre can ask for elsewhere where it would not fit: first what was counted at lines
     /// and zones and what verdicts say, which a report says better, then all of [`HealthReport::keeping`], then why a decode worker was lost,
-    /// which the box's log says, and that one was.
+    /// which the box's log says, and that one was, and what went over the link.
     #[must_use]
     pub fn fitted(mut self) -> Self {
         let too_long = |report: &Self| super::encode(report).len() > <Self as Wire>::MAX_SIGNED - ENVELOPE;
@@ -262,6 +267,9 @@ impl HealthReport {
         }
         if too_long(&self) {
             self.workers_lost = None;
+        }
+        if too_long(&self) {
+            self.link = None;
         }
         self
     }
@@ -351,6 +359,7 @@ impl Wire for HealthReport {
             "second_looks": self.second_looks.map(|[looked, changed]| json!({ "looked": looked, "changed": changed })),
             "workers_lost": self.workers_lost.as_ref()
                 .map(|lost| json!({ "count": lost.count, "at": lost.at.to_string(), "why": lost.why })),
+            "link": self.link.map(LinkGauge::to_json),
             "keeping": self.keeping.as_ref().map(KeepingGauge::to_json),
             "last_loss": self.last_loss.as_ref().map(|l| json!({ "at": l.at.to_string(), "why": l.why })),
         })

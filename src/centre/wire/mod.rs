@@ -20,6 +20,7 @@ mod message;
 pub mod reply;
 mod shed;
 mod status;
+mod traffic;
 
 pub use alert::POSSIBLE_MATCH;
 pub use camera::{CameraStatus, Link, Place, RuleName};
@@ -33,6 +34,7 @@ pub use large::{Attached, BlobRef, CHUNK, Missing};
 pub use message::{Message, guess, open};
 pub use reply::Reply;
 pub use status::{BootId, BoxState, Status};
+pub use traffic::LinkGauge;
 
 use super::cose;
 use super::keys::{Keys, Kid, SigningKey};

@@ -7,12 +7,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::domain::{Ack, Epoch, Severity, TimeMs};
+use crate::health::Health;
 use crate::store::disk::RealDisk;
-use crate::store::outbox::{Body, Order};
+use crate::store::outbox::{Body, Order, Wanted};
 use crate::store::record::{Kind, OutboxName, rank};
 use crate::store::testkit::{START, clock, folder, hit_entry, open, open_on, settings};
 use crate::store::writer::Writer;
-use crate::store::{Error, OutboxItem, Settings, Store, StoreKey};
+use crate::store::{Error, OutboxItem, Recorder, Settings, Store, StoreKey};
 
 fn commit(writer: &mut Writer, severities: &[Severity], first: u64) {
     let entries: Vec<_> = severities.iter().zip(first..).map(|(severity, n)| hit_entry(n, *severity)).collect();
@@ -40,9 +41,47 @@ fn fresh_alerts_go_before_the_backlog_and_severe_ones_first() {
     commit(&mut writer, &[Severity::Info, Severity::Serious], 4);
     assert_eq!(seqs(&all(&store)), [5, 4, 2, 3, 1]);
     assert_eq!(seqs(&store.outbox().next(&BTreeSet::from([5, 2]), 2).unwrap()), [4, 3]);
+    let severe = store.outbox().next_of(&BTreeSet::new(), 9, Severity::Minor).unwrap();
+    assert_eq!(seqs(&severe), [5, 2, 3], "what is less severe stays where it is");
+    assert_eq!(store.outbox().depth().by_severity, [2, 1, 1, 1]);
     let Body::Alert(alert) = &all(&store)[0].body else { panic!("not an alert") };
     assert_eq!((alert.seq, alert.severity, alert.epoch), (5, Severity::Serious, store.epoch()));
     assert_eq!(store.outbox().depth().oldest, Some(START));
+}
+
+#[test]
+fn acks_are_written_with_the_next_commit_or_after_a_minute_or_at_the_end() {
+    let dir = folder();
+    let (sim, clock) = clock();
+    let open =
+        |clock| Store::open_on(Arc::new(RealDisk), dir.path(), &StoreKey::from_bytes([9; 32]), settings(), clock);
+    let store = open(clock.clone()).unwrap();
+    let recorder = Recorder::start(&store, Health::new(), Box::new(|_| ())).unwrap();
+    let (handle, long) = (recorder.handle(), Duration::from_mins(1));
+    let acked = |upto| {
+        let outbox = store.outbox();
+        assert_eq!(outbox.ack(&Ack { epoch: outbox.epoch(), upto, also: Vec::new() }).unwrap(), 1);
+        handle.flush(long).unwrap();
+        store.0.order().has_acked()
+    };
+    let hit = |n| {
+        handle.send(hit_entry(n, Severity::Info)).unwrap();
+        handle.flush(long).unwrap();
+    };
+    hit(1);
+    assert!(acked(1), "nobody waits for it");
+    hit(2);
+    assert!(!store.0.order().has_acked(), "it went along");
+    assert!(acked(2));
+    sim.advance(Duration::from_mins(1));
+    handle.flush(long).unwrap();
+    assert!(!store.0.order().has_acked(), "it has waited long enough");
+    hit(3);
+    assert!(acked(3));
+    drop(handle);
+    assert_eq!(recorder.stop(), 0);
+    drop(store);
+    assert_eq!(all(&open(clock).unwrap()), []);
 }
 
 #[test]
@@ -197,7 +236,7 @@ proptest! {
             prop_assert_eq!(depth.oldest.map(|t| t.0), model.held.values().next().map(|h| h.2));
             let mut wanted: Vec<_> = model.held.iter().map(|(s, h)| (now - h.2 > 30_000, h.0, *s)).collect();
             wanted.sort_unstable();
-            let got: Vec<u64> = order.next(TimeMs(now), 30_000, &BTreeSet::new(), 99).iter().map(|p| p.0.seq).collect();
+            let got: Vec<u64> = order.next(&Wanted { now: TimeMs(now), fresh_ms: 30_000, limit: 99, last: 3 }, &BTreeSet::new()).iter().map(|p| p.0.seq).collect();
             prop_assert_eq!(got, wanted.into_iter().map(|w| w.2).collect::<Vec<_>>());
         }
     }

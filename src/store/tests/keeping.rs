@@ -278,6 +278,22 @@ fn nothing_on_disk_shows_a_plate() {
 }
 
 #[test]
+fn the_count_of_the_link_is_kept_and_says_so_when_it_does_not_open() {
+    let dir = folder();
+    let store = open(dir.path());
+    assert_eq!(store.traffic().read().unwrap(), None);
+    let book = store.traffic();
+    book.write(b"today").unwrap();
+    book.write(b"more of today").unwrap();
+    drop(store);
+    assert!(book.write(b"too late").is_err(), "it keeps no store open");
+    let store = open(dir.path());
+    assert_eq!(store.traffic().read().unwrap().as_deref(), Some(&b"more of today"[..]));
+    std::fs::write(dir.path().join("standing/traffic"), b"WPS1 and noise that nobody sealed").unwrap();
+    assert!(store.traffic().read().is_err());
+}
+
+#[test]
 fn a_store_refuses_another_key_and_a_second_process() {
     let dir = folder();
     let store = open(dir.path());

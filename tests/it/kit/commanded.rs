@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use watchpost::centre::ask::{self, Outcome, Question, Signers};
 use watchpost::centre::boxes::KnownBox;
+use watchpost::centre::budget::Budget;
 use watchpost::centre::carry::Carrier;
 use watchpost::centre::keyring::Role;
 use watchpost::centre::keys::SigningKey;
@@ -257,6 +258,8 @@ impl Blind {
             clock: clock.clone(),
         });
         let blobs = Blobs::open(self.data("blobs"), clock.clone()).unwrap();
+        let meter = self.test_box.link.meter.as_ref();
+        let budget = meter.map_or_else(|| Budget::unbounded(clock.clone()), |meter| meter.budget.clone());
         let (carrier, hang_up) = (Carrier::new(clock.clone()), Shutdown::new());
         let after = After::new(Shutdown::new(), clock.clone());
         let rooms = Rooms {
@@ -277,6 +280,7 @@ impl Blind {
             rooms,
             centre: config.centre.as_ref().unwrap(),
             carrier: carrier.clone(),
+            budget,
             reporter: reporter.clone(),
             challenges,
             after: after.clone(),

@@ -34,6 +34,11 @@ impl MemoryOutbox {
     pub fn waiting(&self) -> usize {
         self.state.lock().unwrap().1.len()
     }
+
+    /// Those of a severity.
+    pub fn waiting_of(&self, severity: Severity) -> usize {
+        self.state.lock().unwrap().1.values().filter(|e| e.rank() == severity).count()
+    }
 }
 
 impl OutboxSource for MemoryOutbox {
@@ -45,9 +50,9 @@ impl OutboxSource for MemoryOutbox {
         self.state.lock().unwrap().0
     }
 
-    fn next(&self, staged: &BTreeSet<u64>, most: usize) -> Result<Vec<Entry>, String> {
+    fn next(&self, staged: &BTreeSet<u64>, most: usize, least: Severity) -> Result<Vec<Entry>, String> {
         let state = self.state.lock().unwrap();
-        let mut all: Vec<&Entry> = state.1.values().filter(|e| !staged.contains(&e.seq)).collect();
+        let mut all: Vec<&Entry> = state.1.values().filter(|e| !staged.contains(&e.seq) && e.rank() >= least).collect();
         all.sort_by_key(|e| (std::cmp::Reverse(e.rank()), e.seq));
         Ok(all.into_iter().take(most).cloned().collect())
     }
@@ -61,7 +66,7 @@ impl OutboxSource for MemoryOutbox {
 
     fn depth(&self) -> Depth {
         let entries = self.waiting() as u64;
-        Depth { entries, bytes: entries * 200, oldest: None }
+        Depth { entries, bytes: entries * 200, ..Depth::default() }
     }
 }
 

@@ -4,8 +4,8 @@ use watchpost::centre::keys::{Keys, SigningKey};
 use watchpost::centre::topics::{DEFAULT_ROOT, Topics};
 use watchpost::centre::wire::keeping::{KeepingGauge, Precision, PrecisionGauge, UnseenGauge, UnseenHit};
 use watchpost::centre::wire::{
-    BootId, BoxState, CameraStatus, Disk, Gauges, HealthFacts, HealthReport, ListGauge, Memory, OutboxGauge, Part,
-    Place, Process, RuleName, StateDigests, Status,
+    BootId, BoxState, CameraStatus, Disk, Gauges, HealthFacts, HealthReport, LinkGauge, ListGauge, Memory, OutboxGauge,
+    Part, Place, Process, RuleName, StateDigests, Status,
 };
 use watchpost::domain::alert::{ALERT_VERSION, CandidateMark, SHED_VERSION, VehicleMark};
 use watchpost::domain::{
@@ -169,6 +169,14 @@ pub(super) fn gauges() -> Gauges {
         ],
         parts: vec![Part::new("onnxruntime", "1.31.1"), Part::new("gstreamer", "1.22.0")],
         keeping: Some(keeping()),
+        link: Some(LinkGauge {
+            day: 20_454,
+            up: [40_800, 0, 408_000, 61_200, 380, 20_100, 1_310_720, 61_000, 1_180_000, 540_000, 360_000, 0],
+            down: 301_000,
+            waits: 2,
+            held: 0,
+            budget: Some([8 << 20, 5_242_880]),
+        }),
     }
 }
 

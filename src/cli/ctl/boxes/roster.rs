@@ -227,8 +227,11 @@ impl Row {
 
 fn of_health(health: &HealthReport) -> Vec<String> {
     let mut troubles = Vec::new();
-    let outbox = health.outbox;
-    if outbox.entries > 0 && outbox.oldest_ms > WAITS_TOO_LONG_MS {
+    let (outbox, held) = (health.outbox, health.link.map_or(0, |link| link.held));
+    if held > 0 {
+        troubles.push(format!("{held} alerts wait for the budget of its link"));
+    }
+    if outbox.entries > held && outbox.oldest_ms > WAITS_TOO_LONG_MS {
         let oldest = duration(outbox.oldest_ms);
         troubles.push(format!("{} alerts wait for an ack, the oldest for {oldest}", outbox.entries));
     }
