@@ -9,6 +9,7 @@
 mod answer;
 mod cost;
 mod floor;
+mod peer;
 mod player;
 mod report;
 mod spread;
@@ -60,6 +61,9 @@ pub struct Args {
     /// Tables as Markdown, for docs.
     #[arg(long)]
     pub markdown: bool,
+    /// The work of another program instead.
+    #[command(flatten)]
+    pub peer: peer::PeerArgs,
 }
 
 /// What is analysed.
@@ -109,6 +113,10 @@ const PLAIN: &str =
 /// # Errors
 /// A clip or models that cannot be opened, a clip without frames.
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
+    if args.peer.like.is_some() {
+        writeln!(out, "{}", peer::run(&args.peer, &args.clip, args.frames.max(1))?)?;
+        return Ok(0);
+    }
     let mut config = config::of_text(PLAIN)?;
     config.vision.models.clone_from(&args.models);
     config.vision.vehicles.clone_from(&args.vehicles);
