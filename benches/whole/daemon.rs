@@ -47,13 +47,13 @@ impl Daemon {
     pub fn start(cameras: &Cameras<'_>) -> Self {
         let made = OneBox::new();
         let broker = made.broker();
-        let mut sections = vec![format!("[vision]\nmotion_gate = {}\n\n", cameras.gate)];
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
-        sections[0] += &format!("models = '{}'\n\n", models.display());
-        let mut more = format!("realtime = {}\n", cameras.realtime);
-        if let Some(fps) = cameras.fps {
-            more += &format!("fps = {fps:.1}\n");
-        }
+        // What is told of a pass that was looked at again waits for that, and is no news of a frame.
+        let looks_again = if cameras.watched.is_some() && !cameras.gate { "second_look_s = 0\n" } else { "" };
+        let (gate, models) = (cameras.gate, models.display());
+        let mut sections = vec![format!("[vision]\nmotion_gate = {gate}\nmodels = '{models}'\n{looks_again}\n")];
+        let fps = cameras.fps.map(|fps| format!("fps = {fps:.1}\n")).unwrap_or_default();
+        let more = format!("realtime = {}\n{fps}", cameras.realtime);
         for n in 0..cameras.count {
             let clip = cameras.clips[n % cameras.clips.len()];
             sections.push(camera(&id(n), n as u16 + 1, &clip.display().to_string(), &more));

@@ -15,6 +15,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a bench says what is wrong by failing; counts are small"

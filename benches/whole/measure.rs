@@ -93,7 +93,7 @@ impl Plan {
     }
 
     /// What a frame of the passing clips costs the whole daemon, CPU milliseconds.
-    fn frame_ms(&self, clips: &Passing) -> f64 {
+    fn frame_ms(clips: &Passing) -> f64 {
         let daemon = Daemon::start(&every(&[clips.paths[0].as_path()], 1, false));
         daemon.until_looked_at(50);
         let (before, seen) = (daemon.taken(), daemon.looked_at()[0]);
@@ -108,7 +108,7 @@ impl Plan {
     /// From a frame to its alert at the centre: four cameras whose frames are thinned to a load of 60 %.
     fn latency(&self, rows: &mut Rows) {
         let clips = self.passing();
-        let frame_ms = self.frame_ms(&clips);
+        let frame_ms = Self::frame_ms(&clips);
         let fps = (0.6 * self.cores * 1_000.0 / (4.0 * frame_ms)).clamp(1.0, 25.0);
         let cameras = passing(&clips, 4, Some(fps));
         self.hits("latency", &clips, &cameras, fps * 4.0 * frame_ms, rows);
@@ -117,7 +117,7 @@ impl Plan {
     /// The same with twice the frames that the machine can look at.
     fn overload(&self, rows: &mut Rows) {
         let clips = self.passing();
-        let frame_ms = self.frame_ms(&clips);
+        let frame_ms = Self::frame_ms(&clips);
         let count = (2.0 * self.cores * 1_000.0 / (25.0 * frame_ms)).ceil().clamp(4.0, 16.0);
         let cameras = passing(&clips, count as usize, None);
         self.hits("overload", &clips, &cameras, count * 25.0 * frame_ms, rows);
@@ -129,7 +129,7 @@ impl Plan {
         let (before, seen, received) = (daemon.taken(), daemon.looked_at(), daemon.received());
         drop(daemon.centre.take());
         // Clips end, and with them their frames.
-        let end = Duration::from_secs(u64::from(clips.seconds)) - Duration::from_secs(4);
+        let end = Duration::from_secs(u64::from(clips.seconds.saturating_sub(4)));
         std::thread::sleep(end.saturating_sub(before.at.duration_since(daemon.begun)));
         let (after, later, now) = (daemon.taken(), daemon.looked_at(), daemon.received());
         let all = daemon.centre.take();
@@ -179,7 +179,8 @@ impl Plan {
     fn point(&self, name: &str, cameras: &Cameras<'_>, rows: &mut Rows) {
         let daemon = Daemon::start(cameras);
         daemon.until_looked_at(3);
-        std::thread::sleep(Duration::from_secs(if self.quick { 1 } else { 3 }));
+        // The motion gate knows its scene by then.
+        std::thread::sleep(Duration::from_secs(10));
         let (before, seen, begun) = (daemon.taken(), daemon.looked_at(), Instant::now());
         std::thread::sleep(Duration::from_secs(if self.quick { 6 } else { 15 }));
         let (after, later) = (daemon.taken(), daemon.looked_at());

@@ -8,7 +8,7 @@ pub(super) const LOAD: f64 = 0.7;
 pub(super) const RATES: [u32; 4] = [5, 10, 15, 25];
 
 /// What a camera takes with some settings, as measured.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Need {
     /// CPU milliseconds a frame.
     pub frame_ms: f64,
@@ -74,12 +74,12 @@ mod tests {
     #[test]
     fn cameras_are_as_many_as_processors_and_memory_carry() {
         let need = Need::of(&[(1, 10.0, 100.0), (4, 12.0, 160.0)]);
-        assert_eq!((need.frame_ms, need.base_mib, need.camera_mib), (12.0, 80.0, 20.0));
+        assert_eq!(need, Need { frame_ms: 12.0, base_mib: 80.0, camera_mib: 20.0 });
         // 1400 ms a second for 120 of them each.
-        let enough = need.carried_by(10, 2, 8_000.0);
-        assert_eq!((enough.cameras, enough.mib, enough.by_memory), (11, 300.0, false));
-        let scarce = need.carried_by(10, 2, 150.0);
-        assert_eq!((scarce.cameras, scarce.by_memory), (3, true));
+        let enough = Carried { fps: 10, cameras: 11, mib: 300.0, by_memory: false };
+        assert_eq!(need.carried_by(10, 2, 8_000.0), enough);
+        let scarce = Carried { fps: 10, cameras: 3, mib: 140.0, by_memory: true };
+        assert_eq!(need.carried_by(10, 2, 150.0), scarce);
         assert_eq!(need.carried_by(25, 1, 1.0).cameras, 0);
     }
 }

@@ -25,6 +25,7 @@ use anyhow::Context as _;
 
 use super::read::is_picture;
 use crate::config::{self, Config};
+use crate::memory;
 use crate::supervise::{model_settings, vision_settings};
 use crate::vision::{self, Models};
 use floor::floor;
@@ -113,6 +114,8 @@ const PLAIN: &str =
 /// # Errors
 /// A clip or models that cannot be opened, a clip without frames.
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
+    // As the daemon does.
+    memory::keep_together();
     if args.peer.like.is_some() {
         writeln!(out, "{}", peer::run(&args.peer, &args.clip, args.frames.max(1))?)?;
         return Ok(0);

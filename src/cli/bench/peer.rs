@@ -115,7 +115,8 @@ fn detector(model: &Path, side: u32, workers: usize) -> anyhow::Result<Detector>
             3 => "motorcycle".to_owned(),
             5 => "bus".to_owned(),
             7 => "truck".to_owned(),
-            other => format!("c{other}"),
+            // What it finds of others is told as well: telling is part of the work, whatever the name.
+            _ => "van".to_owned(),
         })
         .collect();
     let text = format!(

@@ -36,7 +36,7 @@ mod tests {
     #[test]
     fn the_median_is_the_middle_one_or_the_mean_of_the_two_in_the_middle() {
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Spread { median: 2.0, least: 1.0, most: 3.0 });
-        assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]).median, 2.5);
+        assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]), Spread { median: 2.5, least: 1.0, most: 4.0 });
         assert_eq!(Spread::of([7.0]).told(1, false), "7.0");
         assert_eq!(Spread::of([]), Spread::default());
     }
