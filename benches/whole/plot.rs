@@ -111,9 +111,15 @@ fn svg(title: &str, axis: &str, lines: &Lines) -> String {
             .unwrap();
         }
         if let Some((cameras, v)) = points.last() {
-            let (at, up) = (x(*cameras) + 10.0, y(*v) + 4.5);
-            writeln!(out, "<text x=\"{at:.1}\" y=\"{up:.1}\" fill=\"{colour}\" font-weight=\"bold\">{name}</text>")
-                .unwrap();
+            // Beside the end where there is room, else above it.
+            let (right, up) = if *cameras < wide { (-4.0, -12.0) } else { (10.0, 4.5) };
+            let (at, up) = (x(*cameras) + right, y(*v) + up);
+            let halo = "paint-order=\"stroke\" stroke=\"#fff\" stroke-width=\"4\"";
+            writeln!(
+                out,
+                "<text x=\"{at:.1}\" y=\"{up:.1}\" fill=\"{colour}\" font-weight=\"bold\" {halo}>{name}</text>"
+            )
+            .unwrap();
         }
     }
     out + "</svg>\n"
