@@ -39,10 +39,14 @@ check:  ## the fast ones, without native libraries: formatting, clippy, unit tes
 	cargo clippy -q --no-default-features --lib --bins -- -D warnings
 	cargo test -q --no-default-features --lib
 
-bench: setup  ## what a frame costs here, stage by stage (docs/performance.md)
+bench: setup  ## what a frame, a camera and the whole daemon cost here (docs/performance.md); PAIRS=9, TIMES=9 as in the docs
 	@cargo build --release --bin watchpost
 	scripts/bench_clip.sh target/bench/street-1080p.mp4
-	"$${CARGO_TARGET_DIR:-target}/release/watchpost" bench target/bench/street-1080p.mp4
+	"$${CARGO_TARGET_DIR:-target}/release/watchpost" bench --pairs $(or $(PAIRS),3) target/bench/street-1080p.mp4
+	for bench in convert follow gate hotlist preprocess store view wire; do
+		cargo bench -q --bench $$bench -- --quick
+	done
+	cargo bench -q --features testkit --bench whole -- --times $(or $(TIMES),1) $(if $(TIMES),,--quick)
 
 campaign: setup  ## faults against a fed daemon, and a judge (docs/reliability.md); LONG=1 full counts, FAULT="kill power" some
 	@cargo test -q --release $(FEATURES) --test campaign -- $(if $(LONG),--full) $(FAULT)

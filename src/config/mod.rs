@@ -103,10 +103,9 @@ pub fn load(path: &Path) -> Result<Config, Faults> {
 ///
 /// # Errors
 /// As [`load`].
-#[cfg(any(test, feature = "fuzz"))]
 pub(crate) fn of_text(text: &str) -> Result<Config, Faults> {
     let mut faults = Vec::new();
-    let root = tree::parse(Path::new("fuzz.toml"), text, &mut faults);
+    let root = tree::parse(Path::new("text.toml"), text, &mut faults);
     match build(&root, &mut faults, &mut Vec::new()) {
         Some(config) if faults.is_empty() => Ok(config),
         _ => Err(Faults(faults)),

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::{cpu, each, ms_since};
+use super::cost::{cpu, ms_since};
 use crate::camera::still;
 use crate::domain::{Class, Detection, Frame, PlateRead};
 use crate::vision::model::{Values, Vehicles};
@@ -100,6 +100,19 @@ fn measure(models: &Models, frame: &Frame, plates: &[Detection], times: u64) -> 
     }
     let [detect, read, whole, vehicles] = sums.map(|sum| sum / times.max(1) as f64);
     Ok(Stages { tensor: tensor_ms, detector, detect, read, whole, vehicles })
+}
+
+/// Runs of a model or of the tensor alone.
+const ALONE: u32 = 60;
+
+/// CPU milliseconds of one call, after one that does not count.
+fn each<E: Into<anyhow::Error>>(mut call: impl FnMut() -> Result<(), E>) -> anyhow::Result<f64> {
+    call().map_err(Into::into)?;
+    let begin = cpu();
+    for _ in 0..ALONE {
+        call().map_err(Into::into)?;
+    }
+    Ok(ms_since(begin) / f64::from(ALONE))
 }
 
 fn plates_of(models: &Models, frame: &Frame) -> Result<(), vision::Error> {

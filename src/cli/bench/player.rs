@@ -1,0 +1,63 @@
+//! A clip that begins anew at its end, as fast as it can be decoded.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::camera::{self, Next, Source, SourceUri};
+use crate::clock::Clock;
+use crate::domain::{CameraId, Frame};
+use crate::health::CameraCounters;
+
+/// See the module. Decoding goes on in threads of the source, some frames ahead.
+pub(super) struct Player {
+    settings: camera::Settings,
+    source: Box<dyn Source>,
+    /// No frame came since the clip was opened.
+    fresh: bool,
+    begun_anew: bool,
+}
+
+impl Player {
+    /// Opens the clip.
+    ///
+    /// # Errors
+    /// What is no file, or can't be played.
+    pub(super) fn open(clip: &Path) -> anyhow::Result<Self> {
+        let uri: SourceUri = clip.to_string_lossy().parse()?;
+        anyhow::ensure!(!uri.is_live(), "{}: bench plays files, not cameras", clip.display());
+        let settings = camera::Settings::new(CameraId::new("bench")?, 1, uri);
+        let source = Self::source(&settings)?;
+        Ok(Self { settings, source, fresh: true, begun_anew: false })
+    }
+
+    fn source(settings: &camera::Settings) -> anyhow::Result<Box<dyn Source>> {
+        Ok(camera::open(settings, &Clock::system(), Arc::new(CameraCounters::default()))?)
+    }
+
+    /// The next frame; the first one again behind the last.
+    ///
+    /// # Errors
+    /// A clip without frames, one that stands still, what the decoder says.
+    pub(super) fn next(&mut self) -> anyhow::Result<Frame> {
+        loop {
+            match self.source.next(Duration::from_secs(5))? {
+                Next::Frame(frame) => {
+                    self.fresh = false;
+                    return Ok(frame);
+                }
+                Next::End if self.fresh => anyhow::bail!("the clip holds no frame"),
+                Next::End => {
+                    self.source = Self::source(&self.settings)?;
+                    (self.fresh, self.begun_anew) = (true, true);
+                }
+                Next::Idle => anyhow::bail!("no frame within 5 s"),
+            }
+        }
+    }
+
+    /// Whether the clip began anew since this was asked last: times begin anew.
+    pub(super) fn has_begun_anew(&mut self) -> bool {
+        std::mem::take(&mut self.begun_anew)
+    }
+}
