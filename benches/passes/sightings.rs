@@ -110,19 +110,28 @@ impl ReadPlates for WatchedReader {
     }
 
     fn read_and_cut(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<ReadAndCut>, Error> {
-        let reads = self.0.read_and_cut(frame, plates)?;
+        Ok(self.keep(frame, plates, self.0.read_and_cut(frame, plates)?))
+    }
+
+    fn glance(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<ReadAndCut>, Error> {
+        Ok(self.keep(frame, plates, self.0.glance(frame, plates)?))
+    }
+
+    fn read_cut(&self, cut: &Cut) -> Result<Option<PlateRead>, Error> {
+        self.1.lock().unwrap().spent.reads += 1;
+        self.0.read_cut(cut)
+    }
+}
+
+impl WatchedReader {
+    fn keep(&self, frame: &Seen<'_>, plates: &[Detection], reads: Vec<ReadAndCut>) -> Vec<ReadAndCut> {
         let mut played = self.1.lock().unwrap();
         played.spent.reads += plates.len();
         for (plate, (read, cut)) in plates.iter().zip(&reads) {
             let shown = cut.as_ref().filter(|_| self.2).map(|cut| cut.values.clone());
             played.looks.push(Look { frame: frame.index, plate: plate.clone(), read: read.clone(), shown });
         }
-        Ok(reads)
-    }
-
-    fn read_cut(&self, cut: &Cut) -> Result<Option<PlateRead>, Error> {
-        self.1.lock().unwrap().spent.reads += 1;
-        self.0.read_cut(cut)
+        reads
     }
 }
 

@@ -199,6 +199,8 @@ struct Beam {
     /// Where it stands among the shapes.
     place: Place,
     ending: Ending,
+    /// By which it is kept.
+    worth: f64,
 }
 
 impl Beam {
@@ -211,7 +213,7 @@ impl Beam {
 /// The texts of the most probable prefixes after the last step.
 fn beams(decoding: &Decoding<'_>) -> Vec<Labels> {
     let ending = Ending { blank: 1.0, character: 0.0 };
-    let mut beams = vec![Beam { labels: Labels::default(), place: Weights::start(), ending }];
+    let mut beams = vec![Beam { labels: Labels::default(), place: Weights::start(), ending, worth: 0.0 }];
     let mut next = Vec::new();
     for step in decoding.probs.steps() {
         let blank = step.first().map_or(0.0, |p| f64::from(*p));
@@ -232,7 +234,7 @@ fn beams(decoding: &Decoding<'_>) -> Vec<Labels> {
                     other.ending.character += more;
                 } else {
                     let place = decoding.next(beam.place, class);
-                    next.push(Beam { labels, place, ending: Ending { blank: 0.0, character: more } });
+                    next.push(Beam { labels, place, ending: Ending { blank: 0.0, character: more }, worth: 0.0 });
                 }
             }
         }
@@ -245,7 +247,10 @@ fn beams(decoding: &Decoding<'_>) -> Vec<Labels> {
 /// Leaves the [`BEAMS`] that are worth most, and of the others those that were seen best: a text that fits no shape is not
 /// lost on its way when it is seen clearly.
 fn best_of(beams: &mut Vec<Beam>, worth: impl Fn(&Beam) -> f64) {
-    beams.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
+    if beams.len() > 1 {
+        beams.iter_mut().for_each(|beam| beam.worth = worth(beam));
+        beams.sort_by(|a, b| b.worth.total_cmp(&a.worth));
+    }
     if let Some((_, rest)) = beams.split_at_mut_checked(BEAMS) {
         rest.sort_by(|a, b| b.seen().total_cmp(&a.seen()));
     }

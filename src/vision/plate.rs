@@ -79,7 +79,7 @@ impl Reader {
     /// # Errors
     /// [`Error::Rectify`], and what [`Net::run`] says.
     pub fn read(&self, frame: &Frame, found: &[Detection]) -> Result<Vec<Option<PlateRead>>, Error> {
-        Ok(self.read_looks(frame, &self.looks(frame, found)?)?.into_iter().map(|(read, _)| read).collect())
+        Ok(self.read_looks(frame, &self.looks(frame, found)?, SURE)?.into_iter().map(|(read, _)| read).collect())
     }
 
     /// As [`Reader::read`], with what the model was shown of each plate at the first look, for pictures of several frames to be
@@ -88,7 +88,15 @@ impl Reader {
     /// # Errors
     /// As [`Reader::read`].
     pub fn read_and_cut(&self, frame: &Frame, found: &[Detection]) -> Result<Vec<ReadAndCut>, Error> {
-        self.read_looks(frame, &self.looks(frame, found)?)
+        self.read_looks(frame, &self.looks(frame, found)?, SURE)
+    }
+
+    /// The same by the first look alone, however doubtful.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn glance(&self, frame: &Frame, found: &[Detection]) -> Result<Vec<ReadAndCut>, Error> {
+        self.read_looks(frame, &self.looks(frame, found)?, 0.0)
     }
 
     /// Reads what was cut out before; `None` for what is no plate, has two lines, or holds no text.
@@ -158,11 +166,11 @@ impl Reader {
             Some(outline) => Looks::within(&outline, &whole, margin),
             None => Looks::at_crop(&whole, skew::outline(&frame.luma(), &whole)?, margin),
         };
-        Ok(self.read_looks(frame, &[Some(looks)])?.pop().and_then(|(read, _)| read))
+        Ok(self.read_looks(frame, &[Some(looks)], SURE)?.pop().and_then(|(read, _)| read))
     }
 
-    /// Reads plates by their first look, and those that stay doubtful by all; with what the first look cut out.
-    fn read_looks(&self, frame: &Frame, plates: &[Option<Looks>]) -> Result<Vec<ReadAndCut>, Error> {
+    /// Reads plates by their first look, and those that it leaves less than `sure` by all; with what the first look cut out.
+    fn read_looks(&self, frame: &Frame, plates: &[Option<Looks>], sure: f32) -> Result<Vec<ReadAndCut>, Error> {
         let firsts: Vec<Option<Look>> = plates.iter().map(|p| p.as_ref().map(|looks| looks.first)).collect();
         let (sights, cuts) = self.sights(frame, &firsts)?;
         let floor = self.net.manifest().thresholds.read;
@@ -172,7 +180,7 @@ impl Reader {
         for (place, (sight, looks)) in sights.iter().zip(plates).enumerate() {
             let read = sight.as_ref().and_then(|sight| self.decode(sight));
             if let (Some(read), Some(sight), Some(looks)) = (&read, sight, looks)
-                && read.confidence < SURE
+                && read.confidence < sure
             {
                 doubtful.push(place);
                 others.extend(looks.others.map(|look| (look, sight.clone())));

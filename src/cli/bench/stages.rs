@@ -143,6 +143,11 @@ impl<T: ReadPlates> ReadPlates for Reading<T> {
         self.1.spent.read.of(|| self.0.read_and_cut(frame, plates))
     }
 
+    fn glance(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<ReadAndCut>, vision::Error> {
+        self.1.spent.reads.add(plates.len() as u64);
+        self.1.spent.read.of(|| self.0.glance(frame, plates))
+    }
+
     fn read_cut(&self, cut: &Cut) -> Result<Option<PlateRead>, vision::Error> {
         self.1.spent.reads.add(1);
         self.1.spent.read.of(|| self.0.read_cut(cut))

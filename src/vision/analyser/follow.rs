@@ -19,6 +19,10 @@ use crate::vision::stack::{Cut, Stacks};
 /// How much better a plate must be than the best that was read for a sure sighting to be read again.
 const WORTH_READING: f32 = 1.2;
 
+/// A doubtful plate is looked at in other ways again when it is by so much better than it was then: frames that are alike
+/// would say the same again.
+const WORTH_LOOKING: f32 = 1.15;
+
 /// How much better it must be than the one that was last shown for another picture.
 const WORTH_SHOWING: f32 = 1.4;
 
@@ -114,6 +118,8 @@ pub(super) struct Followed {
     best_quality: f32,
     picture_quality: f32,
     read_quality: f32,
+    /// Of the best frame in which it was to be looked at in all ways.
+    looked_quality: f32,
     reads: u32,
     /// Reads that gave little: counts reads, and falls with the square of what the plate grows in quality.
     effort: f32,
@@ -154,6 +160,7 @@ impl Followed {
             best_quality: -1.0,
             picture_quality: 0.0,
             read_quality: 0.0,
+            looked_quality: 0.0,
             reads: 0,
             effort: 0.0,
             last_read: None,
@@ -266,6 +273,16 @@ impl Followed {
         }
         let adds = quality >= 0.6 * self.read_quality || waited >= Duration::from_millis(400);
         adds.then_some(1.0 + quality)
+    }
+
+    /// Whether a glance is enough in this frame, which counts as looked at otherwise.
+    pub(super) fn wants_glance(&mut self, detection: &Detection) -> bool {
+        let quality = readability(detection).max(1e-3);
+        let better = quality > WORTH_LOOKING * self.looked_quality;
+        if better {
+            self.looked_quality = quality;
+        }
+        !better
     }
 
     /// Whether it is worth to be seen in every frame: there is something to read, and it is not certain yet.

@@ -432,7 +432,7 @@ impl Analyser {
             plates = detail::found_again(self.finder.as_ref(), detail, &plates)?;
         }
         let shown = detail.as_ref().unwrap_or(frame);
-        let reads = self.reader.read_and_cut(shown, &plates)?;
+        let reads = self.read_all(shown, &plates, wanted.iter().map(|w| w.1))?;
         for (((_, track, detection, _), plate), (read, cut)) in wanted.iter().zip(&plates).zip(&reads) {
             let read = read.as_ref();
             self.notes.note(frame.pts, &Note::Read { track: *track, frame: shown, plate, read });
@@ -453,6 +453,28 @@ impl Analyser {
             }
         }
         Ok(())
+    }
+
+    /// Reads plates of these tracks, those at a glance that were looked at when they were about as good.
+    fn read_all(
+        &mut self,
+        shown: &Seen<'_>,
+        plates: &[Detection],
+        tracks: impl Iterator<Item = u32>,
+    ) -> Result<Vec<ReadAndCut>, Error> {
+        let glances: Vec<bool> = tracks
+            .zip(plates)
+            .map(|(track, plate)| self.memory.of_track(track).is_some_and(|f| f.wants_glance(plate)))
+            .collect();
+        let those = |glance: bool| -> Vec<Detection> {
+            let which = plates.iter().zip(&glances).filter(|(_, g)| **g == glance);
+            which.map(|(plate, _)| plate.clone()).collect()
+        };
+        let (brief, full) = (those(true), those(false));
+        let mut brief = if brief.is_empty() { Vec::new() } else { self.reader.glance(shown, &brief)? }.into_iter();
+        let mut full = if full.is_empty() { Vec::new() } else { self.reader.read_and_cut(shown, &full)? }.into_iter();
+        let next = |glance: &bool| if *glance { brief.next() } else { full.next() }.unwrap_or((None, None));
+        Ok(glances.iter().map(next).collect())
     }
 
     /// Ends the sighting that `track` carries and begins another with the reads that contradicted it.

@@ -50,6 +50,14 @@ pub trait ReadPlates: Send {
         Ok(self.read(frame, plates)?.into_iter().map(|read| (read, None)).collect())
     }
 
+    /// The same at a glance: a doubtful plate is not looked at in other ways, since that was done to one as good.
+    ///
+    /// # Errors
+    /// What the model says.
+    fn glance(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<ReadAndCut>, Error> {
+        self.read_and_cut(frame, plates)
+    }
+
     /// Reads what was cut out, or several such laid over each other.
     ///
     /// # Errors
@@ -82,6 +90,10 @@ impl<T: ReadPlates + Sync + ?Sized> ReadPlates for Arc<T> {
         T::read_and_cut(self, frame, plates)
     }
 
+    fn glance(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<ReadAndCut>, Error> {
+        T::glance(self, frame, plates)
+    }
+
     fn read_cut(&self, cut: &Cut) -> Result<Option<PlateRead>, Error> {
         T::read_cut(self, cut)
     }
@@ -108,6 +120,10 @@ impl ReadPlates for Reader {
 
     fn read_and_cut(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<ReadAndCut>, Error> {
         Reader::read_and_cut(self, frame, plates)
+    }
+
+    fn glance(&self, frame: &Seen<'_>, plates: &[Detection]) -> Result<Vec<ReadAndCut>, Error> {
+        Reader::glance(self, frame, plates)
     }
 
     fn read_cut(&self, cut: &Cut) -> Result<Option<PlateRead>, Error> {
