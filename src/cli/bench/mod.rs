@@ -150,10 +150,12 @@ fn measure(bench: &Bench<'_>, args: &Args) -> anyhow::Result<Report> {
     for mode in &args.settings {
         rows.extend(numbers.iter().map(|cameras| Row::of(*mode, *cameras)));
     }
-    for _ in 0..args.pairs.max(1) {
-        for cameras in &numbers {
+    // Fewest cameras first: what more of them leave behind in memory is not theirs.
+    for cameras in &numbers {
+        for _ in 0..args.pairs.max(1) {
             let floor = floor(bench, *cameras)?;
             for row in rows.iter_mut().filter(|row| row.cameras == *cameras) {
+                memory::give_back();
                 row.floors.push(floor);
                 row.runs.push(whole(bench, row.mode, *cameras, &floor)?);
             }

@@ -9,10 +9,23 @@ use serde_json::{Map, Value, json};
 use super::Mode;
 use super::answer::{Carried, LOAD, Need, RATES};
 use super::cost::cores;
-use super::floor::Floor;
+use super::floor::{Floor, Parts};
 use super::spread::Spread;
 use super::table::Table;
 use super::whole::{Figure, Run};
+
+/// What a floor is made of: key, and where it stands.
+type Part = (&'static str, fn(&Parts) -> f64);
+const PARTS: [Part; 5] = [
+    ("decode_ms", |p| p.decode),
+    ("tensor_ms", |p| p.tensor),
+    ("detector_ms", |p| p.detector),
+    ("look_ms", |p| p.look),
+    ("read_ms", |p| p.read),
+];
+/// Both floors: word, key.
+type Kind = (&'static str, &'static str, fn(&Floor) -> Parts);
+const KINDS: [Kind; 2] = [("alone", "floor", |f| f.alone), ("in one loop", "loop", |f| f.together)];
 
 /// The runs of one number of cameras in one mode.
 #[derive(Debug)]
@@ -37,8 +50,9 @@ impl Row {
         self.runs.iter().flat_map(|run| run.plates.iter().map(String::as_str)).collect()
     }
 
-    fn floor(&self, part: fn(&Floor) -> f64) -> f64 {
-        Spread::of(self.floors.iter().map(part)).median
+    /// Medians of the parts of a floor, in the order of [`PARTS`].
+    fn parts(&self, of: fn(&Floor) -> Parts) -> [f64; 5] {
+        PARTS.map(|(_, part)| Spread::of(self.floors.iter().map(|floor| part(&of(floor)))).median)
     }
 }
 
@@ -88,7 +102,8 @@ impl Report {
                 continue;
             }
             let (_, name, decimals) = figure.told();
-            let with_ends = matches!(figure, Figure::Whole | Figure::Floor | Figure::Ratio);
+            let with_ends =
+                matches!(figure, Figure::Whole | Figure::Floor | Figure::Ratio | Figure::Loop | Figure::LoopRatio);
             let told = |row: &Row| row.spread(figure).told(decimals, with_ends && row.runs.len() > 1);
             table.row([name.to_owned()].into_iter().chain(self.rows.iter().map(told)));
         }
@@ -101,9 +116,10 @@ impl Report {
         let mut table = Table::of(head.map(str::to_owned));
         let mut told = BTreeSet::new();
         for row in self.rows.iter().filter(|row| told.insert(row.cameras)) {
-            let parts: [fn(&Floor) -> f64; 5] = [|f| f.decode, |f| f.tensor, |f| f.detector, |f| f.look, |f| f.read];
-            let parts = parts.map(|part| format!("{:.2}", row.floor(part)));
-            table.row([format!("{} at a time", row.cameras)].into_iter().chain(parts));
+            for (word, _, kind) in KINDS {
+                let parts = row.parts(kind).map(|part| format!("{part:.2}"));
+                table.row([format!("{word}, {} at a time", row.cameras)].into_iter().chain(parts));
+            }
         }
         table
     }
@@ -165,12 +181,17 @@ impl Report {
                     (figure.told().0.to_owned(), json!({"median": median, "least": least, "most": most}))
                 })
                 .collect();
+            let floors: Map<String, Value> = KINDS
+                .iter()
+                .map(|(_, name, kind)| {
+                    let parts =
+                        PARTS.iter().zip(row.parts(*kind)).map(|((name, _), ms)| ((*name).to_owned(), json!(ms)));
+                    ((*name).to_owned(), Value::Object(parts.collect()))
+                })
+                .collect();
             json!({
                 "settings": key(row.mode), "cameras": row.cameras, "runs": row.runs.len(), "figures": figures,
-                "floor": {
-                    "decode_ms": row.floor(|f| f.decode), "tensor_ms": row.floor(|f| f.tensor),
-                    "detector_ms": row.floor(|f| f.detector), "look_ms": row.floor(|f| f.look), "read_ms": row.floor(|f| f.read),
-                },
+                "floors": floors,
                 "plates": row.plates(),
             })
         });

@@ -33,6 +33,8 @@ pub(super) enum Figure {
     Whole,
     Floor,
     Ratio,
+    Loop,
+    LoopRatio,
     LookedAt,
     Looks,
     Reads,
@@ -43,7 +45,7 @@ pub(super) enum Figure {
 }
 
 impl Figure {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::Decode,
         Self::Gate,
         Self::Tensor,
@@ -54,6 +56,8 @@ impl Figure {
         Self::Whole,
         Self::Floor,
         Self::Ratio,
+        Self::Loop,
+        Self::LoopRatio,
         Self::LookedAt,
         Self::Looks,
         Self::Reads,
@@ -74,8 +78,10 @@ impl Figure {
             Self::Reading => ("reading_ms", "reading", 2),
             Self::Rest => ("rest_ms", "the rest", 2),
             Self::Whole => ("whole_ms", "whole, CPU ms a frame", 2),
-            Self::Floor => ("floor_ms", "floor", 2),
-            Self::Ratio => ("ratio", "ratio", 3),
+            Self::Floor => ("floor_ms", "floor, its parts alone", 2),
+            Self::Ratio => ("ratio", "ratio to it", 3),
+            Self::Loop => ("loop_ms", "the floor's parts in one loop", 2),
+            Self::LoopRatio => ("loop_ratio", "ratio to that loop", 3),
             Self::LookedAt => ("looked_at", "looked at, of a frame", 2),
             Self::Looks => ("looks", "looks for vehicles a frame", 2),
             Self::Reads => ("reads", "plates read a frame", 2),
@@ -186,8 +192,8 @@ fn figures(spent: &Spent, floor: &Floor, frames: f64, taken: &Taken) -> Vec<f64>
     let [finds, looks, reads] = [&spent.finds, &spent.looks, &spent.reads].map(|part| part.count() / frames);
     let whole = taken.cpu_ms / frames;
     // Both are one call from here; the floor has them apart.
-    let tensor = (floor.tensor * finds).min(find);
-    let floor = floor.of(looks, reads);
+    let tensor = (floor.together.tensor * finds).min(find);
+    let (alone, together) = (floor.alone.of(looks, reads), floor.together.of(looks, reads));
     vec![
         (whole - step).max(0.0),
         gate,
@@ -197,8 +203,10 @@ fn figures(spent: &Spent, floor: &Floor, frames: f64, taken: &Taken) -> Vec<f64>
         reading,
         (step - gate - find - looking - reading).max(0.0),
         whole,
-        floor,
-        whole / floor,
+        alone,
+        whole / alone,
+        together,
+        whole / together,
         finds,
         looks,
         reads,
