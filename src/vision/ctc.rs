@@ -248,7 +248,9 @@ fn beams(decoding: &Decoding<'_>) -> Vec<Labels> {
 /// lost on its way when it is seen clearly.
 fn best_of(beams: &mut Vec<Beam>, worth: impl Fn(&Beam) -> f64) {
     if beams.len() > 1 {
-        beams.iter_mut().for_each(|beam| beam.worth = worth(beam));
+        for beam in beams.iter_mut() {
+            beam.worth = worth(beam);
+        }
         beams.sort_by(|a, b| b.worth.total_cmp(&a.worth));
     }
     if let Some((_, rest)) = beams.split_at_mut_checked(BEAMS) {

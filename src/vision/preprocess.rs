@@ -356,15 +356,17 @@ mod tests {
         let want: Vec<f32> = run(&plain).iter().map(|v| v.round()).collect();
         let bytes = Input { kind: Kind::U8, layout: Layout::Nhwc, ..plain };
         assert_eq!((run(&bytes), bytes.shape(1)), (want.clone(), [1, 16, 32, 1]));
-        for [wide, high] in [[4, 2], [2, 2], [8, 4], [4, 1]] {
-            let input = Input { fold: [wide as u32, high as u32], ..bytes.clone() };
+        for fold in [[4_u32, 2], [2, 2], [8, 4], [4, 1]] {
+            let input = Input { fold, ..bytes.clone() };
+            let [wide, high] = fold.map(|side| side as usize);
             let folded = (0..16 / high).flat_map(|row| {
                 let of = move |block: usize, dy: usize, dx: usize| (row * high + dy) * 32 + block * wide + dx;
                 (0..32 / wide).flat_map(move |b| (0..high).flat_map(move |y| (0..wide).map(move |x| of(b, y, x))))
             });
             let folded: Vec<f32> = folded.map(|at| want[at]).collect();
             assert_eq!(run(&input), folded, "{wide}x{high}");
-            assert_eq!(input.shape(2), [2, 16 / high as i64, 32 / wide as i64, (wide * high) as i64]);
+            let [wide, high] = fold.map(i64::from);
+            assert_eq!(input.shape(2), [2, 16 / high, 32 / wide, wide * high]);
         }
     }
 

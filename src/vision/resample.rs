@@ -90,9 +90,9 @@ impl Resamplers {
             self.kept.push(Resampler::default());
             self.kept.len() - 1
         });
-        // bounds: `at` was found or made above.
         let (front, _) = self.kept.split_at_mut(at + 1);
         front.rotate_right(1);
+        #[expect(clippy::indexing_slicing, reason = "found or made above")]
         let first = &mut front[0];
         first.prepare(source, target);
         first

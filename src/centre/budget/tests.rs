@@ -12,7 +12,9 @@ const HOUR: Duration = Duration::from_hours(1);
 const MIDNIGHT: TimeMs = TimeMs(1_767_225_600_000);
 
 #[derive(Clone, Default)]
-struct Paper(Arc<(Mutex<Option<Vec<u8>>>, AtomicUsize, AtomicBool)>);
+struct Paper(Arc<Sheet>);
+
+type Sheet = (Mutex<Option<Vec<u8>>>, AtomicUsize, AtomicBool);
 
 impl Keeper for Paper {
     fn read(&self) -> Result<Option<Vec<u8>>, String> {

@@ -132,7 +132,7 @@ mod tests {
         pace.passed(Duration::from_millis(500));
         assert_eq!((looks(&mut pace, false), looks(&mut pace, true)), (50, 50));
         for _ in 0..PASSES {
-            pace.passed(Duration::from_secs(60));
+            pace.passed(Duration::from_mins(1));
         }
         assert!((16..=18).contains(&looks(&mut pace, false)), "never more seldom than each 120 ms");
         let mut steady = Pace::new(Duration::ZERO, false);
