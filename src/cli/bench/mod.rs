@@ -1,7 +1,7 @@
 //! `watchpost bench`: what a frame costs on this machine, stage by stage and as a whole, and how many cameras that makes.
 //!
 //! Plays a clip as fast as it goes, with one and more cameras at a time, with every frame analysed ([`Mode::Every`]) and as the
-//! daemon does it ([`Mode::Default`]); and in turns with that, alone, what no analysis can do without ([`floor`]). The ratio to
+//! daemon does it ([`Mode::Default`]); and in turns with that, alone, what no analysis can do without ([`mod@floor`]). The ratio to
 //! the floor is what is ours to remove. Everything is measured some times over and the middle one counts. CPU is user and
 //! system time of the whole process; memory is its PSS. A single picture is measured by stage instead ([`still`]). The
 //! daemon as a whole is measured by `make bench`.
