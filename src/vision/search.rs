@@ -126,7 +126,8 @@ impl Grid {
     }
 
     /// The tiles that `rect` meets, grown by `margin` tiles; `None` outside.
-    fn part(&self, rect: &Rect, margin: f32) -> Option<Part> {
+    #[must_use]
+    pub fn around(&self, rect: &Rect, margin: f32) -> Option<Part> {
         let all = self.area.rect();
         let side = |from: f32, to: f32, begin: f32, count: u32| {
             let first = ((from - begin) / self.tile - margin).max(0.0);
@@ -167,7 +168,7 @@ impl Search {
             self.whole = None;
         }
         for rect in moved {
-            let Some(part) = grid.part(&rect, MARGIN) else { continue };
+            let Some(part) = grid.around(&rect, MARGIN) else { continue };
             for y in part.y..part.y + part.rows {
                 let first = (y * grid.columns + part.x) as usize;
                 let row = self.marked.get_mut(first..first + part.columns as usize);
@@ -185,7 +186,7 @@ impl Search {
             return None;
         }
         let fresh = |mark: &Option<Duration>| mark.and_then(since).is_some_and(|passed| passed <= LINGER);
-        let mut parts: Vec<Part> = tracks.filter_map(|rect| grid.part(&rect, 1.0)).collect();
+        let mut parts: Vec<Part> = tracks.filter_map(|rect| grid.around(&rect, 1.0)).collect();
         for (row, y) in self.marked.chunks_exact(grid.columns.max(1) as usize).zip(0..) {
             let mut x = 0;
             for run in row.chunk_by(|a, b| fresh(a) == fresh(b)) {
@@ -294,7 +295,7 @@ mod tests {
     #[test]
     fn a_box_at_an_inner_edge_is_cut_and_one_at_the_pictures_edge_is_not() {
         let grid = grid();
-        let part = grid.part(&cell(10.0, 10.0), 1.0).unwrap();
+        let part = grid.around(&cell(10.0, 10.0), 1.0).unwrap();
         let place = grid.place(&part, &frame()).unwrap();
         let inner = place.rect();
         assert!(grid.is_cut(&Rect::new(inner.x2 - 50.0, 50.0, inner.x2 - 1.0, 70.0), place));

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use watchpost::domain::frame::OwnedI420;
 use watchpost::domain::{Class, Detection, Frame, Point, Rect, TimeMs};
-use watchpost::vision::Error;
 use watchpost::vision::detect::Detector;
 use watchpost::vision::model::{Corrector, Manifest, Models, Runtime, Settings, Vehicles};
 use watchpost::vision::plate::Reader;
+use watchpost::vision::{Area, Error};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models")
@@ -410,4 +410,38 @@ fn who_waits_for_a_model_that_is_given_up_waits_no_longer() {
         }
     });
     assert_eq!(models.hung(), 0, "nobody waited so long");
+}
+
+#[test]
+fn a_part_of_a_picture_shows_the_plates_that_the_whole_shows_and_no_half_ones() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let manifest = Manifest::load(&models.join("plates-1")).unwrap();
+    let plates = Detector::load(&runtime(), manifest.clone(), 1).unwrap();
+    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/one-plate.jpg");
+    let frame = watchpost::camera::still::load(&picture).unwrap();
+    let whole = plates.detect(&frame).unwrap();
+    let [plate] = &whole[..] else { panic!("{whole:?}") };
+    let grid = plates.grid(Area::whole(&frame)).unwrap();
+    let around = grid.around(&plate.rect, 1.0).unwrap();
+    let [width, height] = grid.size(&around);
+    assert!(width * height < manifest.input.size[0] * manifest.input.size[1] / 3, "{width}x{height}");
+    let found = plates.detect_parts(&frame, &grid, &[around]).unwrap();
+    let [one] = &found[..] else { panic!("{found:?}") };
+    assert!(one.rect.iou(&plate.rect) > 0.9 && (one.score - plate.score).abs() < 0.1, "{one:?} and {plate:?}");
+    // A part that ends within the plate tells nothing of it, and one beside it has none.
+    let left = Rect::new(0.0, plate.rect.y1, plate.rect.centre().x - 40.0, plate.rect.y2);
+    let half = grid.around(&left, 0.0).unwrap();
+    let cut = plates.detect_parts(&frame, &grid, &[half]).unwrap();
+    let edge = grid.place(&half, &frame).unwrap().rect().x2;
+    assert!(cut.iter().all(|d| d.rect.x2 < edge - 1.0), "{cut:?} beyond {edge}");
+}
+
+#[test]
+fn a_graph_of_one_size_is_refused_as_one_whose_sides_are_free() {
+    let mut fixed = manifest("spot");
+    fixed.input.unit = Some(8);
+    let error = Detector::load(&runtime(), fixed, 1).unwrap_err().to_string();
+    assert!(error.contains("spot") && error.contains("-1"), "{error}");
+    let whole = detector("spot").unwrap();
+    assert!(whole.grid(Area::whole(&frame(64, 32, |_, _| 0))).is_none());
 }
