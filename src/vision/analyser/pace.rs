@@ -132,7 +132,7 @@ mod tests {
         pace.passed(Duration::from_millis(900));
         pace.passed(Duration::from_secs(4));
         assert_eq!(looks(&mut pace, false), 50);
-        pace.passed(Duration::from_millis(1000));
+        pace.passed(Duration::from_secs(1));
         // One second of the quickest but one: ten looks, and twice as many while one is read.
         let taken = (looks(&mut pace, false), looks(&mut pace, true));
         assert!((19..=21).contains(&taken.0) && (39..=41).contains(&taken.1), "{taken:?} in two seconds");
