@@ -12,7 +12,7 @@ use super::area::Area;
 use crate::domain::{Frame, Rect};
 
 /// How long what moved is looked at after it did.
-const LINGER: Duration = Duration::from_millis(400);
+const LINGER: Duration = Duration::from_millis(300);
 
 /// The whole picture is looked at after this long without it.
 const WHOLE_EVERY: Duration = Duration::from_secs(1);

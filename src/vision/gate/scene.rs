@@ -144,9 +144,9 @@ impl Scene {
         self.last.copy_from_slice(means);
     }
 
-    /// The cells that differed more than they may in the last picture.
+    /// The cells that differed more than they may in the last picture, and not by chance.
     pub(super) fn fired(&self) -> impl Iterator<Item = usize> {
-        self.fired.iter().copied()
+        self.fired.iter().copied().filter(|cell| self.counts(*cell))
     }
 
     /// What moves in `cell` is worth it.
