@@ -283,7 +283,8 @@ impl Analyser {
     /// What is in `area`, and the parts of it that were looked at; `None`: all of it.
     fn find(&mut self, frame: &Seen<'_>, area: Area) -> Result<(Vec<Detection>, Option<Vec<Rect>>), Error> {
         let live = self.tracker.tracks().filter(|t| !self.memory.is_parked(t.id(), &self.settings));
-        let around = live.map(|t| t.rect().grown(t.rect().width()));
+        // Where it was as well as where it must have come to: what left is missed at once, and not held for seen.
+        let around = live.map(|t| t.rect().joined(&t.last_rect()).grown(t.rect().width()));
         let Some((grid, parts)) = self.search.parts(self.pts, around) else {
             return Ok((self.finder.find(frame, area)?, None));
         };
