@@ -36,8 +36,8 @@ pub trait OutboxSource: Send + Sync + 'static {
     fn epoch(&self) -> Epoch;
     /// The newest number that was given to an entry; 0 when there was none yet.
     fn newest(&self) -> u64;
-    /// Up to `most` entries of at least the severity `least` in the order of sending, without those in `staged`: fresh ones by
-    /// severity, then the backlog by severity and number.
+    /// Up to `most` alerts of at least the severity `least`, and notices of what was shed whatever was shed, in the order of
+    /// sending, without those in `staged`: fresh ones by severity, then the backlog by severity and number.
     ///
     /// # Errors
     /// What went wrong in the store, for the log.

@@ -22,6 +22,9 @@ use super::row;
 use super::segment::Batch;
 use crate::domain::{Ack, Alert, Epoch, Severity, Shed, TimeMs};
 
+/// The rank of the least severe entries.
+const LEAST: u8 = 3;
+
 /// What an entry says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
@@ -64,7 +67,7 @@ pub struct Depth {
     pub bytes: u64,
     /// When the oldest was stored.
     pub oldest: Option<TimeMs>,
-    /// Entries by severity, the least severe first.
+    /// Alerts by severity, the least severe first; notices of what was shed are none.
     pub by_severity: [u64; 4],
 }
 
@@ -93,7 +96,7 @@ impl Outbox {
         self.next_of(in_flight, limit, Severity::Info)
     }
 
-    /// The same of entries that are at least as severe as `least`.
+    /// The same of alerts that are at least as severe as `least`, and of every notice of what was shed.
     ///
     /// # Errors
     /// As [`Outbox::next`].
@@ -176,7 +179,7 @@ pub(super) struct Wanted {
     pub(super) fresh_ms: u64,
     /// Most of them.
     pub(super) limit: usize,
-    /// The rank of the least severe.
+    /// The rank of the least severe alerts; notices are asked for whatever their rank.
     pub(super) last: u8,
 }
 
@@ -185,7 +188,9 @@ pub(super) struct Wanted {
 pub(super) struct Order {
     entries: BTreeMap<u64, Held>,
     by_rank: BTreeSet<(u8, u64)>,
-    /// How many of each rank.
+    /// The notices among them: where alerts of their rank wait they go all the same, or the centre would see a hole.
+    shed_by_rank: BTreeSet<(u8, u64)>,
+    /// How many alerts of each rank.
     ranks: [u64; 4],
     bytes: u64,
     last_seq: u64,
@@ -211,7 +216,11 @@ impl Order {
         self.remove(name.seq);
         self.entries.insert(name.seq, held);
         self.by_rank.insert((name.rank, name.seq));
-        self.count(name.rank, 1);
+        if kind == Kind::Shed {
+            self.shed_by_rank.insert((name.rank, name.seq));
+        } else {
+            self.count(name.rank, 1);
+        }
         self.bytes += bytes;
         self.last_seq = self.last_seq.max(name.seq);
     }
@@ -300,7 +309,9 @@ impl Order {
     fn remove(&mut self, seq: u64) -> bool {
         let Some(held) = self.entries.remove(&seq) else { return false };
         self.by_rank.remove(&(held.rank, seq));
-        self.count(held.rank, -1);
+        if !self.shed_by_rank.remove(&(held.rank, seq)) {
+            self.count(held.rank, -1);
+        }
         self.condemned.remove(&seq);
         self.bytes = self.bytes.saturating_sub(held.bytes);
         true
@@ -325,12 +336,13 @@ impl Order {
         // Numbers grow with time, so "fresh" is everything from one number on; it only moves forward.
         let first = self.entries.range(self.fresh_from..).find(|(_, held)| now.since(held.stored_at) <= fresh_ms);
         self.fresh_from = first.map_or(self.last_seq + 1, |(seq, _)| *seq);
-        let fresh = (0..=last).map(|rank| (rank, self.fresh_from, u64::MAX));
-        let backlog = (0..=last).map(|rank| (rank, 0, self.fresh_from.saturating_sub(1)));
+        let fresh = (0..=LEAST).map(|rank| (rank, self.fresh_from, u64::MAX));
+        let backlog = (0..=LEAST).map(|rank| (rank, 0, self.fresh_from.saturating_sub(1)));
+        let of = |rank: u8| if rank <= last { &self.by_rank } else { &self.shed_by_rank };
         fresh
             .chain(backlog)
             .filter(|(_, from, to)| from <= to)
-            .flat_map(|(rank, from, to)| self.by_rank.range((rank, from)..=(rank, to)))
+            .flat_map(|(rank, from, to)| of(rank).range((rank, from)..=(rank, to)))
             .filter(|(_, seq)| !in_flight.contains(seq) && !self.condemned.contains_key(seq))
             .filter_map(|(rank, seq)| {
                 let held = self.entries.get(seq)?;
@@ -397,7 +409,7 @@ impl Order {
         }
         let (goal_entries, goal_bytes) = (max_entries - max_entries / 16, max_bytes - max_bytes / 16);
         let mut gone = self.condemned.clone();
-        for (rank, seq) in (1..=3_u8).rev().flat_map(|rank| self.by_rank.range((rank, 0)..=(rank, u64::MAX))) {
+        for (rank, seq) in (1..=LEAST).rev().flat_map(|rank| self.by_rank.range((rank, 0)..=(rank, u64::MAX))) {
             if fits || entries <= goal_entries && bytes <= goal_bytes {
                 break;
             }

@@ -125,6 +125,10 @@ fn a_full_outbox_sheds_the_least_severe_and_tells_what_it_shed() {
     assert_eq!(seqs(&items), [1, 6, 4, 9, 5, 7, 8, 10, 11]);
     let Body::Shed(shed) = &items[8].body else { panic!("not a shed notice") };
     assert_eq!((shed.first, shed.last, shed.severity), (2, 3, Severity::Info));
+    // Where alerts of its rank wait the notice goes all the same, and it is no alert that waits.
+    let severe = store.outbox().next_of(&BTreeSet::new(), 9, Severity::Serious).unwrap();
+    assert_eq!(seqs(&severe), [1, 6, 4, 9, 11]);
+    assert_eq!(store.outbox().depth().by_severity, [4, 0, 2, 2]);
     // The hits themselves stay.
     assert_eq!(store.counts().hits, 10);
     // The notice is acknowledged like an alert, and the shed numbers are below the ack.

@@ -35,9 +35,9 @@ impl MemoryOutbox {
         self.state.lock().unwrap().1.len()
     }
 
-    /// Those of a severity.
+    /// Alerts of a severity.
     pub fn waiting_of(&self, severity: Severity) -> usize {
-        self.state.lock().unwrap().1.values().filter(|e| e.rank() == severity).count()
+        self.state.lock().unwrap().1.values().filter(|e| e.kind == EntryKind::Alert(severity)).count()
     }
 }
 
@@ -52,7 +52,11 @@ impl OutboxSource for MemoryOutbox {
 
     fn next(&self, staged: &BTreeSet<u64>, most: usize, least: Severity) -> Result<Vec<Entry>, String> {
         let state = self.state.lock().unwrap();
-        let mut all: Vec<&Entry> = state.1.values().filter(|e| !staged.contains(&e.seq) && e.rank() >= least).collect();
+        let goes = |e: &Entry| match e.kind {
+            EntryKind::Shed => true,
+            EntryKind::Alert(severity) => severity >= least,
+        };
+        let mut all: Vec<&Entry> = state.1.values().filter(|e| !staged.contains(&e.seq) && goes(e)).collect();
         all.sort_by_key(|e| (std::cmp::Reverse(e.rank()), e.seq));
         Ok(all.into_iter().take(most).cloned().collect())
     }
@@ -66,7 +70,8 @@ impl OutboxSource for MemoryOutbox {
 
     fn depth(&self) -> Depth {
         let entries = self.waiting() as u64;
-        Depth { entries, bytes: entries * 200, ..Depth::default() }
+        let by_severity = Severity::ALL.map(|severity| self.waiting_of(severity) as u64);
+        Depth { entries, bytes: entries * 200, by_severity, ..Depth::default() }
     }
 }
 
