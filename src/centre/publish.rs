@@ -213,7 +213,7 @@ impl Publisher {
     /// Stages what the outbox has and hands over to `link` what is due and has room.
     pub async fn pump(&mut self, link: &mut Sender) {
         let least = link.least();
-        self.window.spare(least > Severity::Info);
+        self.window.spare(least > Severity::Info, self.parts.clock.monotonic());
         self.window.hold(least);
         self.refill(least).await;
         let now = self.parts.clock.monotonic();

@@ -91,7 +91,7 @@ struct Slot {
 pub struct Window {
     limit: usize,
     slots: BTreeMap<u64, Slot>,
-    /// Nobody listens at the broker: when the next probe goes, and how long to wait after it.
+    /// Nobody listens at the broker: when that was told or the last probe went, and how long to wait after it.
     away: Option<(Duration, Duration)>,
     sent_before: BTreeSet<u64>,
     /// What is not answered is sent again less often.
@@ -155,9 +155,26 @@ impl Window {
         }
     }
 
-    /// Says whether the link has to be spared: what is sent again without an answer goes less often then, whatever it is.
-    pub fn spare(&mut self, sparing: bool) {
+    /// Says whether the link has to be spared: what is less than serious is sent again less often then.
+    pub fn spare(&mut self, sparing: bool, now: Duration) {
+        if self.sparing && !sparing {
+            for slot in self.slots.values_mut() {
+                if let Place::Taken { until } = &mut slot.place {
+                    *until = (*until).min(now + MOST_SILENCE);
+                }
+            }
+        }
         self.sparing = sparing;
+    }
+
+    /// Most time between two probes: something severe that is staged does not wait longer because others are spared.
+    fn most_between_probes(&self) -> Duration {
+        let spared = self.sparing && self.slots.values().all(|slot| slot.entry.rank() < Severity::Serious);
+        if spared { MOST_BETWEEN_PROBES_SPARED } else { MOST_BETWEEN_PROBES }
+    }
+
+    fn probe_at(&self) -> Option<Duration> {
+        self.away.map(|(from, wait)| from + wait.min(self.most_between_probes()))
     }
 
     /// Gives back to the outbox's order what is less severe than `least` and not on its way: it is not sent now.
@@ -180,7 +197,7 @@ impl Window {
     /// The entry to hand over next, the most severe and oldest first; `None` when nothing is due at `now`.
     #[must_use]
     pub fn next(&self, now: Duration) -> Option<&Entry> {
-        if self.away.is_some_and(|(probe_at, _)| now < probe_at) {
+        if self.probe_at().is_some_and(|at| now < at) {
             return None;
         }
         let due = |s: &&Slot| match s.place {
@@ -197,9 +214,9 @@ impl Window {
 
     /// Notes that `seq` was handed over; true when it was sent before.
     pub fn lent(&mut self, seq: u64, now: Duration) -> bool {
-        let most = if self.sparing { MOST_BETWEEN_PROBES_SPARED } else { MOST_BETWEEN_PROBES };
-        if let Some((probe_at, wait)) = &mut self.away {
-            *probe_at = now + *wait;
+        let most = self.most_between_probes();
+        if let Some((from, wait)) = &mut self.away {
+            *from = now;
             *wait = (*wait * 2).min(most);
         }
         let Some(slot) = self.slots.get_mut(&seq) else { return false };
@@ -212,11 +229,13 @@ impl Window {
     pub fn taken(&mut self, seq: u64, taken: Taken, now: Duration) {
         match taken {
             Taken::Yes => self.somebody_listens(),
-            Taken::NobodyListens if self.away.is_none() => self.away = Some((now + SILENCE, SILENCE * 2)),
+            Taken::NobodyListens if self.away.is_none() => self.away = Some((now, SILENCE)),
             Taken::NobodyListens | Taken::Refused => {}
         }
-        let most = if self.sparing { MOST_SILENCE_SPARED } else { MOST_SILENCE };
+        let sparing = self.sparing;
         if let Some(slot) = self.slots.get_mut(&seq) {
+            let spared = sparing && slot.entry.rank() < Severity::Serious;
+            let most = if spared { MOST_SILENCE_SPARED } else { MOST_SILENCE };
             slot.place = match taken {
                 Taken::NobodyListens => Place::Ready,
                 Taken::Yes | Taken::Refused => Place::Taken { until: now + silence_after(slot.sendings, most) },
@@ -247,8 +266,8 @@ impl Window {
     /// When [`Window::next`] may have something that it has not now; `None` when only an event can change that.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {
-        if let Some((probe_at, _)) = self.away {
-            return Some(probe_at);
+        if let Some(at) = self.probe_at() {
+            return Some(at);
         }
         self.slots
             .values()
@@ -399,8 +418,8 @@ mod tests {
     #[test]
     fn a_link_that_is_spared_sees_unanswered_entries_less_often() {
         let mut window = Window::new(4);
-        window.spare(true);
-        window.stage(entry(1, Severity::Critical));
+        window.spare(true, S(0));
+        window.stage(entry(1, Severity::Minor));
         let mut now = S(0);
         for silence in [2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600] {
             assert_eq!(send_next(&mut window, now), Some(1));
@@ -416,6 +435,12 @@ mod tests {
             }
         }
         assert!((30..40).contains(&probes), "{probes}");
+        let last = window.wake_at().unwrap();
+        window.stage(entry(2, Severity::Serious));
+        assert_eq!(window.wake_at(), Some(last - S(112)), "a severe one is tried as if nothing were spared");
+        assert_eq!(send_next(&mut window, last), Some(2));
+        window.taken(2, Taken::Yes, last);
+        assert_eq!(window.wake_at(), Some(last + S(2)));
     }
 
     #[test]
