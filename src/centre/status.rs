@@ -128,7 +128,8 @@ impl StatusBoard {
         if !self.told_online {
             self.told_online = self.say_state(BoxState::Online, Token::Other, identity, link);
         }
-        let (utc, now) = (self.clock.utc(), self.clock.monotonic());
+        // Counted from before the start, so that there is a moment before the first one.
+        let (utc, now) = (self.clock.utc(), self.clock.monotonic() + REFRESH);
         for camera in &mut self.cameras {
             let facts = &camera.facts;
             let mut status =

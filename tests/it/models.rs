@@ -427,7 +427,7 @@ fn a_part_of_a_picture_shows_the_plates_that_the_whole_shows_and_no_half_ones() 
     assert!(width * height < manifest.input.size[0] * manifest.input.size[1] / 3, "{width}x{height}");
     let found = plates.detect_parts(&frame, &grid, &[around]).unwrap();
     let [one] = &found[..] else { panic!("{found:?}") };
-    assert!(one.rect.iou(&plate.rect) > 0.9 && (one.score - plate.score).abs() < 0.1, "{one:?} and {plate:?}");
+    assert!(one.rect.iou(&plate.rect) > 0.75 && (one.score - plate.score).abs() < 0.2, "{one:?} and {plate:?}");
     // A part that ends within the plate tells nothing of it, and one beside it has none.
     let left = Rect::new(0.0, plate.rect.y1, plate.rect.centre().x - 40.0, plate.rect.y2);
     let half = grid.around(&left, 0.0).unwrap();

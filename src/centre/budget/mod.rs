@@ -94,6 +94,8 @@ struct Book {
     keep_failed: bool,
     /// What was said to wait, of this day.
     said: Option<Traffic>,
+    /// What was kept of another day than it seemed to be at the start: the clock of a box may be set later.
+    other: Option<Day>,
 }
 
 /// What the budget makes wait or go less often, in this order.
@@ -118,9 +120,13 @@ impl Budget {
             tracing::error!(error, "the count of the link's bytes does not open: it begins anew");
             None
         });
-        let day = found.filter(|day| day.number == number).unwrap_or_else(|| Day::new(number));
-        let now = clock.monotonic();
-        let book = Book { kept: (day.sent(), now), day, begun: now, latest_ms: 0, keep_failed: false, said: None };
+        let (today, other) = match found {
+            Some(day) if day.number == number => (Some(day), None),
+            other => (None, other),
+        };
+        let (day, now) = (today.unwrap_or_else(|| Day::new(number)), clock.monotonic());
+        let kept = (day.sent(), now);
+        let book = Book { kept, day, begun: now, latest_ms: 0, keep_failed: false, said: None, other };
         Self(Arc::new(Inner { bytes, keeper, clock, book: Mutex::new(book), writing: Mutex::new(()) }))
     }
 
@@ -177,7 +183,9 @@ impl Budget {
     /// Time until the next message of a kind that comes again and again, usually `usual`.
     #[must_use]
     pub fn every(&self, what: Traffic, usual: Duration) -> Duration {
-        if self.goes(what, 0) { usual } else { usual.max(THIN) }
+        // A box without a clock is told the time by an answer to its newest health.
+        let unset = self.0.clock.state() == ClockState::Unset;
+        if unset || self.goes(what, 0) { usual } else { usual.max(THIN) }
     }
 
     /// Whether `bytes` of large answers find room behind `waiting` ones; if not, what to tell who asked.
@@ -210,18 +218,18 @@ impl Budget {
         let inner = &*self.0;
         let (utc, now) = (inner.clock.utc(), inner.clock.monotonic());
         let mut book = self.book();
-        if utc.day() != book.day.number || now.saturating_sub(book.begun) >= LONGEST_DAY {
+        // A clock that was put back begins no day: yesterday would be over, and all of its budget there.
+        if utc.day() > book.day.number || now.saturating_sub(book.begun) >= LONGEST_DAY {
             if book.said.is_some() {
                 tracing::info!(sent = book.day.sent(), "a new day: the budget of the link begins anew");
             }
-            *book = Book {
-                day: Day::new(utc.day()),
-                begun: now,
-                latest_ms: 0,
-                kept: (u64::MAX, now),
-                keep_failed: book.keep_failed,
-                said: None,
+            let other = book.other.take();
+            let (day, other) = match other {
+                Some(day) if day.number == utc.day() => (day, None),
+                other => (Day::new(utc.day()), other.filter(|other| other.number > utc.day())),
             };
+            let keep_failed = book.keep_failed;
+            *book = Book { day, begun: now, latest_ms: 0, kept: (u64::MAX, now), keep_failed, said: None, other };
         }
         book.latest_ms = book.latest_ms.max(day::so_far(utc));
         let (sent, (kept, at)) = (book.day.sent(), book.kept);
@@ -260,6 +268,11 @@ impl Budget {
         let (bytes, sent) = {
             let mut book = self.book();
             let sent = book.day.sent();
+            // What is kept of a later day is not lost to a clock that is not set yet.
+            if book.other.as_ref().is_some_and(|other| other.number > book.day.number) {
+                book.kept = (sent, now);
+                return;
+            }
             // A failure is tried again after a while, not every second.
             book.kept = (sent, now);
             (book.day.bytes(), sent)

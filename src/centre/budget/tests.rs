@@ -195,6 +195,35 @@ fn a_clock_that_is_stepped_back_takes_nothing_away_and_no_day_lasts_longer_than_
 }
 
 #[test]
+fn a_box_that_starts_with_a_wrong_date_goes_on_with_the_count_of_the_day_once_it_is_known() {
+    let (before, _, paper) = budget(80);
+    spend(&before, 70 * MIB);
+    before.keep();
+    let time = SimClock::at(TimeMs(5_000));
+    time.set_state(ClockState::Unset);
+    let again = Budget::new(Some(80 * MIB), Some(Box::new(paper.clone())), Clock::of(time.clone()));
+    spend(&again, MIB);
+    again.look();
+    again.keep();
+    time.step_to(TimeMs(MIDNIGHT.0 + 60_000));
+    time.set_state(ClockState::Synced);
+    again.look();
+    assert_eq!(again.book().day.sent(), 70 * MIB, "what was kept of today was overwritten or forgotten");
+}
+
+#[test]
+fn a_clock_that_is_put_back_over_midnight_opens_no_budget_of_yesterday() {
+    let (budget, time, _) = budget(80);
+    budget.look();
+    spend(&budget, 60 * MIB);
+    assert!(!budget.goes(Traffic::Alert(Severity::Info), MIB * 9));
+    let before = budget.least();
+    time.step_to(TimeMs(MIDNIGHT.0 - 5_000));
+    budget.look();
+    assert_eq!((budget.book().day.sent(), budget.least()), (60 * MIB, before));
+}
+
+#[test]
 fn without_a_budget_everything_goes_and_is_counted() {
     let budget = Budget::unbounded(Clock::of(SimClock::at(MIDNIGHT)));
     spend(&budget, u64::MAX);
