@@ -437,7 +437,7 @@ mod tests {
         assert!((30..40).contains(&probes), "{probes}");
         let last = window.wake_at().unwrap();
         window.stage(entry(2, Severity::Serious));
-        assert_eq!(window.wake_at(), Some(last - S(112)), "a severe one is tried as if nothing were spared");
+        assert_eq!(window.wake_at(), last.checked_sub(S(112)), "a severe one is tried as if nothing were spared");
         assert_eq!(send_next(&mut window, last), Some(2));
         window.taken(2, Taken::Yes, last);
         assert_eq!(window.wake_at(), Some(last + S(2)));

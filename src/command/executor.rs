@@ -200,8 +200,12 @@ impl Shared {
     /// command ended says that they were not.
     fn fits(&self, to: &ReplyTo, done: Done) -> Result<Done, Refusal> {
         let bytes: usize = done.attachments.iter().map(|attachment| attachment.bytes.len()).sum();
+        self.room_for(to, bytes).map(|()| done)
+    }
+
+    fn room_for(&self, to: &ReplyTo, bytes: usize) -> Result<(), Refusal> {
         let taken = if bytes == 0 { Ok(()) } else { self.line.takes(to, bytes) };
-        taken.map(|()| done).map_err(|why| Refusal::new(Reason::Budget, why))
+        taken.map_err(|why| Refusal::new(Reason::Budget, why))
     }
 
     fn send(&self, to: &ReplyTo, reply: Reply) {
@@ -408,7 +412,8 @@ impl Work {
         let outcome = match self.audit(Event::CommandAccepted, &record.accepted()) {
             Ok(_) => {
                 self.shared.send(to, self.shared.reply(id, CommandStatus::Executing));
-                run(&self.rooms, command).and_then(|done| self.shared.fits(to, done))
+                let room = self.shared.room_for(to, ops::weight(&self.rooms, command));
+                room.and_then(|()| run(&self.rooms, command)).and_then(|done| self.shared.fits(to, done))
             }
             Err(why) => Err(why),
         };

@@ -156,7 +156,7 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
         "road_kmh",
         1.0,
         300.0,
-        "How fast vehicles go past at most, km/h: on a slow road plates are looked for in fewer frames; without it in all.",
+        "How fast vehicles go past at most, km/h: on a slow road plates are looked for in fewer frames; without it, where `motion_gate` is on, as what goes past shows.",
     );
     let (again, view) = (read_again(&mut s), read_view(&mut s));
     let (zones, lines) = super::place::read(&mut s);

@@ -26,6 +26,10 @@ const EACH: u32 = 1;
 /// Share of the whole picture's cost from which all of it is looked at.
 const ENOUGH: f32 = 0.8;
 
+/// Most rows of marked tiles, and most rectangles, that are looked at by themselves: with more, something is everywhere.
+const MOST_ROWS: usize = 64;
+const MOST_PARTS: usize = 6;
+
 /// The tiles that a detector's input is made of, laid over an area of the frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Grid {
@@ -63,8 +67,9 @@ impl Part {
         Self { x, y, columns: right - x, rows: bottom - y }
     }
 
-    fn meets(&self, other: &Self) -> bool {
-        let apart = |a: u32, size: u32, b: u32| b >= a + size;
+    /// Whether they overlap or touch: neither shows the whole of what lies on a border that they share.
+    fn touches(&self, other: &Self) -> bool {
+        let apart = |a: u32, size: u32, b: u32| b > a + size;
         !(apart(self.x, self.columns, other.x)
             || apart(other.x, other.columns, self.x)
             || apart(self.y, self.rows, other.y)
@@ -101,7 +106,7 @@ impl Grid {
         [part.columns * self.unit, part.rows * self.unit]
     }
 
-    /// Where a part lies in `frame`. Parts of as many tiles are of one size wherever they lie.
+    /// Where a part lies in `frame`: moved inside, where the last tile of a row or column goes beyond the area.
     #[must_use]
     pub fn place(&self, part: &Part, frame: &Frame) -> Option<Area> {
         let all = self.area.rect();
@@ -197,9 +202,12 @@ impl Search {
                 x += columns;
             }
         }
-        merge(&mut parts);
+        let scattered = parts.len() > MOST_ROWS;
+        if !scattered {
+            merge(&mut parts);
+        }
         let (cost, whole) = (parts.iter().map(Part::cost).sum::<u32>(), grid.columns * grid.rows + EACH);
-        if parts.is_empty() || cost as f32 > ENOUGH * whole as f32 {
+        if parts.is_empty() || parts.len() > MOST_PARTS || cost as f32 > ENOUGH * whole as f32 {
             self.whole = Some(at);
             return None;
         }
@@ -207,14 +215,14 @@ impl Search {
     }
 }
 
-/// Joins parts that overlap, and those that cost less together.
+/// Joins parts that touch, and those that cost less together.
 fn merge(parts: &mut Vec<Part>) {
     let mut begin = 0;
     while begin < parts.len() {
         let Some(one) = parts.get(begin).copied() else { break };
         let other = parts.iter().enumerate().skip(begin + 1).find_map(|(at, other)| {
             let joined = one.joined(other);
-            (one.meets(other) || joined.cost() <= one.cost() + other.cost()).then_some((at, joined))
+            (one.touches(other) || joined.cost() <= one.cost() + other.cost()).then_some((at, joined))
         });
         match other {
             Some((at, joined)) => {
@@ -293,6 +301,37 @@ mod tests {
     }
 
     #[test]
+    fn what_touches_is_one_part_even_where_it_costs_more() {
+        let (grid, mut search) = (grid(), Search::default());
+        search.mark(grid, ms(0), [].into_iter());
+        search.parts(ms(0), [].into_iter());
+        // A long row, and a column that hangs from its end by a corner.
+        let row = Part { x: 0, y: 1, columns: 6, rows: 1 };
+        let column = Part { x: 6, y: 2, columns: 1, rows: 5 };
+        let mut parts = vec![row, column];
+        merge(&mut parts);
+        assert_eq!(parts, [Part { x: 0, y: 1, columns: 7, rows: 6 }]);
+        let mut parts = vec![row, Part { x: 7, ..column }];
+        merge(&mut parts);
+        assert_eq!(parts.len(), 2, "a tile lies between them");
+    }
+
+    #[test]
+    fn what_is_scattered_all_over_is_one_look() {
+        let (grid, mut search) = (grid(), Search::default());
+        search.mark(grid, ms(0), [].into_iter());
+        search.parts(ms(0), [].into_iter());
+        let tile = |x: u32, y: u32| {
+            let at = |n: u32| (n as f32 + 0.5) * grid.tile;
+            Rect::new(at(x), at(y), at(x) + 1.0, at(y) + 1.0)
+        };
+        let eight = (0..4).flat_map(|x| (0..2).map(move |y| (x * 4, 1 + y * 5)));
+        let tracks: Vec<Rect> = eight.map(|(x, y)| tile(x, y)).collect();
+        assert!(search.parts(ms(40), tracks.iter().take(1).copied()).is_some());
+        assert!(search.parts(ms(80), tracks.into_iter()).is_none());
+    }
+
+    #[test]
     fn a_box_at_an_inner_edge_is_cut_and_one_at_the_pictures_edge_is_not() {
         let grid = grid();
         let part = grid.around(&cell(10.0, 10.0), 1.0).unwrap();
@@ -304,7 +343,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_mark_lies_in_a_part_and_no_two_parts_overlap(
+        fn every_mark_lies_in_a_part_and_no_two_parts_touch(
             marks in proptest::collection::vec((0.0_f32..1900.0, 0.0_f32..1070.0), 1..12),
             width in 320_u32..4000, height in 240_u32..2200,
         ) {
@@ -318,7 +357,7 @@ mod tests {
             search.mark(grid, ms(40), rects.iter().copied());
             if let Some((_, parts)) = search.parts(ms(40), [].into_iter()) {
                 for (n, part) in parts.iter().enumerate() {
-                    prop_assert!(parts.iter().skip(n + 1).all(|other| !part.meets(other)), "{:?}", parts);
+                    prop_assert!(parts.iter().skip(n + 1).all(|other| !part.touches(other)), "{:?}", parts);
                     prop_assert!(part.x + part.columns <= grid.columns && part.y + part.rows <= grid.rows);
                 }
                 let places: Vec<Rect> = parts.iter().map(|p| grid.place(p, &frame).unwrap().rect()).collect();

@@ -53,6 +53,7 @@ fn slower(settings: &Settings) -> Settings {
     Settings {
         motion_gate: false,
         look_every: Duration::ZERO,
+        glances: false,
         reads_per_frame: settings.reads_per_frame.max(16),
         reread_moving: Duration::ZERO,
         reread_parked: Duration::ZERO,

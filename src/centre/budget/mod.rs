@@ -7,7 +7,7 @@
 //! **Promises.** Alerts of the severities `serious` and `critical` never wait, whatever the count, the clock or the disk say.
 //! With a clock that was never set no alert waits and nothing is paced, since nobody knows the time of day; a clock that is
 //! stepped back takes nothing away that was allowed before, and no day lasts longer than 24 hours of running time. The count
-//! survives a restart but for what was sent since it was kept last: a 256th of the budget, or ten minutes.
+//! survives a restart but for what was sent since it was kept last: a 256th of the budget or of a minute, and of ten minutes at most.
 //!
 //! Cheap to clone; calls take a lock for some additions and never wait, but for [`Budget::keep`], which writes.
 
@@ -27,8 +27,9 @@ use crate::domain::{ClockState, Severity};
 pub const THIN: Duration = Duration::from_mins(5);
 /// The count is kept when so much time has gone and something was sent …
 const KEEP_EVERY: Duration = Duration::from_mins(10);
-/// … or this part of the budget.
+/// … or this part of the budget, though not more often than this: it wears the disk.
 const KEEP_PART: u64 = 256;
+const KEEP_LEAST: Duration = Duration::from_mins(1);
 /// No day lasts longer, whatever the wall clock says.
 const LONGEST_DAY: Duration = Duration::from_hours(24);
 
@@ -231,12 +232,15 @@ impl Budget {
             let keep_failed = book.keep_failed;
             *book = Book { day, begun: now, latest_ms: 0, kept: (u64::MAX, now), keep_failed, said: None, other };
         }
-        book.latest_ms = book.latest_ms.max(day::so_far(utc));
+        if utc.day() == book.day.number {
+            book.latest_ms = book.latest_ms.max(day::so_far(utc));
+        }
         let (sent, (kept, at)) = (book.day.sent(), book.kept);
         drop(book);
         self.say();
-        let grown = inner.bytes.is_some_and(|bytes| sent.abs_diff(kept) >= (bytes / KEEP_PART).max(1));
-        inner.keeper.is_some() && (grown || kept == u64::MAX || (sent != kept && now.saturating_sub(at) >= KEEP_EVERY))
+        let part = inner.bytes.is_some_and(|bytes| sent.abs_diff(kept) >= (bytes / KEEP_PART).max(1));
+        let due = sent != kept && now.saturating_sub(at) >= if part { KEEP_LEAST } else { KEEP_EVERY };
+        inner.keeper.is_some() && (due || kept == u64::MAX)
     }
 
     /// Says what has to wait, when it is more than was said this day.

@@ -90,6 +90,15 @@ pub fn execute(rooms: &Rooms, command: &Authorised) -> Result<Done, Refusal> {
     }
 }
 
+/// Bytes of attachments that a command would send that changes something as well: without room for them it is not begun, lest
+/// what it changed stands and who asked was told that it failed.
+pub(super) fn weight(rooms: &Rooms, command: &Authorised) -> usize {
+    match command.op() {
+        Op::HitSeen => hit::seen::weight(rooms, command).unwrap_or(0),
+        _ => 0,
+    }
+}
+
 /// Takes arguments or an answer back.
 ///
 /// # Errors

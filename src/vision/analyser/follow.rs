@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::ReadPlates;
 use super::insight::{Refusal, Standing};
+use super::pace::Pass;
 use super::settings::Settings;
 use super::vehicles::Carrier;
 use super::way::{Way, direction};
@@ -40,6 +41,10 @@ const VERIFY: u32 = 4;
 
 /// How far a read may disagree with all before it after a jump ([`disagreement`]).
 const AFTER_A_JUMP: f32 = 2.0;
+
+/// What goes past in fewer looks, and from one to the next by this many of its widths, went past too quickly for them.
+const FEW: u32 = 5;
+const QUICK: f32 = 1.0;
 
 /// A plate of this share of the least width will soon be read.
 const NEARLY: f32 = 0.7;
@@ -180,6 +185,7 @@ impl Followed {
         if self.way.jumps_to(&detection.rect, at) {
             (self.jumped, self.verify) = (true, VERIFY);
             self.stacks.clear();
+            self.looked_quality = 0.0;
         }
         self.way.seen(at, detection.rect);
         let quality = readability(detection);
@@ -189,12 +195,19 @@ impl Followed {
         }
     }
 
-    /// How long it was in sight, if it went past: it was followed for some frames, and for more than its own width.
-    pub(super) fn passed_within(&self) -> Option<Duration> {
+    /// How it went past on `track`, which is over: followed for some looks, and for more than its own width. `None` for what did
+    /// not, and for what has more than this track, which says nothing of how long one is in sight.
+    pub(super) fn passed_on(&self, track: u32) -> Option<Pass> {
         let (from, to, width) = (self.way.first.centre(), self.way.last.centre(), self.way.last.width());
         let went = (to.x - from.x).hypot(to.y - from.y);
-        let passed = self.confirmed && self.hits >= 3 && went > width;
-        passed.then(|| Duration::from_millis(self.last.since(self.begin)))
+        if !self.confirmed || self.track != track || went <= width {
+            return None;
+        }
+        let steps = self.hits.saturating_sub(1).max(1) as f32;
+        if self.hits < FEW && went > QUICK * width * steps {
+            return Some(Pass::TooQuick);
+        }
+        (self.hits >= 3).then(|| Pass::Within(Duration::from_millis(self.last.since(self.begin))))
     }
 
     /// Whether it has stayed in its place for long.
@@ -225,6 +238,7 @@ impl Followed {
         self.verify = VERIFY;
         // It may be someone else.
         self.stacks.clear();
+        self.looked_quality = 0.0;
     }
 
     /// Takes over the identity of `other`, whose plate this one has: it goes on as that sighting.
@@ -276,7 +290,10 @@ impl Followed {
     }
 
     /// Whether a glance is enough in this frame, which counts as looked at otherwise.
-    pub(super) fn wants_glance(&mut self, detection: &Detection) -> bool {
+    pub(super) fn wants_glance(&mut self, detection: &Detection, settings: &Settings) -> bool {
+        if !settings.glances {
+            return false;
+        }
         let quality = readability(detection).max(1e-3);
         let better = quality > WORTH_LOOKING * self.looked_quality;
         if better {

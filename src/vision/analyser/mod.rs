@@ -44,12 +44,15 @@ use super::area::Area;
 use super::mask::Seen;
 use super::search::Search;
 use super::sight::Sight;
-use super::track::{TrackUpdate, Tracker};
+use super::track::{Track, TrackUpdate, Tracker};
 use super::view::View;
 use super::{Error, Models, pictures};
 use crate::domain::{
     CameraId, Class, ClockState, Detection, EventId, Frame, PlaceId, Rect, SightingEvent, Stage, TimeMs, Way,
 };
+
+/// Share of its width that must lie around a plate in a part of the picture for the part to show it whole.
+const ROOM: f32 = 0.25;
 
 /// Makes sightings of the frames of one camera.
 pub struct Analyser {
@@ -234,13 +237,16 @@ impl Analyser {
             self.notes.note(pts, &Note::Found { frame, all, kept: &found });
         }
         self.sight.found(&found);
-        let looked = |rect: &Rect| places.as_ref().is_none_or(|places| places.iter().any(|p| rect.is_within(p)));
+        // What an inner edge cuts is told by no part: it counts as looked at where there is some room around it.
+        let whole = area.rect();
+        let roomy = |rect: &Rect| rect.grown(ROOM * rect.width()).within(&whole);
+        let looked = |rect: &Rect| places.as_ref().is_none_or(|places| places.iter().any(|p| roomy(rect).is_within(p)));
         let step = self.tracker.step_where(frame.pts, &found, looked);
         for ended in &step.ended {
             if let Some(f) = self.memory.of_track(ended.track) {
                 self.notes.note(pts, &Note::Over { track: ended.track, standing: f.standing(&self.settings) });
-                if let Some(within) = f.passed_within() {
-                    self.pace.passed(within);
+                if let Some(pass) = f.passed_on(ended.track) {
+                    self.pace.passed(pts, pass);
                 }
             }
             self.memory.lose(ended.track);
@@ -282,7 +288,9 @@ impl Analyser {
 
     /// What is in `area`, and the parts of it that were looked at; `None`: all of it.
     fn find(&mut self, frame: &Seen<'_>, area: Area) -> Result<(Vec<Detection>, Option<Vec<Rect>>), Error> {
-        let live = self.tracker.tracks().filter(|t| !self.memory.is_parked(t.id(), &self.settings));
+        // What is parked is left to looks at the whole, as long as the last look at its place has shown it.
+        let rests = |track: &Track| track.hidden_for().is_zero() && self.memory.is_parked(track.id(), &self.settings);
+        let live = self.tracker.tracks().filter(|track| !rests(track));
         // Where it was as well as where it must have come to: what left is missed at once, and not held for seen.
         let around = live.map(|t| t.rect().joined(&t.last_rect()).grown(t.rect().width()));
         let Some((grid, parts)) = self.search.parts(self.pts, around) else {
@@ -465,7 +473,7 @@ impl Analyser {
     ) -> Result<Vec<ReadAndCut>, Error> {
         let glances: Vec<bool> = tracks
             .zip(plates)
-            .map(|(track, plate)| self.memory.of_track(track).is_some_and(|f| f.wants_glance(plate)))
+            .map(|(track, plate)| self.memory.of_track(track).is_some_and(|f| f.wants_glance(plate, &self.settings)))
             .collect();
         let those = |glance: bool| -> Vec<Detection> {
             let which = plates.iter().zip(&glances).filter(|(_, g)| **g == glance);

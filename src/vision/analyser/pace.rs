@@ -5,9 +5,10 @@
 //! way; as soon as there is one that is not certain yet, every frame counts until it is. The motion gate sees every frame
 //! all the same.
 //!
-//! Where nobody told the speed, the camera learns it from what goes past: once a few plates have, the quickest but one of the
-//! last ones says how often a look is enough for one like it to be seen ten times. Until then, and for cameras that rest on
-//! nothing, every frame is looked at.
+//! Where nobody told the speed, a camera with a motion gate learns it from what goes past: once a few plates have, the
+//! quickest but one of those of the last minutes says how often a look is enough for one like it to be seen ten times. Until
+//! then, and without a gate, every frame is looked at. What goes past too quickly to be seen some times says that traffic
+//! flows faster by now: all is forgotten, and learnt anew with every frame.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -32,6 +33,9 @@ const LINGER_MS: u64 = 200;
 const PASSES: usize = 16;
 const ENOUGH: usize = 3;
 
+/// How long a pass counts: a jam dissolves.
+const COUNTS_FOR: Duration = Duration::from_mins(5);
+
 /// How often a pass like the quickest but one of them is looked at, and how often while its plate is not certain. The very
 /// quickest may be a track that broke off.
 const LEARNT: (u32, u32) = (10, 20);
@@ -39,12 +43,21 @@ const LEARNT: (u32, u32) = (10, 20);
 /// Longest time between two looks that was learnt, and while a plate is not certain.
 const LONGEST: (Duration, Duration) = (Duration::from_millis(160), Duration::from_millis(80));
 
+/// How a plate went past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// It was in sight for so long.
+    Within(Duration),
+    /// It went far between two looks, and few of them saw it.
+    TooQuick,
+}
+
 /// Which frames are looked at.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pace {
     every: Duration,
-    /// How long the plates were in sight that went past last; `None`: nothing is learnt of them.
-    passes: Option<VecDeque<Duration>>,
+    /// The plates that went past last, when and how long each was in sight; `None`: nothing is learnt of them.
+    passes: Option<VecDeque<(Duration, Duration)>>,
     /// The place in the stream that looks are counted from.
     base: Duration,
     last: Option<Duration>,
@@ -58,21 +71,25 @@ impl Pace {
         Self { every, passes: (learns && every.is_zero()).then(VecDeque::new), ..Self::default() }
     }
 
-    /// A plate went past that was in sight for so long.
-    pub(super) fn passed(&mut self, within: Duration) {
-        if let Some(passes) = &mut self.passes {
-            passes.truncate(PASSES - 1);
-            passes.push_front(within);
+    /// By the frame at `pts` a plate had gone past.
+    pub(super) fn passed(&mut self, pts: Duration, pass: Pass) {
+        let Some(passes) = &mut self.passes else { return };
+        match pass {
+            Pass::Within(time) => {
+                passes.truncate(PASSES - 1);
+                passes.push_front((pts, time));
+            }
+            Pass::TooQuick => passes.clear(),
         }
     }
 
     /// Time between two looks.
-    fn interval(&self, busy: bool) -> Duration {
-        let learnt = self.passes.as_ref().filter(|passes| passes.len() >= ENOUGH);
-        let quick = learnt.and_then(|passes| {
-            let mut sorted: Vec<Duration> = passes.iter().copied().collect();
+    fn interval(&self, pts: Duration, busy: bool) -> Duration {
+        let quick = self.passes.as_ref().and_then(|passes| {
+            let counts = passes.iter().filter(|(then, _)| pts.saturating_sub(*then) <= COUNTS_FOR);
+            let mut sorted: Vec<Duration> = counts.map(|(_, within)| *within).collect();
             sorted.sort_unstable();
-            sorted.get(1).copied()
+            sorted.get(1).copied().filter(|_| sorted.len() >= ENOUGH)
         });
         match quick {
             Some(quick) if busy => (quick / LEARNT.1).min(LONGEST.1),
@@ -91,7 +108,10 @@ impl Pace {
     pub(super) fn is_due(&mut self, pts: Duration, at: TimeMs, busy: bool) -> bool {
         let anew = self.last.is_none_or(|last| pts < last);
         self.last = Some(pts);
-        let every = self.interval(busy);
+        if anew && let Some(passes) = &mut self.passes {
+            passes.clear();
+        }
+        let every = self.interval(pts, busy);
         let due = self.base.saturating_add(every);
         if !anew && pts < due {
             return false;
@@ -129,24 +149,48 @@ mod tests {
             (from..from + 50).filter(|n| pace.is_due(Duration::from_millis(n * 40), TimeMs(n * 40), busy)).count()
         };
         let mut pace = Pace::new(Duration::ZERO, true);
-        pace.passed(Duration::from_millis(900));
-        pace.passed(Duration::from_secs(4));
         assert_eq!(looks(&mut pace, false), 50);
-        pace.passed(Duration::from_secs(1));
+        let passed = |pace: &mut Pace, ms: u64| {
+            let now = pace.last.unwrap();
+            pace.passed(now, Pass::Within(Duration::from_millis(ms)));
+        };
+        passed(&mut pace, 900);
+        passed(&mut pace, 4000);
+        assert_eq!(looks(&mut pace, false), 50);
+        passed(&mut pace, 1000);
         // One second of the quickest but one: ten looks, and twice as many while one is read.
         let taken = (looks(&mut pace, false), looks(&mut pace, true));
         assert!((19..=21).contains(&taken.0) && (39..=41).contains(&taken.1), "{taken:?} in two seconds");
-        pace.passed(Duration::from_millis(300));
-        pace.passed(Duration::from_millis(300));
+        passed(&mut pace, 300);
+        passed(&mut pace, 300);
         assert_eq!((looks(&mut pace, false), looks(&mut pace, true)), (50, 50));
-        for _ in 0..PASSES {
-            pace.passed(Duration::from_mins(1));
-        }
+        (0..PASSES).for_each(|_| passed(&mut pace, 60_000));
         let taken = looks(&mut pace, false);
         assert!((12..=14).contains(&taken), "never more seldom than each 160 ms: {taken}");
         let mut steady = Pace::new(Duration::ZERO, false);
-        (0..9).for_each(|_| steady.passed(Duration::from_secs(9)));
         assert_eq!(looks(&mut steady, false), 50);
+        (0..9).for_each(|_| passed(&mut steady, 9000));
+        assert_eq!(looks(&mut steady, false), 50);
+    }
+
+    #[test]
+    fn what_was_learnt_is_forgotten_with_time_and_by_what_goes_past_too_quickly() {
+        let slow = |at: u64| {
+            let mut pace = Pace::new(Duration::ZERO, true);
+            assert!(pace.is_due(Duration::from_secs(at), TimeMs(0), false));
+            (0..4).for_each(|_| pace.passed(Duration::from_secs(at), Pass::Within(Duration::from_secs(9))));
+            pace
+        };
+        let all = |pace: &mut Pace, from: u64| {
+            (1..=50).filter(|n| pace.is_due(Duration::from_millis(from + n * 40), TimeMs(0), false)).count()
+        };
+        assert!(all(&mut slow(100), 100_000) < 15);
+        assert_eq!(all(&mut slow(100), 401_000), 50, "five minutes later");
+        let mut pace = slow(100);
+        pace.passed(Duration::from_secs(100), Pass::TooQuick);
+        assert_eq!(all(&mut pace, 100_000), 50);
+        let mut pace = slow(100);
+        assert_eq!(all(&mut pace, 0), 50, "the stream began anew");
     }
 
     #[test]

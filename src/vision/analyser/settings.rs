@@ -24,6 +24,8 @@ pub struct Settings {
     pub min_plate_width: f32,
     /// Fewest characters of a read that is told.
     pub min_characters: usize,
+    /// Whether a plate is read at a glance, where it was looked at in all ways when it was about as readable.
+    pub glances: bool,
     /// Most plates read in one frame; the others wait for the next.
     pub reads_per_frame: usize,
     /// Reads of one track, at about the same size of its plate, after which it is read only now and then.
@@ -80,6 +82,7 @@ impl Default for Settings {
             track: track::Settings::default(),
             min_plate_width: 24.0,
             min_characters: 4,
+            glances: true,
             reads_per_frame: 4,
             reads_per_track: 24.0,
             reread_moving: Duration::from_secs(1),

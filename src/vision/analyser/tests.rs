@@ -10,6 +10,7 @@ use crate::domain::{Candidate, FrameFormat, Lattice, PixelFormat, Pixels, PlateR
 
 mod insight;
 mod joins;
+mod looks;
 mod objects;
 mod vehicles;
 

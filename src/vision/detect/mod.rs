@@ -106,7 +106,8 @@ impl Detector {
             let found = self.detect_sized(frame, area, grid.size(part))?;
             all.extend(found.into_iter().filter(|d| !grid.is_cut(&d.rect, area)));
         }
-        all.sort_by(|a, b| b.score.total_cmp(&a.score));
+        // Parts at the area's end may overlap by less than a tile.
+        nms::best(&mut all, self.net.manifest().thresholds.nms);
         Ok(all)
     }
 

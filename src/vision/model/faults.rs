@@ -24,6 +24,10 @@ impl Manifest {
         let licensed = !self.licence.trim().is_empty();
         check(licensed, "licence: is empty; say under which terms the weights may be used".into());
         self.input.faults(self.family.unit(), &mut check);
+        let parts = self.input.unit.is_none() || self.family == Family::Centre;
+        check(parts, format!("input.unit: only models of family centre look at parts, not {}", self.family.as_str()));
+        let folds = self.input.fold == [1, 1] || self.family.finds();
+        check(folds, format!("input.fold: only detectors take folded pixels, not family {}", self.family.as_str()));
         let second = self.input.size_tensor.is_none() || self.output.labels.is_some();
         check(second, "input.size_tensor: only rt-detr with output.labels has a second input".into());
         self.output_faults(&mut check);

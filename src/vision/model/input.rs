@@ -5,6 +5,9 @@ use serde::Deserialize;
 /// Longest side that a model's input may have, in pixels.
 const MAX_SIDE: u32 = 4096;
 
+/// Smallest unit of the sides of a graph that looks at parts: smaller ones would make more of a picture's places than of the picture.
+const LEAST_UNIT: u32 = 32;
+
 /// What the channels of the input are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -162,9 +165,17 @@ impl Input {
         let foldable = self.colour == Colour::Grey && self.kind == Kind::U8 && self.layout == Layout::Nhwc;
         check(!folds || foldable, "input.fold: only for colour \"grey\", type \"u8\" and layout \"nhwc\"".into());
         let units = self.unit.is_none_or(|unit| {
-            unit > 0 && self.size.iter().all(|s| s % unit == 0) && self.fold.iter().all(|f| *f > 0 && unit % f == 0)
+            (LEAST_UNIT..=MAX_SIDE).contains(&unit)
+                && self.size.iter().all(|s| s % unit == 0)
+                && self.fold.iter().all(|f| *f > 0 && unit % f == 0)
         });
-        check(units, format!("input.unit = {:?}: must divide input.size, and input.fold must divide it", self.unit));
+        check(
+            units,
+            format!(
+                "input.unit = {:?}: must be {LEAST_UNIT} or more and divide input.size, and input.fold must divide it",
+                self.unit
+            ),
+        );
         if self.kind == Kind::U8 {
             #[expect(clippy::float_cmp, reason = "written out as it is in the manifest")]
             let plain = self.scale == 1.0

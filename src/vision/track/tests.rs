@@ -133,6 +133,29 @@ fn a_rest_holds_what_was_seen_before_it_and_lets_go_what_was_not() {
     assert_eq!(step.ended, [EndedTrack { track: 2, confirmed: true }]);
 }
 
+#[test]
+fn where_nobody_looked_tracks_stay_and_where_somebody_did_they_age() {
+    let left = Rect::new(0.0, 0.0, 80.0, 20.0);
+    let (stays, leaves) = (detection(Class::Plate, left, 0.9), plate(500.0, 200.0, 80.0));
+    let mut tracker = Tracker::new(Settings::default());
+    for n in 0..3 {
+        tracker.step(at(n, 25), &[stays.clone(), leaves.clone()]);
+    }
+    // Two seconds of looks at the right half alone, which shows nothing any more.
+    let looked = |rect: &Rect| rect.x1 > 300.0;
+    let mut ended = Vec::new();
+    for n in 3..53 {
+        ended.extend(tracker.step_where(at(n, 25), &[], looked).ended);
+        assert!(tracker.track(1).is_some_and(|track| track.hidden_for().is_zero()), "frame {n}");
+    }
+    assert_eq!(ended, [EndedTrack { track: 2, confirmed: true }]);
+    // Missed by a look at its place, it ages although nobody looks there again.
+    tracker.step(at(53, 25), &[]);
+    assert!(!tracker.track(1).unwrap().hidden_for().is_zero());
+    let ended: Vec<_> = (54..94).flat_map(|n| tracker.step_where(at(n, 25), &[], looked).ended).collect();
+    assert_eq!(ended, [EndedTrack { track: 1, confirmed: true }]);
+}
+
 fn car(x: f32, y: f32, w: f32) -> Detection {
     detection(Class::Car, Rect::new(x - w / 2.0, y - w / 3.0, x + w / 2.0, y + w / 3.0), 0.9)
 }

@@ -75,6 +75,14 @@ pub(in crate::command::ops) fn run(rooms: &Rooms, command: &Authorised) -> Resul
     Ok(Done { result: encode(&answer), tells_plates: shown > 0, attachments, facts, ..Done::default() })
 }
 
+/// Bytes of the pictures that it would hand out; an error when it would be refused anyhow.
+pub(in crate::command::ops) fn weight(rooms: &Rooms, command: &Authorised) -> Result<usize, Refusal> {
+    let args: Args = decode(command.args())?;
+    check_shared(rooms, command, &args.which)?;
+    let pictures = if args.pictures { rooms.store.pictures(args.which.id).map_err(stored::refused)? } else { None };
+    Ok(pictures.map_or(0, |pictures| pictures.crop.len() + pictures.scene.len()))
+}
+
 /// Adds a picture, if there is one; its name is made of the command's id and its place, and tells nothing.
 fn attach(to: &mut Vec<Attachment>, command: &Authorised, rooms: &Rooms, bytes: Vec<u8>) -> Option<Attached> {
     if bytes.is_empty() {
