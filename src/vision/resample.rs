@@ -6,6 +6,8 @@
 
 // bounds: `taps` yields windows inside `source` sizes; `mix` and `shrink` cut both sides to equal length before a loop.
 
+use wide::i16x8;
+
 /// Fixed point: weights of one output pixel sum to this.
 const ONE: u16 = 256;
 
@@ -37,7 +39,7 @@ impl Transfer {
 
 /// What a row is made of: tensor values, or bytes of 0..255.
 pub(crate) trait Value: Copy {
-    /// The nearest one.
+    /// The nearest one, of 0..255 for a byte.
     fn of(value: f32) -> Self;
 }
 
@@ -48,13 +50,10 @@ impl Value for f32 {
 }
 
 impl Value for u8 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "rounded; a cast holds it within a byte"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the last byte is what is wanted")]
     fn of(value: f32) -> Self {
-        (value + 0.5) as Self
+        // From 2^23 on a number's last bits are whole ones: rounds as many at a time as a processor adds, which a cast does not.
+        (value + 8_388_608.0).to_bits() as Self
     }
 }
 
@@ -103,8 +102,9 @@ impl Resamplers {
 enum Columns {
     /// Every output pixel is the mean of the same whole number of pixels.
     Whole(usize),
-    /// `(first pixel, weights)`, at most four of them, absent ones 0. Signed, since processors multiply and add those in one step.
-    Short(Vec<(usize, [i16; 4])>),
+    /// Of four output pixels each the first pixel and at most four weights, absent ones 0. Signed, since processors multiply and
+    /// add those in one step.
+    Short(Vec<([usize; 4], [i16x8; 2])>),
     Any(Vec<Taps>),
 }
 
@@ -137,7 +137,7 @@ impl Resampler {
         self.columns = if target.0 > 0 && source.0 == target.0 * 1.max(source.0 / target.0) {
             Columns::Whole(source.0 / target.0)
         } else if columns.iter().all(|t| t.weights.len() <= 4) && source.0 >= 4 {
-            Columns::Short(columns.iter().map(|t| short(t, source.0)).collect())
+            Columns::Short(columns.chunks(4).map(|four| short(four, source.0)).collect())
         } else {
             Columns::Any(columns)
         };
@@ -157,7 +157,7 @@ impl Resampler {
         out: &mut [T],
     ) -> Option<()> {
         mix(plane, self.rows.get(y)?, &mut self.mixed)?;
-        self.sums.resize(self.target.0, 0);
+        self.sums.resize(self.target.0.next_multiple_of(4), 0);
         let (sums, mixed) = (self.sums.as_mut_slice(), self.mixed.as_slice());
         let parts = match &self.columns {
             Columns::Whole(1) => shrink::<1>(mixed, sums),
@@ -172,9 +172,10 @@ impl Resampler {
             Columns::Short(columns) => {
                 self.halves.clear();
                 self.halves.extend(mixed.iter().map(|m| i16::try_from(m / 2).unwrap_or(i16::MAX)));
-                for (sum, (start, weights)) in sums.iter_mut().zip(columns) {
-                    let window = self.halves.get(*start..)?.first_chunk::<4>()?;
-                    *sum = window.iter().zip(weights).map(|(v, w)| i32::from(*v) * i32::from(*w)).sum();
+                for (sums, (starts, weights)) in sums.as_chunks_mut::<4>().0.iter_mut().zip(columns) {
+                    let ([a, b, c, d], [left, right]) = (starts.map(|start| window(&self.halves, start)), weights);
+                    let (left, right) = (pair(a?, b?).dot(*left).to_array(), pair(c?, d?).dot(*right).to_array());
+                    *sums = [left[0] + left[1], left[2] + left[3], right[0] + right[1], right[2] + right[3]];
                 }
                 i32::from(ONE) / 2
             }
@@ -187,8 +188,12 @@ impl Resampler {
             }
         };
         let unit = transfer.gain / f32::from(ONE) / as_f32(parts);
+        // No numbers here that are none: plain comparisons are one step of a processor.
+        let (low, high) = (transfer.low, transfer.high);
         for (out, sum) in out.iter_mut().zip(sums) {
-            *out = T::of((as_f32(*sum) * unit + transfer.offset).max(transfer.low).min(transfer.high));
+            let value = as_f32(*sum) * unit + transfer.offset;
+            let value = if value > low { value } else { low };
+            *out = T::of(if value < high { value } else { high });
         }
         Some(())
     }
@@ -241,14 +246,26 @@ fn mix(plane: &impl Rows, taps: &Taps, mixed: &mut [u16]) -> Option<()> {
     Some(())
 }
 
-/// Taps of at most four, moved left where four would reach over the end.
-fn short(taps: &Taps, width: usize) -> (usize, [i16; 4]) {
-    let start = taps.start.min(width - 4);
-    let mut weights = [0; 4];
-    for (slot, w) in weights.iter_mut().skip(taps.start - start).zip(&taps.weights) {
-        *slot = i16::try_from(*w).unwrap_or(i16::MAX);
+/// Four pixels from `start` on.
+fn window(pixels: &[i16], start: usize) -> Option<[i16; 4]> {
+    pixels.get(start..)?.first_chunk().copied()
+}
+
+fn pair([a, b, c, d]: [i16; 4], [e, f, g, h]: [i16; 4]) -> i16x8 {
+    i16x8::new([a, b, c, d, e, f, g, h])
+}
+
+/// At most four taps, each of at most four pixels, moved left where four would reach over the end.
+fn short(taps: &[Taps], width: usize) -> ([usize; 4], [i16x8; 2]) {
+    let (mut starts, mut weights) = ([0; 4], [[0; 4]; 4]);
+    for ((taps, start), weights) in taps.iter().zip(&mut starts).zip(&mut weights) {
+        *start = taps.start.min(width - 4);
+        for (slot, w) in weights.iter_mut().skip(taps.start - *start).zip(&taps.weights) {
+            *slot = i16::try_from(*w).unwrap_or(i16::MAX);
+        }
     }
-    (start, weights)
+    let [a, b, c, d] = weights;
+    (starts, [pair(a, b), pair(c, d)])
 }
 
 /// What each of `target` pixels is made of, along one side of `source` pixels.

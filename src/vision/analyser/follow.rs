@@ -42,9 +42,13 @@ const VERIFY: u32 = 4;
 /// How far a read may disagree with all before it after a jump ([`disagreement`]).
 const AFTER_A_JUMP: f32 = 2.0;
 
-/// What goes past in fewer looks, and from one to the next by this many of its widths, went past too quickly for them.
+/// What goes by so many of its widths in fewer looks went past too quickly for them.
 const FEW: u32 = 5;
-const QUICK: f32 = 1.0;
+const QUICK: f32 = 6.0;
+
+/// Times that a plate is seen in every frame, and what it goes from then on until it is seen again, in widths of it.
+const HASTY: u32 = 3;
+const STEP: f32 = 0.25;
 
 /// A plate of this share of the least width will soon be read.
 const NEARLY: f32 = 0.7;
@@ -203,8 +207,7 @@ impl Followed {
         if !self.confirmed || self.track != track || went <= width {
             return None;
         }
-        let steps = self.hits.saturating_sub(1).max(1) as f32;
-        if self.hits < FEW && went > QUICK * width * steps {
+        if self.hits < FEW && went > QUICK * width {
             return Some(Pass::TooQuick);
         }
         (self.hits >= 3).then(|| Pass::Within(Duration::from_millis(self.last.since(self.begin))))
@@ -307,6 +310,12 @@ impl Followed {
         let rests = self.is_certain(settings) && self.read_quality >= settings.rest_quality;
         let readable = self.way.last.width() >= NEARLY * settings.min_plate_width;
         readable && !self.duplicate && !rests && self.effort < settings.reads_per_track
+    }
+
+    /// How soon it wants to be seen again: in the next frame at first, and later when it has gone a part of its width, since what
+    /// is alike would say the same again.
+    pub(super) fn haste(&self) -> Duration {
+        if self.hits < HASTY { Duration::ZERO } else { self.way.time_for(STEP * self.way.last.width()) }
     }
 
     fn is_certain(&self, settings: &Settings) -> bool {

@@ -67,9 +67,10 @@ impl Memory {
         self.all.push(followed);
     }
 
-    /// Whether a plate is followed that is to be read on and was seen since: the next frame counts.
-    pub(super) fn is_busy(&self, since: TimeMs, settings: &Settings) -> bool {
-        self.all.iter().any(|f| matches!(f.life, Life::Live(_)) && f.last >= since && f.wants_more(settings))
+    /// How soon a plate that is to be read on and was seen since wants to be seen again; `None`: there is none.
+    pub(super) fn haste(&self, since: TimeMs, settings: &Settings) -> Option<Duration> {
+        let live = self.all.iter().filter(|f| matches!(f.life, Life::Live(_)) && f.last >= since);
+        live.filter(|f| f.wants_more(settings)).map(Followed::haste).min()
     }
 
     /// Whether a track is that of a vehicle that stands.

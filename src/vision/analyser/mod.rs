@@ -210,7 +210,7 @@ impl Analyser {
         let restless = self.tracker.is_restless() || self.vehicles.as_ref().is_some_and(Vehicles::is_restless);
         (self.now, self.pts) = (self.now.max(frame.at), frame.pts);
         (self.resting, self.spared) = (false, false);
-        let busy = self.memory.is_busy(self.pace.linger(), &self.settings);
+        let haste = self.memory.haste(self.pace.linger(), &self.settings);
         let watched = self.watch(frame, events)?;
         // Nothing below this line can reach what the masks hide.
         let (at, pts, looked) = (self.now, frame.pts, if watched { self.sight.look(frame, restless)? } else { None });
@@ -222,7 +222,7 @@ impl Analyser {
         };
         let area = self.sight.area(frame);
         self.mark(area, pts);
-        if !self.pace.is_due(pts, at, busy) {
+        if !self.pace.is_due(pts, at, haste) {
             self.spared = true;
             return Ok(());
         }
@@ -246,7 +246,7 @@ impl Analyser {
             if let Some(f) = self.memory.of_track(ended.track) {
                 self.notes.note(pts, &Note::Over { track: ended.track, standing: f.standing(&self.settings) });
                 if let Some(pass) = f.passed_on(ended.track) {
-                    self.pace.passed(pts, pass);
+                    self.pace.passed(at, pass);
                 }
             }
             self.memory.lose(ended.track);

@@ -66,6 +66,12 @@ impl Way {
         Duration::from_millis(self.at.since(self.stand.1))
     }
 
+    /// How long it takes for so many pixels; nothing before its speed is known.
+    pub(super) fn time_for(&self, pixels: f32) -> Duration {
+        let known = if self.steps >= 2 { pixels / self.speed.x.hypot(self.speed.y).max(1.0) } else { 0.0 };
+        Duration::try_from_secs_f32(known).unwrap_or_default()
+    }
+
     /// Whether `rect` is within `widths` of where this was seen last and has its size.
     pub(super) fn is_at(&self, rect: &Rect, widths: f32) -> bool {
         let (w, v) = (self.last.width().max(1.0), rect.width().max(1.0));
