@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::camera::{self, Next, Source, SourceUri};
 use crate::clock::Clock;
-use crate::domain::{CameraId, Frame};
+use crate::domain::{CameraId, Frame, TimeMs};
 use crate::health::CameraCounters;
 
 /// See the module. Decoding goes on in threads of the source, some frames ahead.
@@ -16,6 +16,10 @@ pub(super) struct Player {
     /// No frame came since the clip was opened.
     fresh: bool,
     begun_anew: bool,
+    /// UTC of the last frame.
+    last: TimeMs,
+    /// What is added to times, so that they go on where the clip begins anew.
+    ahead_ms: u64,
 }
 
 impl Player {
@@ -28,7 +32,7 @@ impl Player {
         anyhow::ensure!(!uri.is_live(), "{}: bench plays files, not cameras", clip.display());
         let settings = camera::Settings::new(CameraId::new("bench")?, 1, uri);
         let source = Self::source(&settings)?;
-        Ok(Self { settings, source, fresh: true, begun_anew: false })
+        Ok(Self { settings, source, fresh: true, begun_anew: false, last: TimeMs(0), ahead_ms: 0 })
     }
 
     fn source(settings: &camera::Settings) -> anyhow::Result<Box<dyn Source>> {
@@ -42,8 +46,13 @@ impl Player {
     pub(super) fn next(&mut self) -> anyhow::Result<Frame> {
         loop {
             match self.source.next(Duration::from_secs(5))? {
-                Next::Frame(frame) => {
-                    self.fresh = false;
+                Next::Frame(mut frame) => {
+                    if std::mem::take(&mut self.fresh) {
+                        // Time goes on, however fast the clip was played.
+                        self.ahead_ms = (self.last.0 + 40).saturating_sub(frame.at.0);
+                    }
+                    frame.at = TimeMs(frame.at.0 + self.ahead_ms);
+                    self.last = frame.at;
                     return Ok(frame);
                 }
                 Next::End if self.fresh => anyhow::bail!("the clip holds no frame"),
@@ -56,7 +65,7 @@ impl Player {
         }
     }
 
-    /// Whether the clip began anew since this was asked last: times begin anew.
+    /// Whether the clip began anew since this was asked last: places in the stream begin anew.
     pub(super) fn has_begun_anew(&mut self) -> bool {
         std::mem::take(&mut self.begun_anew)
     }

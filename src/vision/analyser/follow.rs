@@ -46,9 +46,11 @@ const AFTER_A_JUMP: f32 = 2.0;
 const FEW: u32 = 5;
 const QUICK: f32 = 6.0;
 
-/// Times that a plate is seen in every frame, and what it goes from then on until it is seen again, in widths of it.
+/// Times that a plate is seen in every frame, and what it goes from then on until it is seen again: in widths of it, and for how
+/// long at most. Before anything was told of it, and after that.
 const HASTY: u32 = 3;
-const STEP: f32 = 0.25;
+const UNTOLD: (f32, Duration) = (0.25, Duration::from_millis(80));
+const TOLD: (f32, Duration) = (0.5, Duration::from_millis(160));
 
 /// A plate of this share of the least width will soon be read.
 const NEARLY: f32 = 0.7;
@@ -313,9 +315,10 @@ impl Followed {
     }
 
     /// How soon it wants to be seen again: in the next frame at first, and later when it has gone a part of its width, since what
-    /// is alike would say the same again.
+    /// is alike would say the same again. Nobody waits any more for what was told.
     pub(super) fn haste(&self) -> Duration {
-        if self.hits < HASTY { Duration::ZERO } else { self.way.time_for(STEP * self.way.last.width()) }
+        let (step, longest) = if self.told.is_some() { TOLD } else { UNTOLD };
+        if self.hits < HASTY { Duration::ZERO } else { self.way.time_for(step * self.way.last.width()).min(longest) }
     }
 
     fn is_certain(&self, settings: &Settings) -> bool {
