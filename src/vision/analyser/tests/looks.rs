@@ -118,8 +118,7 @@ fn asked(settings: Settings) -> Vec<bool> {
     let mut analyser = Analyser::with(Box::new(finder), Box::new(Arc::clone(&reader)), settings, camera, 7);
     let pixels = Arc::new(vec![128; 320 * 180]);
     (0..15).for_each(|n| drop(analyser.step(&frame(n, n * 40, &pixels)).unwrap()));
-    let asked = reader.0.lock().unwrap().clone();
-    asked
+    reader.0.lock().unwrap().clone()
 }
 
 #[test]
