@@ -175,7 +175,11 @@ async fn a_network_camera_that_dies_and_returns_costs_the_file_beside_it_no_fram
     let server = serve(free_port());
     let (port, url) = (server.port(), server.url());
     let [watched, _] = lists();
-    made.configure(&[camera("gate", 1, &url, "fps = 4"), camera("file", 2, ball.to_str().unwrap(), ""), watched]);
+    made.configure(&[
+        camera("gate", 1, &url, "fps = 4"),
+        camera("file", 2, ball.to_str().unwrap(), "motion_gate = false"),
+        watched,
+    ]);
     let mut command = made.command("run");
     let daemon = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = daemon.id().to_string();
