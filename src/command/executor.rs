@@ -412,8 +412,10 @@ impl Work {
         let outcome = match self.audit(Event::CommandAccepted, &record.accepted()) {
             Ok(_) => {
                 self.shared.send(to, self.shared.reply(id, CommandStatus::Executing));
-                let room = self.shared.room_for(to, ops::weight(&self.rooms, command));
-                room.and_then(|()| run(&self.rooms, command)).and_then(|done| self.shared.fits(to, done))
+                let weight = ops::weight(&self.rooms, command);
+                let done = self.shared.room_for(to, weight).and_then(|()| run(&self.rooms, command));
+                // What was changed stands: its answer goes, whatever took the room meanwhile.
+                if weight > 0 { done } else { done.and_then(|done| self.shared.fits(to, done)) }
             }
             Err(why) => Err(why),
         };

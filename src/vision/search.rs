@@ -302,9 +302,6 @@ mod tests {
 
     #[test]
     fn what_touches_is_one_part_even_where_it_costs_more() {
-        let (grid, mut search) = (grid(), Search::default());
-        search.mark(grid, ms(0), [].into_iter());
-        search.parts(ms(0), [].into_iter());
         // A long row, and a column that hangs from its end by a corner.
         let row = Part { x: 0, y: 1, columns: 6, rows: 1 };
         let column = Part { x: 6, y: 2, columns: 1, rows: 5 };

@@ -7,7 +7,8 @@
 //! **Promises.** Alerts of the severities `serious` and `critical` never wait, whatever the count, the clock or the disk say.
 //! With a clock that was never set no alert waits and nothing is paced, since nobody knows the time of day; a clock that is
 //! stepped back takes nothing away that was allowed before, and no day lasts longer than 24 hours of running time. The count
-//! survives a restart but for what was sent since it was kept last: a 256th of the budget or of a minute, and of ten minutes at most.
+//! survives a restart but for what was sent since it was kept last: a 32nd of the budget at most, a 256th if that took more than a minute, and no more
+//! than that of ten minutes.
 //!
 //! Cheap to clone; calls take a lock for some additions and never wait, but for [`Budget::keep`], which writes.
 
@@ -30,6 +31,8 @@ const KEEP_EVERY: Duration = Duration::from_mins(10);
 /// … or this part of the budget, though not more often than this: it wears the disk.
 const KEEP_PART: u64 = 256;
 const KEEP_LEAST: Duration = Duration::from_mins(1);
+/// … but at once after this part: what starts again and again must not go past its budget.
+const KEEP_AT_ONCE: u64 = 32;
 /// No day lasts longer, whatever the wall clock says.
 const LONGEST_DAY: Duration = Duration::from_hours(24);
 
@@ -240,7 +243,8 @@ impl Budget {
         self.say();
         let part = inner.bytes.is_some_and(|bytes| sent.abs_diff(kept) >= (bytes / KEEP_PART).max(1));
         let due = sent != kept && now.saturating_sub(at) >= if part { KEEP_LEAST } else { KEEP_EVERY };
-        inner.keeper.is_some() && (due || kept == u64::MAX)
+        let large = inner.bytes.is_some_and(|bytes| sent.abs_diff(kept) >= (bytes / KEEP_AT_ONCE).max(1));
+        inner.keeper.is_some() && (due || large || kept == u64::MAX)
     }
 
     /// Says what has to wait, when it is more than was said this day.

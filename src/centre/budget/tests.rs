@@ -123,7 +123,7 @@ fn a_large_answer_is_refused_with_when_to_ask_again() {
 #[test]
 fn the_count_survives_a_restart_on_the_same_day_alone() {
     let (first, time, paper) = budget(80);
-    spend(&first, 3 * MIB);
+    spend(&first, MIB);
     look(&first);
     assert_eq!(paper.0.1.load(Ordering::SeqCst), 0, "not in the first minute");
     time.advance(KEEP_LEAST);
@@ -138,7 +138,10 @@ fn the_count_survives_a_restart_on_the_same_day_alone() {
     let again = |time: &Arc<SimClock>| {
         Budget::new(Some(80 * MIB), Some(Box::new(paper.clone())), Clock::of(time.clone())).book().day.sent()
     };
-    assert_eq!(again(&time), 3 * MIB + 100);
+    assert_eq!(again(&time), MIB + 100);
+    spend(&first, 3 * MIB);
+    look(&first);
+    assert_eq!((paper.0.1.load(Ordering::SeqCst), again(&time)), (3, 4 * MIB + 100), "so much at once");
     time.advance(24 * HOUR);
     assert_eq!(again(&time), 0);
     *paper.0.0.lock().unwrap() = Some(b"damaged".to_vec());

@@ -209,10 +209,11 @@ impl Followed {
         if !self.confirmed || self.track != track || went <= width {
             return None;
         }
+        let time = Duration::from_millis(self.last.since(self.begin));
         if self.hits < FEW && went > QUICK * width {
-            return Some(Pass::TooQuick);
+            return Some(Pass::TooQuick(time));
         }
-        (self.hits >= 3).then(|| Pass::Within(Duration::from_millis(self.last.since(self.begin))))
+        (self.hits >= 3).then_some(Pass::Within(time))
     }
 
     /// Whether it has stayed in its place for long.
@@ -307,9 +308,15 @@ impl Followed {
         !better
     }
 
-    /// Whether it is worth to be seen in every frame: there is something to read, and it is not certain yet.
+    /// Whether its track may carry another vehicle by now.
+    fn may_be_another(&self) -> bool {
+        self.verify > 0 || !self.contradicting.is_empty()
+    }
+
+    /// Whether it is to be seen on: there is something to read, and it is not certain yet or may be another.
     pub(super) fn wants_more(&self, settings: &Settings) -> bool {
-        let rests = self.is_certain(settings) && self.read_quality >= settings.rest_quality;
+        let certain = self.is_certain(settings) && self.read_quality >= settings.rest_quality;
+        let rests = certain && !self.may_be_another();
         let readable = self.way.last.width() >= NEARLY * settings.min_plate_width;
         readable && !self.duplicate && !rests && self.effort < settings.reads_per_track
     }
@@ -318,7 +325,11 @@ impl Followed {
     /// is alike would say the same again. Nobody waits any more for what was told.
     pub(super) fn haste(&self) -> Duration {
         let (step, longest) = if self.told.is_some() { TOLD } else { UNTOLD };
-        if self.hits < HASTY { Duration::ZERO } else { self.way.time_for(step * self.way.last.width()).min(longest) }
+        if self.hits < HASTY || self.may_be_another() {
+            Duration::ZERO
+        } else {
+            self.way.time_for(step * self.way.last.width()).min(longest)
+        }
     }
 
     fn is_certain(&self, settings: &Settings) -> bool {

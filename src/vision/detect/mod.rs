@@ -106,7 +106,7 @@ impl Detector {
             let found = self.detect_sized(frame, area, grid.size(part))?;
             all.extend(found.into_iter().filter(|d| !grid.is_cut(&d.rect, area)));
         }
-        // Parts at the area's end may overlap by less than a tile.
+        // Whoever asks may ask for parts that overlap.
         nms::best(&mut all, self.net.manifest().thresholds.nms);
         Ok(all)
     }

@@ -78,6 +78,7 @@ pub(in crate::command::ops) fn run(rooms: &Rooms, command: &Authorised) -> Resul
 /// Bytes of the pictures that it would hand out; an error when it would be refused anyhow.
 pub(in crate::command::ops) fn weight(rooms: &Rooms, command: &Authorised) -> Result<usize, Refusal> {
     let args: Args = decode(command.args())?;
+    args.which.cause()?;
     check_shared(rooms, command, &args.which)?;
     let pictures = if args.pictures { rooms.store.pictures(args.which.id).map_err(stored::refused)? } else { None };
     Ok(pictures.map_or(0, |pictures| pictures.crop.len() + pictures.scene.len()))
