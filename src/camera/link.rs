@@ -198,7 +198,23 @@ impl Linker {
         let paced = self.paced.then(|| paced(&host, pad)).transpose().map_err(faulty)?;
         let pad = paced.as_ref().unwrap_or(pad);
         pad.link(&entry).map_err(|_| faulty("cannot be linked to its source"))?;
-        bin.sync_state_with_parent().map_err(|_| faulty("does not start"))
+        follow(&bin, &host).map_err(|_| faulty("does not start"))
+    }
+}
+
+/// Brings what was added to `host` to its state. One look at that is not enough: while this thread sets what it saw, the
+/// one that opens the camera may set the next state, and be undone. What is left behind then waits in preroll for good.
+fn follow(added: &impl IsA<gst::Element>, host: &gst::Bin) -> Result<(), gst::glib::BoolError> {
+    let wanted = || match host.pending_state() {
+        gst::State::VoidPending => host.current_state(),
+        pending => pending,
+    };
+    loop {
+        let seen = wanted();
+        added.sync_state_with_parent()?;
+        if wanted() <= seen {
+            return Ok(());
+        }
     }
 }
 
@@ -209,7 +225,7 @@ fn paced(host: &gst::Bin, pad: &gst::Pad) -> Result<gst::Pad, &'static str> {
     let linked = || {
         host.add(&clocksync).ok()?;
         pad.link(&clocksync.static_pad("sink")?).ok()?;
-        clocksync.sync_state_with_parent().ok()?;
+        follow(&clocksync, host).ok()?;
         clocksync.static_pad("src")
     };
     linked().ok_or("its clocksync cannot be linked")
