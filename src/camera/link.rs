@@ -190,6 +190,11 @@ impl Linker {
         // lock, and whoever closes the camera at this moment holds that and waits for this thread.
         let host = pad.parent_element().and_then(|element| element.parent()).and_downcast::<gst::Bin>();
         let host = host.ok_or_else(|| faulty("its source is in no pipeline"))?;
+        if host.current_state() > gst::State::Null || host.pending_state() > gst::State::Null {
+            // A bin that is given a sink while it changes its own state forgets that it waits for it, and the one around
+            // it then waits for good (GStreamer 1.22). Nothing here needs to know when the first picture has come.
+            sink.set_property("async", false);
+        }
         host.add(&bin).map_err(|_| faulty("cannot be added"))?;
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
         if !entry.query_caps(None).can_intersect(&caps) {
@@ -204,6 +209,7 @@ impl Linker {
 
 /// Brings what was added to `host` to its state. One look at that is not enough: while this thread sets what it saw, the
 /// one that opens the camera may set the next state, and be undone. What is left behind then waits in preroll for good.
+/// What plays by the clock must know the time at which that began before it does: `host` does when it is told to play.
 fn follow(added: &impl IsA<gst::Element>, host: &gst::Bin) -> Result<(), gst::glib::BoolError> {
     let wanted = || match host.pending_state() {
         gst::State::VoidPending => host.current_state(),
@@ -211,6 +217,9 @@ fn follow(added: &impl IsA<gst::Element>, host: &gst::Bin) -> Result<(), gst::gl
     };
     loop {
         let seen = wanted();
+        if let Some(began) = host.base_time() {
+            added.set_base_time(began);
+        }
         added.sync_state_with_parent()?;
         if wanted() <= seen {
             return Ok(());

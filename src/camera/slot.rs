@@ -54,9 +54,7 @@ impl<T> Slot<T> {
 
     /// Waits until the place is free and puts the item in; false when the slot was closed instead.
     pub(super) fn put(&self, item: T) -> bool {
-        let state = self.lock();
-        let mut state =
-            self.changed.wait_while(state, |s| s.item.is_some() && !s.closed).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.with_room();
         if state.closed {
             return false;
         }
@@ -64,6 +62,16 @@ impl<T> Slot<T> {
         drop(state);
         self.changed.notify_all();
         true
+    }
+
+    /// Waits until the place is free or nobody reads any more.
+    pub(super) fn wait_for_room(&self) {
+        drop(self.with_room());
+    }
+
+    fn with_room(&self) -> MutexGuard<'_, State<T>> {
+        let has_none = |s: &mut State<T>| s.item.is_some() && !s.closed;
+        self.changed.wait_while(self.lock(), has_none).unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The stream is over: by an error, or at its end. The first word counts: what comes later is its consequence.

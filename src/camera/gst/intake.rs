@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gstreamer as gst;
+use gstreamer::prelude::*;
 use gstreamer_app as app;
 
 use crate::camera::Settings;
@@ -68,6 +69,9 @@ impl Intake {
     /// Takes pictures from `sink` from now on.
     pub(super) fn attach(&self, sink: &app::AppSink) {
         sink.set_sync(self.realtime);
+        if !self.live {
+            self.wait_before(sink);
+        }
         let mut intake = self.clone();
         let mut index = 0;
         let mut times = Times::new(self.live);
@@ -101,6 +105,17 @@ impl Intake {
             intake.take_in(arrived, owed == Owed::Kept)
         };
         sink.set_callbacks(app::AppSinkCallbacks::builder().new_sample(on_sample).build());
+    }
+
+    /// Waits for room before `sink` has the picture. Inside, the sink's lock would be held, and who opens the camera, and
+    /// takes the pictures once it has, needs that to start the sink.
+    fn wait_before(&self, sink: &app::AppSink) {
+        let Some(entry) = sink.static_pad("sink") else { return };
+        let slot = Arc::clone(&self.slot);
+        entry.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+            slot.wait_for_room();
+            gst::PadProbeReturn::Ok
+        });
     }
 
     /// Says once that stamps cannot be believed; a few are no worry.
