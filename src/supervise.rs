@@ -69,6 +69,8 @@ mod verdict;
 mod verify;
 mod views;
 mod watchdog;
+#[cfg(test)]
+mod weeks;
 mod wipe;
 #[cfg_attr(not(feature = "gst"), path = "supervise/workers_off.rs")]
 mod workers;

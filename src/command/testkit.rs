@@ -146,7 +146,7 @@ pub struct Site {
     /// What was asked of the wiring, in order.
     pub asked: Arc<Asked>,
     rooms: Rooms,
-    _recorder: Recorder,
+    recorder: Recorder,
 }
 
 /// Notes what is asked of the wiring, and answers yes.
@@ -256,14 +256,27 @@ impl Site {
              uri = \"test://ball\"\n\n{more}"
         );
         std::fs::write(&config_path, text).unwrap();
-        let config = Arc::new(config::load(&config_path).unwrap());
-        let keys = config.site.data_dir.join("keys");
+        let keys = dir.path().join("data/keys");
         std::fs::create_dir_all(&keys).unwrap();
         SigningKey::create(&keys.join("box.key")).unwrap();
-        let root = key_of("root");
-        let given = dir.path().join("keyring.cbor");
-        std::fs::write(&given, keyring().sign(&root).unwrap()).unwrap();
-        let (sim, clock) = testkit::clock();
+        std::fs::write(dir.path().join("keyring.cbor"), keyring().sign(&key_of("root")).unwrap()).unwrap();
+        Self::over(dir, testkit::clock().0)
+    }
+
+    /// The same box in its next life; whoever has something of this one lets go of it first.
+    #[must_use]
+    pub fn restarted(self) -> Self {
+        let Self { dir, sim, store, rooms, recorder, .. } = self;
+        assert_eq!(recorder.stop(), 0);
+        drop((store, rooms));
+        Self::over(dir, sim)
+    }
+
+    fn over(dir: tempfile::TempDir, sim: Arc<SimClock>) -> Self {
+        let (config_path, clock) = (dir.path().join("watchpost.toml"), Clock::of(sim.clone()));
+        let config = Arc::new(config::load(&config_path).unwrap());
+        let keys = config.site.data_dir.join("keys");
+        let (given, root) = (dir.path().join("keyring.cbor"), key_of("root"));
         let store = open_store(&config.site.data_dir.join("store"), &clock);
         let health = Health::new();
         let recorder = Recorder::start(&store, Arc::clone(&health), Box::new(|_| ())).unwrap();
@@ -284,7 +297,7 @@ impl Site {
         };
         let named = &rooms.config.site;
         store.sign_checkpoints(note::signer(&named.site, &named.id, rooms.box_key.clone()));
-        Self { dir, sim, store, root, asked, rooms, _recorder: recorder }
+        Self { dir, sim, store, root, asked, rooms, recorder }
     }
 
     /// What operations work with.

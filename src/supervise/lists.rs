@@ -86,7 +86,7 @@ pub(super) fn start(config: &Config, store: &Store, health: &Health, now: TimeMs
 }
 
 /// Puts the lists of the centre in force that lie on `shelf`; one that can't be is said, and costs the others nothing.
-fn load_shelf(shelf: &Shelf, files: &[HotlistFile], hotlists: &Hotlists, health: &Health) {
+pub(super) fn load_shelf(shelf: &Shelf, files: &[HotlistFile], hotlists: &Hotlists, health: &Health) {
     let lists = shelf.lists().unwrap_or_else(|error| {
         tracing::error!(%error, "hotlists of the centre can't be listed, none is in force");
         Vec::new()
