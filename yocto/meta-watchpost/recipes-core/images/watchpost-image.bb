@@ -1,0 +1,53 @@
+SUMMARY = "The appliance: a read-only system in two slots, and a data partition"
+DESCRIPTION = "Boots by EFI and GRUB, runs Watchpost, is updated by RAUC. Nobody can log in: root's password is locked and no SSH is installed."
+LICENSE = "MIT"
+
+inherit core-image
+
+IMAGE_FEATURES = "read-only-rootfs"
+IMAGE_INSTALL = " \
+    ca-certificates \
+    e2fsprogs \
+    grub-editenv \
+    kernel-image \
+    kernel-modules \
+    packagegroup-core-boot \
+    rauc \
+    tzdata-core \
+    util-linux-blkid \
+    watchpost \
+    watchpost-appliance \
+"
+IMAGE_LINGUAS = ""
+
+# The whole disk for a new box; the root file system alone for a bundle.
+IMAGE_FSTYPES = "ext4 wic.bmap wic.zst"
+WKS_FILE = "watchpost.wks.in"
+IMAGE_BOOT_FILES = "grubenv"
+do_image_wic[depends] += " \
+    dosfstools-native:do_populate_sysroot \
+    grub-efi:do_deploy \
+    mtools-native:do_populate_sysroot \
+    watchpost-grubenv:do_deploy \
+"
+
+# Too large for a slot is an error of the build, not of an update on a pole.
+IMAGE_ROOTFS_MAXSIZE = "${@int(d.getVar('WATCHPOST_SLOT_MIB')) * 1024}"
+IMAGE_OVERHEAD_FACTOR = "1.05"
+# A bundle is hashed by blocks of 4 KiB.
+IMAGE_ROOTFS_ALIGNMENT = "4"
+
+# A machine whose kernel finds its disk by modules brings an initramfs; it belongs to the slot, as the kernel does.
+INITRAMFS_NAME = "${INITRAMFS_IMAGE}-${MACHINE}.${@(d.getVar('INITRAMFS_FSTYPES') or '').split()[0]}"
+do_rootfs[depends] += "${@'${INITRAMFS_IMAGE}:do_image_complete' if d.getVar('INITRAMFS_IMAGE') else ''}"
+copy_initramfs() {
+    if [ -n "${INITRAMFS_IMAGE}" ]; then
+        install -m 0644 ${DEPLOY_DIR_IMAGE}/${INITRAMFS_NAME} ${IMAGE_ROOTFS}/boot/initrd
+    fi
+}
+ROOTFS_POSTPROCESS_COMMAND += "copy_initramfs"
+
+python () {
+    if 'watchpost' not in (d.getVar('DISTROOVERRIDES') or '').split(':'):
+        raise bb.parse.SkipRecipe('the appliance is built with DISTRO = "watchpost"')
+}
