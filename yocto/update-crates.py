@@ -33,7 +33,7 @@ def listed(lock: Path) -> str:
             sys.exit(f"{lock}: {crate['name']} {crate['version']} has no checksum, so nothing would hold what is fetched to it")
     uris = "".join(f"    crate://${{WATCHPOST_CRATES}}/{c['name']}/{c['version']} \\\n" for c in crates)
     sums = "".join(f'SRC_URI[{c["name"]}-{c["version"]}.sha256sum] = "{c["checksum"]}"\n' for c in crates)
-    return f'{HEADER}SRC_URI += " \\\n{uris}"\n\n{sums}'
+    return f'{HEADER}SRC_URI += "\\\n{uris}"\n\n{sums}'
 
 
 def main() -> None:

@@ -2,10 +2,13 @@ SUMMARY = "GRUB's environment block as a new box has it"
 DESCRIPTION = "1024 bytes with the order of slots: slot A is good, slot B is empty."
 SECTION = "bootloaders"
 LICENSE = "MIT | Apache-2.0"
-LIC_FILES_CHKSUM = " \
+# nooelint: oelint.var.licenseremotefile - the layer's own files, and the texts are OpenEmbedded's
+LIC_FILES_CHKSUM = "\
     file://${COREBASE}/meta/files/common-licenses/MIT;md5=0835ade698e0bcf8506ecda2f7b4f302 \
     file://${COREBASE}/meta/files/common-licenses/Apache-2.0;md5=89aea4e17d99a7cacdbeed46a0096b10 \
 "
+
+SRC_URI = ""
 
 INHIBIT_DEFAULT_DEPS = "1"
 

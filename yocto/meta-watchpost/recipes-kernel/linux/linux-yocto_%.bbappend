@@ -1,3 +1,3 @@
-FILESEXTRAPATHS:prepend:watchpost := "${THISDIR}/files:"
+FILESEXTRAPATHS:prepend:watchpost-os := "${THISDIR}/files:"
 
-SRC_URI:append:watchpost = " file://watchpost.cfg"
+SRC_URI:append:watchpost-os = " file://watchpost.cfg"

@@ -1,7 +1,9 @@
 SUMMARY = "ONNX Runtime, as its makers build it"
 DESCRIPTION = "The shared library out of the makers' own wheel, the same file that scripts/setup.sh pins for Debian."
 HOMEPAGE = "https://onnxruntime.ai/"
+BUGTRACKER = "https://github.com/microsoft/onnxruntime/issues"
 SECTION = "libs"
+CVE_PRODUCT = "microsoft:onnxruntime"
 LICENSE = "MIT"
 LIC_FILES_CHKSUM = "file://onnxruntime/LICENSE;md5=0f7e3b1308cb5c00b372a6e78835732d"
 
@@ -24,6 +26,7 @@ INHIBIT_PACKAGE_STRIP = "1"
 INHIBIT_SYSROOT_STRIP = "1"
 INHIBIT_PACKAGE_DEBUG_SPLIT = "1"
 
+# nooelint: oelint.task.noanonpython - said while parsing, not after an hour of building
 python () {
     if not d.getVar('ONNXRUNTIME_WHEELS'):
         raise bb.parse.SkipRecipe('ONNXRUNTIME_WHEELS is not set: the folder or mirror with ' + d.getVar('WHEEL'))
@@ -47,6 +50,7 @@ python unpack_wheel() {
         for name in names:
             archive.extract('onnxruntime/' + name, d.getVar('S'))
 }
+unpack_wheel[doc] = "Holds the wheel to its digest and takes the library and its licences out of it"
 do_unpack[postfuncs] += "unpack_wheel"
 
 do_configure[noexec] = "1"
@@ -59,8 +63,9 @@ do_install() {
     install -m 0644 ${S}/onnxruntime/LICENSE ${S}/onnxruntime/ThirdPartyNotices.txt ${D}${datadir}/licenses/onnxruntime/
 }
 
-FILES:${PN} = "${nonarch_libdir}/watchpost ${datadir}/licenses/onnxruntime"
+FILES:${PN} += "${nonarch_libdir}/watchpost ${datadir}/licenses/onnxruntime"
 # Loaded by name at run time, and linked by its makers with their own flags.
+# nooelint: oelint.vars.insaneskip - nothing here is compiled
 INSANE_SKIP:${PN} += "already-stripped ldflags libdir"
 SOLIBS = ""
 FILES_SOLIBSDEV = ""

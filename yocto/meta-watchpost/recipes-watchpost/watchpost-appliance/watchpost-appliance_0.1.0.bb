@@ -1,13 +1,14 @@
-SUMMARY = "What makes an image an appliance: data partition, limits, and the trial of an update"
+SUMMARY = "Data partition, limits and the trial of an update"
 DESCRIPTION = "Mounts of the data partition, limits of the journal, the hardware watchdog, and the units that call an update good or go back."
 SECTION = "base"
 LICENSE = "MIT | Apache-2.0"
-LIC_FILES_CHKSUM = " \
+# nooelint: oelint.var.licenseremotefile - the layer's own files, and the texts are OpenEmbedded's
+LIC_FILES_CHKSUM = "\
     file://${COREBASE}/meta/files/common-licenses/MIT;md5=0835ade698e0bcf8506ecda2f7b4f302 \
     file://${COREBASE}/meta/files/common-licenses/Apache-2.0;md5=89aea4e17d99a7cacdbeed46a0096b10 \
 "
 
-SRC_URI = " \
+SRC_URI = "\
     file://boot-check \
     file://boot-env.mount \
     file://data.mount \
@@ -32,7 +33,7 @@ inherit allarch features_check systemd
 
 REQUIRED_DISTRO_FEATURES = "systemd"
 
-APPLIANCE_UNITS = " \
+APPLIANCE_UNITS = "\
     boot-env.mount \
     data.mount \
     etc-credstore.encrypted.mount \
@@ -61,16 +62,17 @@ do_install() {
     install -D -m 0644 ${S}/tmpfiles.conf ${D}${nonarch_libdir}/tmpfiles.d/watchpost-appliance.conf
 
     # Where the data partition is mounted: a read-only root can't make folders later.
-    install -d ${D}/data ${D}/boot/env ${D}${sysconfdir}/watchpost ${D}${sysconfdir}/credstore.encrypted ${D}${sysconfdir}/systemd/network
+    install -d ${D}/data ${D}/boot/env ${D}${sysconfdir}/default ${D}${sysconfdir}/watchpost ${D}${sysconfdir}/credstore.encrypted ${D}${sysconfdir}/systemd/network
+    # Site, name and sealing of a new box (docs/install.md), where they can be written.
+    ln -s ../watchpost/default ${D}${sysconfdir}/default/watchpost
 }
 
-FILES:${PN} = " \
+FILES:${PN} += "\
     /boot/env \
     /data \
     ${libexecdir}/watchpost-appliance \
     ${nonarch_libdir}/systemd \
     ${nonarch_libdir}/tmpfiles.d \
-    ${sysconfdir} \
 "
 
 RDEPENDS:${PN} = "e2fsprogs-e2fsck rauc watchpost"

@@ -3,7 +3,7 @@ DESCRIPTION = "Decodes camera streams, reads licence plates on the box, keeps wh
 SECTION = "multimedia"
 # Of its own sources. The crates that are linked in are under the licences that deny.toml allows; the SBOM names each.
 LICENSE = "MIT | Apache-2.0"
-LIC_FILES_CHKSUM = " \
+LIC_FILES_CHKSUM = "\
     file://LICENSE-APACHE;md5=3b83ef96387f14655fc854ddc3c6bd57 \
     file://LICENSE-MIT;md5=a2942b8dfc0fca58f8c27a82bbdc5292 \
 "
@@ -13,8 +13,8 @@ LIC_FILES_CHKSUM = " \
 WATCHPOST_TREE ?= "${@os.path.realpath(d.getVar('WATCHPOST_LAYERDIR') + '/../..')}"
 WATCHPOST_GIT ?= ""
 WATCHPOST_REV ?= "INVALID"
-SRCREV = "${WATCHPOST_REV}"
 SRC_URI = "${WATCHPOST_GIT}"
+SRCREV = "${WATCHPOST_REV}"
 
 require watchpost-crates.inc
 
@@ -36,6 +36,7 @@ def watchpost_crates(d):
 
 WATCHPOST_CRATES ?= "${@watchpost_crates(d)}"
 
+# nooelint: oelint.task.noanonpython - a recipe without its registry is skipped, and bitbake says why
 python () {
     if not d.getVar('WATCHPOST_CRATES'):
         raise bb.parse.SkipRecipe("no Cargo.lock in %s to take the crates' registry from: set WATCHPOST_TREE to the "
@@ -65,30 +66,34 @@ do_install() {
         install -m 0644 ${S}/models/$model/* ${D}${datadir}/watchpost/models/$model/
     done
 
-    install -d ${D}${systemd_system_unitdir} ${D}${nonarch_libdir}/sysusers.d ${D}${nonarch_libdir}/tmpfiles.d
+    install -d ${D}${systemd_system_unitdir} ${D}${nonarch_libdir}/sysusers.d ${D}${nonarch_libdir}/tmpfiles.d ${D}${nonarch_libdir}/watchpost
+    install -m 0755 ${S}/systemd/firstboot ${D}${nonarch_libdir}/watchpost/
     install -m 0644 ${S}/systemd/watchpost.service ${S}/systemd/watchpost-firstboot.service ${D}${systemd_system_unitdir}/
     install -m 0644 ${S}/systemd/sysusers.d/watchpost.conf ${D}${nonarch_libdir}/sysusers.d/
     install -m 0644 ${S}/systemd/tmpfiles.d/watchpost.conf ${D}${nonarch_libdir}/tmpfiles.d/
 }
 
 PACKAGES =+ "${PN}-ctl ${PN}-models"
-SUMMARY:${PN}-ctl = "The centre's client"
-SUMMARY:${PN}-models = "Models of Watchpost"
 
-FILES:${PN} += " \
+FILES:${PN} += "\
     ${nonarch_libdir}/sysusers.d \
     ${nonarch_libdir}/tmpfiles.d \
+    ${nonarch_libdir}/watchpost \
     ${systemd_system_unitdir} \
 "
-FILES:${PN}-ctl = "${bindir}/watchpostctl"
-FILES:${PN}-models = "${datadir}/watchpost/models"
+FILES:${PN}-ctl += "${bindir}/watchpostctl"
+FILES:${PN}-models += "${datadir}/watchpost/models"
 
-# One package an element that pipelines/README.md names; glib-networking gives TLS for rtsps cameras.
-RDEPENDS:${PN} += " \
+# One package an element that pipelines/README.md names; glib-networking gives TLS for rtsps cameras. The first boot seals and
+# compares keys by programs of coreutils, diffutils and systemd's extras.
+RDEPENDS:${PN} += "\
     ${PN}-models \
-    ${@bb.utils.contains('PACKAGECONFIG', 'gst', '${WATCHPOST_ELEMENTS}', '', d)} \
+    coreutils \
+    diffutils \
+    systemd-extra-utils \
 "
-WATCHPOST_ELEMENTS = " \
+RDEPENDS:${PN} += "${@bb.utils.contains('PACKAGECONFIG', 'gst', '${WATCHPOST_ELEMENTS}', '', d)}"
+WATCHPOST_ELEMENTS = "\
     glib-networking \
     gstreamer1.0 \
     gstreamer1.0-libav \
