@@ -39,6 +39,7 @@ IMAGE_OVERHEAD_FACTOR = "1.05"
 IMAGE_ROOTFS_ALIGNMENT = "4"
 
 # A machine whose kernel finds its disk by modules brings an initramfs; it belongs to the slot, as the kernel does.
+INITRAMFS_IMAGE ?= ""
 INITRAMFS_NAME = "${INITRAMFS_IMAGE}-${MACHINE}.${@(d.getVar('INITRAMFS_FSTYPES') or '').split()[0]}"
 do_rootfs[depends] += "${@'${INITRAMFS_IMAGE}:do_image_complete' if d.getVar('INITRAMFS_IMAGE') else ''}"
 copy_initramfs() {

@@ -46,9 +46,30 @@ python () {
 # The features of Cargo.toml. Without opencv the daemon rectifies plates by its own sampling, which a test holds to OpenCV's
 # picture: OpenCV would bring Python, its contrib modules and a build of clang into this layer for the same result.
 PACKAGECONFIG ??= "gst onnx"
-PACKAGECONFIG[gst] = "--features gst,,glib-2.0 gstreamer1.0 gstreamer1.0-plugins-base"
+PACKAGECONFIG[gst] = "--features gst,,glib-2.0 gstreamer1.0 gstreamer1.0-plugins-base,${WATCHPOST_ELEMENTS}"
 PACKAGECONFIG[onnx] = "--features onnx,,,onnxruntime-bin"
 PACKAGECONFIG[opencv] = "--features opencv,,opencv clang-native"
+
+# The packages that hold the elements of pipelines/README.md; glib-networking gives TLS for rtsps cameras.
+WATCHPOST_ELEMENTS = "\
+    glib-networking \
+    gstreamer1.0-libav \
+    gstreamer1.0-plugins-bad-jpegformat \
+    gstreamer1.0-plugins-bad-mpegtsdemux \
+    gstreamer1.0-plugins-bad-videoparsersbad \
+    gstreamer1.0-plugins-base-app \
+    gstreamer1.0-plugins-base-videoconvertscale \
+    gstreamer1.0-plugins-base-videotestsrc \
+    gstreamer1.0-plugins-good-avi \
+    gstreamer1.0-plugins-good-isomp4 \
+    gstreamer1.0-plugins-good-jpeg \
+    gstreamer1.0-plugins-good-matroska \
+    gstreamer1.0-plugins-good-rtp \
+    gstreamer1.0-plugins-good-rtpmanager \
+    gstreamer1.0-plugins-good-rtsp \
+    gstreamer1.0-plugins-good-udp \
+    gstreamer1.0-plugins-good-video4linux2 \
+"
 
 CARGO_BUILD_FLAGS:append = " --no-default-features --bins"
 
@@ -84,33 +105,12 @@ FILES:${PN} += "\
 FILES:${PN}-ctl += "${bindir}/watchpostctl"
 FILES:${PN}-models += "${datadir}/watchpost/models"
 
-# One package an element that pipelines/README.md names; glib-networking gives TLS for rtsps cameras. The first boot seals and
-# compares keys by programs of coreutils, diffutils and systemd's extras.
+# The first boot seals and compares keys by programs of coreutils, diffutils and systemd's extras.
 RDEPENDS:${PN} += "\
     ${PN}-models \
     coreutils \
     diffutils \
     systemd-extra-utils \
-"
-RDEPENDS:${PN} += "${@bb.utils.contains('PACKAGECONFIG', 'gst', '${WATCHPOST_ELEMENTS}', '', d)}"
-WATCHPOST_ELEMENTS = "\
-    glib-networking \
-    gstreamer1.0 \
-    gstreamer1.0-libav \
-    gstreamer1.0-plugins-bad-mpegtsdemux \
-    gstreamer1.0-plugins-bad-videoparsersbad \
-    gstreamer1.0-plugins-base-app \
-    gstreamer1.0-plugins-base-videoconvertscale \
-    gstreamer1.0-plugins-base-videotestsrc \
-    gstreamer1.0-plugins-good-avi \
-    gstreamer1.0-plugins-good-isomp4 \
-    gstreamer1.0-plugins-good-jpeg \
-    gstreamer1.0-plugins-good-matroska \
-    gstreamer1.0-plugins-good-rtp \
-    gstreamer1.0-plugins-good-rtpmanager \
-    gstreamer1.0-plugins-good-rtsp \
-    gstreamer1.0-plugins-good-udp \
-    gstreamer1.0-plugins-good-video4linux2 \
 "
 
 SYSTEMD_SERVICE:${PN} = "watchpost.service watchpost-firstboot.service"
