@@ -17,7 +17,7 @@ WHEEL_SHA256:x86-64 = "1f3dea47f2f0e5117c2404cea7d21fd253ae7836a3bf167a501cdfbb2
 SRC_URI = "${ONNXRUNTIME_WHEELS}/${WHEEL};unpack=0"
 SRC_URI[sha256sum] = "${WHEEL_SHA256}"
 
-S = "${UNPACKDIR}/wheel"
+S = "${UNPACKDIR}"
 
 COMPATIBLE_HOST = "(aarch64|x86_64).*-linux"
 COMPATIBLE_HOST:libc-musl = "null"
