@@ -1,11 +1,11 @@
 SUMMARY = "The appliance: a read-only system in two slots, and a data partition"
-DESCRIPTION = "Boots by EFI and GRUB, runs Watchpost, is updated by RAUC. Nobody can log in: root's password is locked and no SSH is installed."
+DESCRIPTION = "Boots by EFI and GRUB, runs Watchpost, is updated by RAUC. Root's password is locked; SSH is there for the keys of WATCHPOST_SSH_KEYS alone."
 SECTION = "base"
 LICENSE = "MIT"
 
 inherit core-image
 
-IMAGE_FEATURES = "read-only-rootfs"
+IMAGE_FEATURES = "read-only-rootfs ${@'ssh-server-openssh' if d.getVar('WATCHPOST_SSH_KEYS') else ''}"
 IMAGE_INSTALL = "\
     ca-certificates \
     e2fsprogs \
@@ -48,6 +48,18 @@ copy_initramfs() {
     fi
 }
 ROOTFS_POSTPROCESS_COMMAND += "copy_initramfs"
+
+# A file of public keys that may log in as root, to install updates; without it nobody can, and no SSH is installed.
+WATCHPOST_SSH_KEYS ?= ""
+do_rootfs[file-checksums] += "${@d.getVar('WATCHPOST_SSH_KEYS') + ':True' if d.getVar('WATCHPOST_SSH_KEYS') else ''}"
+copy_ssh_keys() {
+    if [ -n "${WATCHPOST_SSH_KEYS}" ]; then
+        install -d -m 0700 ${IMAGE_ROOTFS}${ROOT_HOME}/.ssh
+        install -m 0600 ${WATCHPOST_SSH_KEYS} ${IMAGE_ROOTFS}${ROOT_HOME}/.ssh/authorized_keys
+    fi
+}
+copy_ssh_keys[doc] = "Lets the keys of WATCHPOST_SSH_KEYS in"
+ROOTFS_POSTPROCESS_COMMAND += "copy_ssh_keys"
 
 # nooelint: oelint.task.noanonpython - another distribution would give an image that never starts
 python () {

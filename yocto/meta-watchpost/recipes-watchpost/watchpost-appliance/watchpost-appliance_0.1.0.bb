@@ -29,7 +29,7 @@ SRC_URI = "\
 
 S = "${UNPACKDIR}"
 
-inherit allarch features_check systemd
+inherit features_check systemd
 
 REQUIRED_DISTRO_FEATURES = "systemd"
 
@@ -77,5 +77,4 @@ FILES:${PN} += "\
 
 RDEPENDS:${PN} = "e2fsprogs-e2fsck rauc watchpost"
 
-# watchpost-trial-over.service is started by the check that fails, so nothing enables it.
 SYSTEMD_SERVICE:${PN} = "${APPLIANCE_UNITS}"
