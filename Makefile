@@ -10,10 +10,10 @@ export RUST_BACKTRACE ?= 1
 # The RTSP server of tests and demo; the product's default features stay as they are.
 FEATURES := --features testkit
 
-.PHONY: help setup demo test check bench campaign fuzz eval doc clean
+.PHONY: help setup demo test check bench campaign fuzz eval yocto-lint doc clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
 setup:  ## bring Debian packages, ONNX Runtime and lint tools, if missing
 	@scripts/setup.sh --tools
@@ -56,6 +56,9 @@ fuzz:  ## what reads others' bytes, given altered ones for SECONDS=60 each; TARG
 
 eval: setup  ## how well the models read, and where they go wrong, on WATCHPOST_DATA (docs/models.md); EVAL="--only PART"
 	@cargo bench -q --bench eval -- $(EVAL)
+
+yocto-lint:  ## the Yocto layer without a finding: recipes, kas files, shell, the list of crates (docs/yocto.md)
+	@yocto/lint.sh
 
 doc:  ## the crate's documentation, in target/doc
 	@RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items

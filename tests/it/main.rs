@@ -108,3 +108,4 @@ mod wire;
 mod wire_init;
 #[cfg(feature = "testkit")]
 mod worker;
+mod yocto;
