@@ -29,7 +29,7 @@ export SOURCE_DATE_EPOCH
 target=${CARGO_TARGET_DIR:-target}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 out=target/package
-mkdir -p "$out/man"
+mkdir -p "$out/man" "$out/bin"
 export CARGO_INCREMENTAL=0
 remap="--remap-path-prefix=$PWD=/watchpost --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$(rustc --print sysroot)=/rust"
 
@@ -51,12 +51,13 @@ fi
 
 [ -n "$built" ] || RUSTFLAGS="${RUSTFLAGS-} $remap" cargo build --release --locked --bin watchpost --bin watchpostctl
 for program in watchpost watchpostctl; do
+    strip -o "$out/bin/$program" "$target/release/$program"
     "$target/release/$program" man >"$out/man/$program.1"
     "$target/release/$program" completions bash >"$out/$program.bash"
     "$target/release/$program" completions zsh >"$out/_$program"
     "$target/release/$program" completions fish >"$out/$program.fish"
 done
 scripts/sbom.py "$out"
-cargo deb --no-build --locked --deb-revision "$revision" --output "$out/"
+cargo deb --no-build --no-strip --locked --deb-revision "$revision" --output "$out/"
 package=$(ls -t "$out"/watchpost_*.deb | head -1)
 say "$(cd "$out" && sha256sum "$(basename "$package")"), $(stat -c %s "$package") bytes, times of $(date -u -d "@$SOURCE_DATE_EPOCH" +%FT%TZ)"
