@@ -23,10 +23,10 @@ fi
 
 work=$(mktemp -d)
 root=$work/root
-broker=''
+broker='' centre=''
 finish() {
     code=$?
-    if [ -n "$broker" ]; then kill "$broker" 2>/dev/null || true; fi
+    for started in $centre $broker; do kill "$started" 2>/dev/null || true; done
     # The namespace takes what is mounted along; without a mount inside, nothing but the folder is removed.
     umount "$root/proc" 2>/dev/null || umount -l "$root/proc" 2>/dev/null || true
     if mountpoint -q "$root/proc"; then echo "test_deb: $root/proc stays mounted, the folder is left" >&2; exit 1; fi
@@ -116,7 +116,7 @@ inside chown -R watchpost:watchpost /var/lib/watchpost
 inside mosquitto -c /srv/centre/broker/mosquitto.conf >"$work/broker.log" 2>&1 &
 broker=$!
 sleep 1
-as_daemon() { inside setpriv --reuid=watchpost --regid=watchpost --init-groups --no-new-privs --bounding-set=-all "$@"; }
+as_daemon() { inside env HOME=/var/lib/watchpost GSETTINGS_BACKEND=memory setpriv --reuid=watchpost --regid=watchpost --init-groups --no-new-privs --bounding-set=-all "$@"; }
 as_daemon watchpost check --json >"$work/check" || true
 python3 - "$work/check" <<'EOF' || fail "watchpost check has something to say besides the camera"
 import json, sys
@@ -139,10 +139,13 @@ reads=$(grep -o '"plate":"[^"]*"' "$work/read" | sort -u | wc -l)
 [ "$reads" -gt 0 ] || fail "watchpost read saw no plate"
 say "watchpost read: $reads plates of street-a.mp4"
 sed -i 's,^uri = .*,uri = "file:///srv/street-a.mp4",' "$root/etc/watchpost/watchpost.toml"
-sed -i 's/^broker = /ack = "broker"\nbroker = /' "$root/etc/watchpost/watchpost.toml"
+inside watchpostctl --centre /srv/centre tail >"$work/tail" 2>&1 &
+centre=$!
 as_daemon watchpost run --until-eos >"$work/run" 2>&1 || { cat "$work/run" >&2; fail "watchpost run failed as the unit's user"; }
 [ "$(awk '$1 == "gate" { print $6 }' "$work/run")" -gt 0 ] || { cat "$work/run" >&2; fail "no read was stored"; }
-say "watchpost run, as user watchpost: $(awk '$1 == "gate" { print $6 " reads, " $8 " hits" }' "$work/run")"
+kill "$centre" && wait "$centre" 2>/dev/null || true
+centre=''
+say "watchpost run, as user watchpost: $(awk '$1 == "gate" { print $6 " reads, " $8 " hits" }' "$work/run"); $(grep '^alerts' "$work/run")"
 
 # --- upgrade, and back
 
