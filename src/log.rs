@@ -2,7 +2,10 @@
 //!
 //! The [`LogRing`] holds the newest lines at INFO and above, whatever stderr shows, for the operation `log.tail`: at most
 //! 2,000 lines, each cut at 400 bytes. DEBUG and TRACE never go in: plates may be named there. Writing a line takes one
-//! short lock; the oldest goes when the ring is full.
+//! short lock; the oldest goes when the ring is full. Where stderr is the journal of systemd, lines are as it wants them
+//! ([`journal`]).
+
+mod journal;
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
@@ -76,7 +79,12 @@ pub fn init(default: &str) -> LogRing {
     let filter = EnvFilter::try_from_env("WATCHPOST_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let ring = LogRing::default();
-    let to_stderr = tracing_subscriber::fmt::layer().with_ansi(colour).with_writer(std::io::stderr).with_filter(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let to_stderr = if journal::is_stderr() {
+        lines.with_ansi(false).event_format(journal::Lines::default()).with_filter(filter).boxed()
+    } else {
+        lines.with_ansi(colour).with_filter(filter).boxed()
+    };
     // ONNX Runtime tells of devices and versions at INFO; what matters of it comes as an error.
     let level = Targets::new().with_default(LevelFilter::INFO).with_target("ort", LevelFilter::WARN);
     let into_ring = IntoRing { ring: ring.clone(), clock: Clock::system() }.with_filter(level);

@@ -54,6 +54,7 @@ pub mod machine;
 pub mod models;
 #[allow(dead_code, reason = "wired with the commands")]
 pub mod probation;
+pub mod reload;
 mod retention;
 #[cfg(feature = "gst")]
 mod second;
@@ -108,6 +109,7 @@ use desk::Desk;
 pub use lists::settings_of as list_settings;
 use models::swap::InUse;
 use probation::Probation;
+pub use reload::Reload;
 use settings::clip_settings;
 pub use settings::{RUN_WITHIN, camera_settings, model_settings, vision_settings};
 use watchdog::{Steps, Watchdog};
@@ -152,6 +154,8 @@ pub struct Options {
     pub log: LogRing,
     /// Of a configuration that the centre staged.
     pub probation: Option<Arc<Probation>>,
+    /// Whether somebody at the box wants the configuration to be read again.
+    pub reload: Reload,
 }
 
 /// What a run did.
@@ -260,6 +264,7 @@ fn live(
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let alive = || {
         after.look();
+        options.reload.look(&options.config_path, after);
         dog.fault().is_none() && base.recorder.is_running() && contact.as_ref().is_none_or(Contact::is_running)
     };
     let fault = (!crew.watch(options.until_eos, after.stop(), &mut base.watch, &mut accounts, &alive)).then(|| {

@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod draw;
 pub mod init;
 pub mod local;
+pub mod paper;
 pub mod plates;
 pub mod probe;
 pub mod query;
@@ -22,7 +23,7 @@ pub mod try_models;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::causes;
 use crate::clock::Clock;
@@ -60,6 +61,10 @@ enum Verb {
     Audit(audit::Options),
     /// The daemon: cameras to the centre
     Run(run::Args),
+    /// Completions for a shell, on stdout
+    Completions(paper::Completions),
+    /// The man page, on stdout
+    Man,
     /// Cameras decoded for a daemon, which starts it
     #[cfg(feature = "gst")]
     #[command(name = "decode-worker", hide = true)]
@@ -92,6 +97,8 @@ pub fn run(args: Args) -> ExitCode {
         Verb::Bench(args) => bench::run(&args, &mut out).map(ExitCode::from),
         Verb::Audit(options) => audit::run(options, &mut out).map(ExitCode::from),
         Verb::Run(args) => run::run(&args, &log, &mut out).map(ExitCode::from),
+        Verb::Completions(options) => paper::completions(&options, Args::command()),
+        Verb::Man => paper::man(&Args::command()),
         #[cfg(feature = "gst")]
         Verb::DecodeWorker => Ok(ExitCode::FAILURE),
         Verb::TryModels(args) => try_models::run(&args, &clock, &mut out).map(ExitCode::from),

@@ -14,7 +14,7 @@ use crate::log::LogRing;
 use crate::memory;
 use crate::shutdown::Shutdown;
 use crate::supervise::probation::Probation;
-use crate::supervise::{self, Options, Summary};
+use crate::supervise::{self, Options, Reload, Summary};
 
 /// Arguments of `watchpost run`.
 #[derive(Debug, clap::Args)]
@@ -35,8 +35,9 @@ pub fn run(args: &Args, log: &LogRing, out: &mut dyn Write) -> anyhow::Result<u8
     keep_memory_private();
     memory::keep_together();
     let shutdown = Shutdown::new();
-    listen_for_signals(shutdown.clone())?;
-    let summary = live(args, log, &shutdown)?;
+    let reload = Reload::default();
+    listen_for_signals(shutdown.clone(), reload.clone())?;
+    let summary = live(args, log, &shutdown, reload)?;
     if args.until_eos {
         print(&summary, out).context("stdout")?;
     }
@@ -46,13 +47,13 @@ pub fn run(args: &Args, log: &LogRing, out: &mut dyn Write) -> anyhow::Result<u8
 
 /// One life of the daemon after the other, until one ends that wants no other. A configuration on probation that does not
 /// start is rolled back, and what was before is started.
-fn live(args: &Args, log: &LogRing, shutdown: &Shutdown) -> anyhow::Result<Summary> {
+fn live(args: &Args, log: &LogRing, shutdown: &Shutdown, reload: Reload) -> anyhow::Result<Summary> {
     #[cfg(not(feature = "testkit"))]
     let clock = Clock::system();
     #[cfg(feature = "testkit")]
     let clock = supervise::testkit::clock();
-    let mut options =
-        Options { until_eos: args.until_eos, config_path: args.config.clone(), log: log.clone(), probation: None };
+    let (until_eos, config_path) = (args.until_eos, args.config.clone());
+    let mut options = Options { until_eos, config_path, log: log.clone(), probation: None, reload };
     let mut config: Option<Arc<Config>> = None;
     loop {
         options.probation = Probation::begin(&args.config, &clock);
@@ -122,14 +123,15 @@ fn keep_memory_private() {
     }
 }
 
-/// A thread of its own waits for SIGTERM and SIGINT and sets the flag; a second signal ends the process at once.
-fn listen_for_signals(shutdown: Shutdown) -> anyhow::Result<()> {
+/// A thread of its own waits for SIGTERM and SIGINT and sets the flag; a second one of these ends the process at once. SIGHUP has the
+/// configuration read again.
+fn listen_for_signals(shutdown: Shutdown, reload: Reload) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the tokio runtime")?;
-    let (mut terminate, mut interrupt) = {
+    let (mut terminate, mut interrupt, mut hangup) = {
         let _inside = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
     };
     let wait = move || {
         runtime.block_on(async {
@@ -138,6 +140,10 @@ fn listen_for_signals(shutdown: Shutdown) -> anyhow::Result<()> {
                 tokio::select! {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
+                    _ = hangup.recv() => {
+                        reload.ask();
+                        continue;
+                    }
                 }
                 if std::mem::replace(&mut asked, true) {
                     std::process::exit(1);

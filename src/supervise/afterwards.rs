@@ -53,6 +53,12 @@ impl After {
         self.stop.trigger();
     }
 
+    /// Nobody waits for an answer: the run ends now, and starts anew.
+    pub(super) fn restart(&self) {
+        self.ask(Afterwards::Restart);
+        self.stop.trigger();
+    }
+
     /// Looks whether an answer takes too long to leave.
     pub(super) fn look(&self) {
         let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,6 +89,15 @@ mod tests {
     use super::*;
     use crate::clock::SimClock;
     use crate::domain::TimeMs;
+
+    #[test]
+    fn a_reload_ends_the_run_at_once_and_does_not_take_back_a_wipe() {
+        let stop = Shutdown::new();
+        let after = After::new(stop.clone(), Clock::system());
+        after.ask(Afterwards::Wipe);
+        after.restart();
+        assert!(stop.is_set() && after.what() == Some(Afterwards::Wipe));
+    }
 
     #[test]
     fn a_wipe_stays_a_wipe_and_an_answer_that_never_leaves_is_not_waited_for() {

@@ -1,6 +1,6 @@
 //! Wires the outbox to the centre: keys, TLS files, topics, the session's task on a tokio runtime of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,7 +124,7 @@ pub fn box_key_path(config: &Config) -> PathBuf {
 
 /// Where the store's key lies.
 pub fn store_key_path(config: &Config) -> PathBuf {
-    store_key_credential().unwrap_or_else(|| config.site.data_dir.join("keys/store.key"))
+    store_key_credential(config).unwrap_or_else(|| config.site.data_dir.join("keys/store.key"))
 }
 
 /// Reads the store's key from there.
@@ -132,16 +132,23 @@ pub fn store_key_path(config: &Config) -> PathBuf {
 /// # Errors
 /// As [`StoreKey::load`].
 pub fn read_store_key(config: &Config) -> Result<StoreKey, crate::store::Error> {
-    match store_key_credential() {
+    match store_key_credential(config) {
         Some(path) => StoreKey::load_credential(&path),
         None => StoreKey::load(&store_key_path(config)),
     }
 }
 
-/// A systemd credential (sealed to the TPM where there is one) goes before the file on the same disk.
-fn store_key_credential() -> Option<PathBuf> {
-    let dir = std::env::var_os("CREDENTIALS_DIRECTORY")?;
-    Some(PathBuf::from(dir).join("store.key")).filter(|path| path.exists())
+/// Where a unit's credentials are while it runs: for its user and for root.
+const UNITS_CREDENTIALS: &str = "/run/credentials/watchpost.service";
+/// The data of the box that the unit runs.
+const UNITS_DATA: &str = "/var/lib/watchpost";
+
+/// A systemd credential (sealed to the TPM where there is one) goes before the file on the same disk. A verb that is given by
+/// hand has the daemon's, while that runs.
+fn store_key_credential(config: &Config) -> Option<PathBuf> {
+    let own = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let units = (config.site.data_dir == Path::new(UNITS_DATA)).then(|| PathBuf::from(UNITS_CREDENTIALS));
+    own.into_iter().chain(units).map(|dir| dir.join("store.key")).find(|path| path.exists())
 }
 
 /// The greatest serial of a keyring that this box has seen; 0 when it has seen none.

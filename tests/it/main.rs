@@ -97,6 +97,8 @@ mod substream;
 mod tail;
 mod tidy;
 mod tracks;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod unit;
 #[cfg(all(feature = "gst", feature = "onnx"))]
 mod vehicles;
 mod verbs;

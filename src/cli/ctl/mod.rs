@@ -15,7 +15,6 @@ pub mod ignore;
 mod key;
 pub mod log;
 pub mod model;
-mod paper;
 pub mod query;
 pub mod report;
 pub mod retention;
@@ -33,13 +32,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::centre::boxes::Boxes;
 use crate::centre::keys::SigningKey;
 use crate::centre::link::LinkSettings;
 use crate::centre::tls::TlsFiles;
 use crate::centre::topics;
+use crate::cli::paper;
 use crate::clock::Clock;
 use crate::domain::Broker;
 
@@ -199,8 +199,8 @@ impl Ctl {
             return evidence::verify(verifying, &self.connection.known_keys()?);
         }
         let client_id = match &self.verb {
-            Verb::Completions(options) => return paper::completions(options),
-            Verb::Man => return paper::man(),
+            Verb::Completions(options) => return paper::completions(options, Self::command()),
+            Verb::Man => return paper::man(&Self::command()),
             Verb::Key(options) if options.is_offline() => {
                 return options.run_offline(&self.connection.key_files()?, &mut std::io::stdout().lock());
             }
