@@ -119,8 +119,11 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
     let substream =
         s.text("substream", "A smaller stream of the same camera: plates are looked for on it and read on `uri`.");
     check_addresses(&mut s, uri.as_deref(), substream.as_deref());
-    let transport =
-        s.parsed("transport", "`auto` (default: TCP, or UDP where nothing else is offered), `tcp` or `udp`.");
+    let transport = s.choice(
+        "transport",
+        &["auto", "tcp", "udp"],
+        "`auto` (default: TCP, or UDP where nothing else is offered), `tcp` or `udp`.",
+    );
     let ca = s.path("ca", "PEM file that a `rtsps` camera's certificate is checked against, instead of the system's.");
     check_way(&mut s, uri.as_deref(), transport, ca.is_some());
     let pipeline =

@@ -12,6 +12,7 @@ use watchpost::centre::carry::Carrier;
 use watchpost::centre::keyring::{Entry, KeyBook, Keyring, Role};
 use watchpost::centre::keys::{BoxKey, SigningKey};
 use watchpost::centre::link::LinkSettings;
+use watchpost::centre::mirror::Mirrors;
 use watchpost::centre::publish::{News, OutboxSource};
 use watchpost::centre::report::{self, Reporter};
 use watchpost::centre::session::{self, Identity, SessionHandle, Settings};
@@ -249,6 +250,7 @@ impl TestBox {
             carrier: Carrier::new(self.clock.clone()),
             downward: None,
             board: StatusBoard::new(cameras, reporter, self.clock.clone()),
+            mirrors: Mirrors::off(),
             health: Arc::clone(&health),
             clock: self.clock.clone(),
             shutdown: shutdown.clone(),
