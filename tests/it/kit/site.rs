@@ -221,7 +221,17 @@ pub struct Running {
 
 impl TestBox {
     pub fn start(&self, outbox: Arc<dyn OutboxSource>) -> Running {
+        self.start_mirrored(outbox, |_| Mirrors::off())
+    }
+
+    /// As it is started by a daemon whose configuration asks for mirrors.
+    pub fn start_mirrored(
+        &self,
+        outbox: Arc<dyn OutboxSource>,
+        mirrors: impl FnOnce(&Arc<Health>) -> Mirrors,
+    ) -> Running {
         let health = Health::new();
+        let mirrors = mirrors(&health);
         let shutdown = Shutdown::new();
         let cameras = vec![CameraFacts {
             id: CameraId::new("gate").unwrap(),
@@ -250,7 +260,7 @@ impl TestBox {
             carrier: Carrier::new(self.clock.clone()),
             downward: None,
             board: StatusBoard::new(cameras, reporter, self.clock.clone()),
-            mirrors: Mirrors::off(),
+            mirrors,
             health: Arc::clone(&health),
             clock: self.clock.clone(),
             shutdown: shutdown.clone(),
