@@ -13,8 +13,8 @@ use crate::centre::topics::HomeAssistantTopics;
 use crate::centre::wire::CameraStatus;
 use crate::domain::{Alert, BoxId, CameraId, Severity, TimeMs};
 
-/// Most cameras that are told of, as in health.
-const MOST_CAMERAS: usize = 64;
+/// Most cameras that are told of: what fits into one message.
+const MOST_CAMERAS: usize = 40;
 
 /// How it is told.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -186,7 +186,7 @@ fn a_device_of_as_many_cameras_as_are_told_fits_into_one_message() {
     let wanted = on.settings.home_assistant.clone().unwrap();
     let board = Board::new(wanted, BoxId::new("box-of-long-name").unwrap(), (0..99).map(id));
     let text = board.config(&[]).to_string();
-    assert_eq!(board.components().len(), 64 * 5);
+    assert_eq!(board.components().len(), 40 * 5);
     assert!(text.len() <= tray::MOST_OF_ONE, "{} bytes", text.len());
     let gone = board.config(&["attic_state".to_owned()]);
     assert_eq!(
