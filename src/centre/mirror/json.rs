@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Names;
 use crate::centre::wire::{CameraStatus, HealthReport, Wire as _};
-use crate::domain::{Alert, CameraId, Class};
+use crate::domain::{Alert, CameraId, Class, ListId};
 
 /// What is shown of every alert.
 const ALERT: &[&str] = &[
@@ -116,7 +116,7 @@ pub(super) fn alert(alert: &Alert, names: &Names) -> Value {
     };
     call("camera", names.cameras.get(&alert.camera).map(CameraId::as_str));
     call("rule", alert.rule.and_then(|number| names.rules.get(&number)).map(|rule| rule.id.as_str()));
-    call("list", alert.matched.as_ref().and_then(|mark| names.lists.get(&mark.list)).map(|list| list.as_str()));
+    call("list", alert.matched.as_ref().and_then(|mark| names.lists.get(&mark.list)).map(ListId::as_str));
     shown.insert("names".to_owned(), Value::Object(called));
     Value::Object(shown)
 }

@@ -202,7 +202,7 @@ impl On {
         }
         if self.settings.onvif {
             for event in onvif::events(alert, &self.settings.names) {
-                let topic = self.topics.onvif(event.event, &event.source.each_ref().map(String::as_str));
+                let topic = self.topics.onvif(event.what, &event.source.each_ref().map(String::as_str));
                 self.put(Which::Onvif, topic, event.payload.into_bytes(), false);
             }
         }

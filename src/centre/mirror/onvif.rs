@@ -15,7 +15,7 @@ use crate::domain::{Alert, Class, ObjectEvent, Stage, TimeMs};
 /// An event of one alert.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Event {
-    pub event: OnvifEvent,
+    pub what: OnvifEvent,
     /// The values of its source, in their order.
     pub source: [String; 2],
     pub payload: String,
@@ -33,7 +33,7 @@ pub(super) fn events(alert: &Alert, names: &Names) -> Vec<Event> {
 fn of_rule(alert: &Alert, names: &Names) -> Option<Event> {
     let rule = names.rules.get(&alert.rule?)?;
     let mut data = Items::default();
-    let event = match &rule.event {
+    let what = match &rule.event {
         ObjectEvent::Cross(..) => OnvifEvent::LineCrossed,
         ObjectEvent::WrongWay(place) if names.lines.contains(&(alert.camera, place.clone())) => OnvifEvent::LineCrossed,
         ObjectEvent::Enter(_) | ObjectEvent::Leave(_) => {
@@ -53,7 +53,7 @@ fn of_rule(alert: &Alert, names: &Names) -> Option<Event> {
     let class = alert.vehicle.as_ref().map_or(Class::Plate, |vehicle| vehicle.class);
     data.put("ClassTypes", &json!(object_type(class)));
     let source = [camera(alert, names), rule.id.as_str().to_owned()];
-    Some(Event { event, payload: message(alert, &source, data), source })
+    Some(Event { what, payload: message(alert, &source, &data), source })
 }
 
 fn of_plate(alert: &Alert, names: &Names) -> Option<Event> {
@@ -100,7 +100,7 @@ fn of_plate(alert: &Alert, names: &Names) -> Option<Event> {
         (None, None) => return None,
     };
     let source = [camera(alert, names), rule];
-    Some(Event { event: OnvifEvent::LicensePlate, payload: message(alert, &source, data), source })
+    Some(Event { what: OnvifEvent::LicensePlate, payload: message(alert, &source, &data), source })
 }
 
 /// The name of an alert's camera, or its number where it is not configured any more.
@@ -108,7 +108,7 @@ fn camera(alert: &Alert, names: &Names) -> String {
     names.cameras.get(&alert.camera).map_or_else(|| format!("camera-{}", alert.camera), |id| id.as_str().to_owned())
 }
 
-fn message(alert: &Alert, [camera, rule]: &[String; 2], data: Items) -> String {
+fn message(alert: &Alert, [camera, rule]: &[String; 2], data: &Items) -> String {
     let mut source = Items::default();
     source.put("VideoSource", &json!(camera));
     source.put("Rule", &json!(rule));

@@ -181,7 +181,7 @@ impl Delivery {
         }
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    pub(super) fn to_json(self) -> Value {
         let mut told = json!({
             "connects": self.connects, "sent": self.sent, "resent": self.resent, "acked": self.acked,
             "refused": self.refused, "unsaid": self.unsaid,

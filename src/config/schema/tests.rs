@@ -35,7 +35,7 @@ fn faults(schema: &Value, value: &Value, at: &str) -> Vec<String> {
     let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
     for (word, says) in schema.as_object().unwrap() {
         match word.as_str() {
-            "$schema" | "title" | "description" | "default" => {}
+            "$schema" | "title" | "description" | "default" | "properties" | "additionalProperties" => {}
             "type" => want(is(value, says.as_str().unwrap()), &format!("wanted {says}")),
             "enum" => want(says.as_array().unwrap().contains(value), &format!("wanted one of {says}")),
             "minimum" => want(number.is_none_or(|n| n >= says.as_f64().unwrap()), "too small"),
@@ -52,7 +52,6 @@ fn faults(schema: &Value, value: &Value, at: &str) -> Vec<String> {
                     inner.extend(faults(says, one, &format!("{at}[{n}]")));
                 }
             }
-            "properties" | "additionalProperties" => {}
             "anyOf" => {
                 let any = says.as_array().unwrap().iter().any(|one| faults(one, value, at).is_empty());
                 want(any, "none of those wanted");
@@ -63,9 +62,8 @@ fn faults(schema: &Value, value: &Value, at: &str) -> Vec<String> {
     for (name, one) in value.as_object().into_iter().flatten() {
         let at = format!("{at}.{name}");
         match (properties.get(name), schema.get("additionalProperties")) {
-            (Some(schema), _) => inner.extend(faults(schema, one, &at)),
             (None, Some(Value::Bool(false))) => inner.push(format!("{at}: is no key")),
-            (None, Some(schema)) => inner.extend(faults(schema, one, &at)),
+            (Some(schema), _) | (None, Some(schema)) => inner.extend(faults(schema, one, &at)),
             (None, None) => {}
         }
     }
