@@ -42,7 +42,7 @@ fn mirrors(note: &Path, on: bool, health: &Arc<Health>) -> Mirrors {
 fn allow(site: &Site, more: &str, without: &[&str]) {
     let acl = topics::mosquitto_acl(DEFAULT_ROOT, "centre").unwrap();
     let kept = acl.lines().filter(|line| !without.iter().any(|part| line.contains(part)));
-    let kept: String = kept.map(|line| format!("{line}\n")).collect();
+    let kept: String = kept.flat_map(|line| [line, "\n"]).collect();
     let reader = format!("\nuser reader\ntopic read {DEFAULT_ROOT}/#\ntopic read {PREFIX}/#\n");
     std::fs::write(site.dir.path().join("acl"), format!("{kept}{more}{reader}")).unwrap();
 }
@@ -79,9 +79,8 @@ impl Reader {
                 }
             }
         };
-        if tokio::time::timeout(LONG, waiting).await.is_err() {
-            panic!("not in time; seen: {:#?}", self.seen.keys());
-        }
+        let in_time = tokio::time::timeout(LONG, waiting).await.is_ok();
+        assert!(in_time, "seen: {:#?}", self.seen.keys());
     }
 
     async fn until_seen(&mut self, parts: &[&str]) {
