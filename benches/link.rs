@@ -178,7 +178,7 @@ async fn measure(dir: &Path) -> anyhow::Result<()> {
     let (site, box_id) = (SiteId::new("north")?, BoxId::new("box-1")?);
     let topics = Topics::new(DEFAULT_ROOT, &site, &box_id)?;
     let centre = Some(dir.join("centre"));
-    let args = init::Args { centre, dir: Some(dir.to_owned()), site, box_id, port, config: None };
+    let args = init::Args { centre, dir: Some(dir.to_owned()), site, box_id, port, home_assistant: None, config: None };
     init::run(&args, &Clock::system(), &mut Vec::new())?;
     let _broker = Mosquitto::start(&dir.join("centre/broker/mosquitto.conf"))?;
     let (own, counts) = relay(port)?;

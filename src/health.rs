@@ -334,6 +334,10 @@ pub struct CentreCounters {
     pub refused: Counter,
     /// Health messages that found no room in the link.
     pub unsaid: Counter,
+    /// Mirrored messages that the broker took.
+    pub mirrored: Counter,
+    /// Mirrored messages that were dropped.
+    pub mirrors_dropped: Counter,
     /// 1 while a session with the broker stands.
     pub connected: AtomicU64,
     fault: Mutex<Option<String>>,

@@ -51,6 +51,7 @@ pub mod keeping;
 mod last;
 mod lists;
 pub mod machine;
+mod mirrors;
 pub mod models;
 #[allow(dead_code, reason = "wired with the commands")]
 pub mod probation;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use watchpost::centre::carry::{Carrier, Letter};
 use watchpost::centre::link::Response;
+use watchpost::centre::mirror::Mirrors;
 use watchpost::centre::note;
 use watchpost::centre::publish::{News, OutboxSource};
 use watchpost::centre::report::{self, Reporter};
@@ -118,6 +119,7 @@ impl SimBox {
             carrier: self.carrier.clone(),
             downward: Some(Arc::new(Deaf)),
             board: StatusBoard::new(cameras, reporter, clock.clone()),
+            mirrors: Mirrors::off(),
             health: Arc::clone(&self.health),
             clock: clock.clone(),
             shutdown: self.shutdown.clone(),

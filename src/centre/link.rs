@@ -79,6 +79,8 @@ pub enum Token {
     Entry(u64),
     /// The letter with this number.
     Letter(u64),
+    /// The mirrored message with this number.
+    Mirror(u64),
     /// The last message before the end.
     Farewell,
     /// Something that is not waited for.

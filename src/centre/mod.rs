@@ -4,7 +4,7 @@
 //! [`keyring`] and [`boxes`] say whose signature counts for what; [`tls`] secures the way to the broker.
 //!
 //! [`session`] keeps a [`link`] to the broker, waits by [`crate::backoff`] after a [`fault`], and carries [`publish`], which
-//! drains the outbox through a sending [`window`], [`carry`], which takes up replies and their like, and [`status`]. What goes over the link is counted, and has to fit into a [`budget`] where there is one. [`client`] is the other end, the centre's: it keeps
+//! drains the outbox through a sending [`window`], [`carry`], which takes up replies and their like, and [`status`]. What goes over the link is counted, and has to fit into a [`budget`] where there is one; a [`mirror`] says some of it in other forms. [`client`] is the other end, the centre's: it keeps
 //! [`receipts`] of what arrived and acknowledges, and is [`witness`] of audit logs, whose checkpoints are signed as a [`note`]; [`listen`] only looks around; [`ask`] sends commands and gathers answers. [`x509`] tells how long certificates last.
 
 pub mod ask;
@@ -18,6 +18,7 @@ pub mod keyring;
 pub mod keys;
 pub mod link;
 pub mod listen;
+pub mod mirror;
 pub mod note;
 pub mod publish;
 pub mod receipts;

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use super::keyring::Role;
 use super::keys::Keys;
 use super::link::{Sender, Taken, Token};
+use super::mirror::Mirrors;
 use super::session::Identity;
 use super::topics;
 use super::window::{Entry, EntryKind, Window};
@@ -210,8 +211,8 @@ impl Publisher {
         self.window.broker_is_stuck(self.parts.clock.monotonic())
     }
 
-    /// Stages what the outbox has and hands over to `link` what is due and has room.
-    pub async fn pump(&mut self, link: &mut Sender) {
+    /// Stages what the outbox has and hands over to `link` what is due and has room; what was handed over is mirrored.
+    pub async fn pump(&mut self, link: &mut Sender, mirrors: &mut Mirrors) {
         let least = link.least();
         self.window.spare(least > Severity::Info, self.parts.clock.monotonic());
         self.window.hold(least);
@@ -238,6 +239,7 @@ impl Publisher {
             if !link.publish(&topic, message, false, Token::Entry(seq)) {
                 return;
             }
+            mirrors.sent(entry);
             self.parts.health.centre.sent.inc();
             if self.window.lent(seq, now) {
                 self.parts.health.centre.resent.inc();

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::budget::Traffic;
 use super::keys::SigningKey;
 use super::link::{Sender, Token, Will};
+use super::mirror::Mirrors;
 use super::report::Reporter;
 use super::session::Identity;
 use super::wire::{self, BoxState, CameraStatus, Place, RuleName, Status, Wire};
@@ -123,8 +124,8 @@ impl StatusBoard {
         self.cameras.iter_mut().for_each(|camera| camera.told = None);
     }
 
-    /// Says what has changed, as far as the link has room.
-    pub fn say_changes(&mut self, identity: &Identity, health: &Health, link: &mut Sender) {
+    /// Says what has changed, as far as the link has room, and has it mirrored.
+    pub fn say_changes(&mut self, identity: &Identity, health: &Health, link: &mut Sender, mirrors: &mut Mirrors) {
         if !self.told_online {
             self.told_online = self.say_state(BoxState::Online, Token::Other, identity, link);
         }
@@ -149,6 +150,7 @@ impl StatusBoard {
             // What a connection was told first is brought up to date sooner, at any moment: boxes that connected in one
             // moment do not stay in step.
             let told_at = if due == Due::New { now.saturating_sub(anywhere(REFRESH)) } else { now };
+            mirrors.camera(&camera.facts.id, &status);
             camera.note(due, status, told_at);
             if due == Due::Refresh {
                 self.next_refresh = now + REFRESH_GAP;
@@ -161,10 +163,12 @@ impl StatusBoard {
         self.say_state(BoxState::Stopped, Token::Farewell, identity, link)
     }
 
-    /// Says how the box is; lost, and counted, when the link has no room.
-    pub fn say_health(&self, identity: &Identity, health: &Health, link: &mut Sender) {
+    /// Says how the box is; lost, and counted, when the link has no room. Mirrored in any case.
+    pub fn say_health(&self, identity: &Identity, health: &Health, link: &mut Sender, mirrors: &mut Mirrors) {
         let topic = identity.topics.health();
-        if let Some(message) = signed(&self.reporter.report(), &topic, &identity.key.current())
+        let report = self.reporter.report();
+        mirrors.health(&report);
+        if let Some(message) = signed(&report, &topic, &identity.key.current())
             && !link.publish_unacknowledged(&topic, message)
         {
             health.centre.unsaid.inc();

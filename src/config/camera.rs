@@ -119,8 +119,11 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
     let substream =
         s.text("substream", "A smaller stream of the same camera: plates are looked for on it and read on `uri`.");
     check_addresses(&mut s, uri.as_deref(), substream.as_deref());
-    let transport =
-        s.parsed("transport", "`auto` (default: TCP, or UDP where nothing else is offered), `tcp` or `udp`.");
+    let transport = s.choice(
+        "transport",
+        &["auto", "tcp", "udp"],
+        "`auto` (default: TCP, or UDP where nothing else is offered), `tcp` or `udp`.",
+    );
     let ca = s.path("ca", "PEM file that a `rtsps` camera's certificate is checked against, instead of the system's.");
     check_way(&mut s, uri.as_deref(), transport, ca.is_some());
     let pipeline =
@@ -132,10 +135,7 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
     let enabled = s.flag("enabled", true, "`false`: configured, but not opened.");
     let location = s.location("Where it stands: `[latitude, longitude]`, degrees; without it where the box does.");
     let heading = s.real("heading", 0.0, 360.0, "Where it looks, degrees clockwise from north.");
-    let road = s.text("road", "The road it looks at, at most 64 characters.");
-    if road.as_deref().is_some_and(|r| r.chars().count() > ROAD_CHARS || r.chars().any(char::is_control)) {
-        s.fault("road", format!("wanted at most {ROAD_CHARS} characters and no control characters"));
-    }
+    let road = read_road(&mut s);
     let region = s.parsed(
         "region",
         "Whose plates are expected above all: `us`, `eu`, `gb`, `br`, `ar`, `in`, `mx`, `tr`, `vn`, or a part (`us-ca`, `eu-sk`).",
@@ -221,6 +221,14 @@ fn check_way(s: &mut Section<'_>, uri: Option<&str>, transport: Option<Transport
     if has_ca && uri.is_some() && !is_encrypted {
         s.fault("ca", "is for rtsps:// alone: what comes from this uri is not encrypted and shows no certificate");
     }
+}
+
+fn read_road(s: &mut Section<'_>) -> Option<String> {
+    let road = s.text("road", "The road it looks at, at most 64 characters.");
+    if road.as_deref().is_some_and(|r| r.chars().count() > ROAD_CHARS || r.chars().any(char::is_control)) {
+        s.fault("road", format!("wanted at most {ROAD_CHARS} characters and no control characters"));
+    }
+    road
 }
 
 fn read_rotate(s: &mut Section<'_>) -> Option<u16> {

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use super::section::Section;
-use crate::domain::{AckMode, Broker};
+use crate::domain::{AckMode, Broker, Severity};
+
+/// Where Home Assistant looks for devices unless it was told otherwise.
+pub const HOME_ASSISTANT_PREFIX: &str = "homeassistant";
 
 /// `[centre]`
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +31,30 @@ pub struct Centre {
     pub allow_plaintext: bool,
     /// What may go up to the centre in a UTC day; 0: no bound.
     pub budget_mib_a_day: u64,
+    /// In which other forms things are told, unsigned.
+    pub mirrors: Mirrors,
+}
+
+/// Other forms in which the broker is told, beside what is signed for the centre. All are off at first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mirrors {
+    /// Alerts, cameras and health as plain JSON.
+    pub json: bool,
+    /// Alerts as ONVIF event JSON.
+    pub onvif: bool,
+    /// The least severity of alerts in any of them.
+    pub severity: Severity,
+    /// Home Assistant's discovery; `None`: off.
+    pub home_assistant: Option<HomeAssistant>,
+}
+
+/// `[centre.home_assistant]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct HomeAssistant {
+    /// First part of its topics.
+    pub prefix: String,
+    /// Whether it is told plates.
+    pub plates: bool,
 }
 
 pub(super) fn read(mut s: Section<'_>) -> Option<Centre> {
@@ -63,8 +90,9 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Centre> {
     if topic_root.is_empty() || topic_root.contains(['+', '#']) || topic_root.starts_with('/') {
         s.fault("topic_root", "must be a plain topic such as watchpost/v1");
     }
-    let ack = s.parsed(
+    let ack = s.choice(
         "ack",
+        &["centre", "broker"],
         "`centre` (default): an alert is kept until the centre's signed ack; `broker`: until the PUBACK.",
     );
     let budget_mib_a_day = s.number(
@@ -74,7 +102,7 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Centre> {
         1_000_000,
         "MiB a UTC day that go up to the centre, headers included: when they get short, what matters less waits; 0: no bound.",
     );
-    s.not_yet(&["json_mirror"]);
+    let mirrors = mirrors(&mut s);
     s.finish();
     Some(Centre {
         broker: broker?,
@@ -87,5 +115,48 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Centre> {
         ack: ack.unwrap_or_default(),
         allow_plaintext,
         budget_mib_a_day,
+        mirrors,
     })
+}
+
+fn mirrors(s: &mut Section<'_>) -> Mirrors {
+    let json = s.flag(
+        "json_mirror",
+        false,
+        "Tell alerts, cameras and health as plain JSON too, below `json/`: unsigned, plates included, for dashboards.",
+    );
+    let onvif = s.flag(
+        "onvif_mirror",
+        false,
+        "Tell alerts as ONVIF event JSON too, below `onvif-ej/`: unsigned, plates included.",
+    );
+    let severity = s.choice(
+        "mirror_severity",
+        &Severity::ALL.map(Severity::as_str),
+        "The least severity of alerts that any mirror tells: `info` (default), `minor`, `serious`, `critical`.",
+    );
+    let home_assistant = s.sub_table("home_assistant").and_then(|node| {
+        let mut part = s.part("home_assistant", "centre.home_assistant", node);
+        let read = home_assistant(&mut part);
+        let whole = part.is_there();
+        part.finish();
+        read.filter(|_| whole)
+    });
+    Mirrors { json, onvif, severity: severity.unwrap_or(Severity::Info), home_assistant }
+}
+
+fn home_assistant(s: &mut Section<'_>) -> Option<HomeAssistant> {
+    let prefix = s.text(
+        "prefix",
+        "The section switches Home Assistant's discovery on; this is the first part of its topics, `homeassistant` when not \
+         given. The broker has to allow `<prefix>/device/<box>/#`.",
+    );
+    let prefix = prefix.unwrap_or_else(|| HOME_ASSISTANT_PREFIX.to_owned());
+    let level = |l: &str| !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    let good = prefix.len() <= 64 && prefix.split('/').all(level);
+    if !good {
+        s.fault("prefix", "must be a plain topic such as homeassistant");
+    }
+    let plates = s.flag("plates", false, "Tell Home Assistant the plate of a camera's last alert as well.");
+    good.then_some(HomeAssistant { prefix, plates })
 }

@@ -37,8 +37,9 @@ impl FromStr for DecodeWorkers {
 }
 
 pub(super) fn read(mut s: Section<'_>) -> Decode {
-    let workers = s.parsed(
+    let workers = s.choice(
         "workers",
+        &["shared", "each", "none"],
         "Where cameras are decoded: in one fenced-in process for all (`shared`, the default), in one a camera (`each`), or in the \
          daemon itself (`none`).",
     );

@@ -58,7 +58,11 @@ pub(super) fn read(mut s: Section<'_>) -> Option<HotlistFile> {
     if file.is_none() {
         s.fault("file", "is missing");
     }
-    let severity = s.parsed("severity", "Severity of its hits: `info` (default), `minor`, `serious`, `critical`.");
+    let severity = s.choice(
+        "severity",
+        &Severity::ALL.map(Severity::as_str),
+        "Severity of its hits: `info` (default), `minor`, `serious`, `critical`.",
+    );
     let mut categories = BTreeMap::new();
     for (category, word) in
         s.texts("categories", "Severity by the entry's `Category`, e.g. `{ Stolen = \"serious\" }`.")
@@ -69,8 +73,16 @@ pub(super) fn read(mut s: Section<'_>) -> Option<HotlistFile> {
         }
     }
     let owner = owner(&mut s);
-    let policy = s.parsed("policy", "`exact`, `confusable` (default: 0/O, 1/I, 8/B … are one) or `near` (one edit).");
-    let region = s.parsed("region", "`lenient` (default) or `strict`: the read's region must be the entry's.");
+    let policy = s.choice(
+        "policy",
+        &["exact", "confusable", "near"],
+        "`exact`, `confusable` (default: 0/O, 1/I, 8/B … are one) or `near` (one edit).",
+    );
+    let region = s.choice(
+        "region",
+        &["lenient", "strict"],
+        "`lenient` (default) or `strict`: the read's region must be the entry's.",
+    );
     let freshness_hours = s.real("freshness_hours", 0.1, 87_600.0, "Hours after which the file counts as stale.");
     s.finish();
     Some(HotlistFile {

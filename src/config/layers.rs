@@ -29,6 +29,10 @@ pub const LOCAL: &[(&str, &str)] = &[
     ("centre.allow_plaintext", "encryption is switched off on the box alone"),
     ("centre.topic_root", "the broker's access rules go by it"),
     ("centre.ack", "whose word an alert is removed by is said on the box alone"),
+    ("centre.json_mirror", "who else is told of hits, unsigned, is said on the box alone"),
+    ("centre.onvif_mirror", "who else is told of hits, unsigned, is said on the box alone"),
+    ("centre.mirror_severity", "who else is told of hits, unsigned, is said on the box alone"),
+    ("centre.home_assistant", "who else is told of hits, unsigned, is said on the box alone"),
     ("store.retention", "how long things are kept is said by `retention.set`, and shorter by two people"),
     ("vision.onnxruntime", "it names a program library that would be loaded"),
 ];
@@ -166,7 +170,9 @@ impl Layers {
         walk(&self.root, "", &mut rows);
         let written: BTreeSet<String> = rows.iter().map(|r| r.key.clone()).collect();
         if defaults {
-            let single = |key: &str| !key.starts_with("camera.") && !key.starts_with("hotlist.");
+            // A section that is not there switches its matter off: it has no defaults that hold.
+            let absent = ["camera.", "hotlist.", "centre.home_assistant."];
+            let single = |key: &str| !absent.iter().any(|section| key.starts_with(section));
             let left = super::keys().into_iter().filter(|doc| single(&doc.key) && !written.contains(&doc.key));
             let value = |doc: &super::KeyDoc| doc.default.trim_matches('`').to_owned();
             let known = left.filter(|doc| doc.default.starts_with('`'));

@@ -13,6 +13,7 @@ pub mod managed;
 mod place;
 mod polygon;
 mod rule;
+pub mod schema;
 mod section;
 mod site;
 mod store;
@@ -23,13 +24,13 @@ use std::fmt;
 use std::path::Path;
 
 pub use camera::Camera;
-pub use centre::Centre;
+pub use centre::{Centre, HOME_ASSISTANT_PREFIX, HomeAssistant, Mirrors};
 pub use decode::{Decode, DecodeWorkers};
 pub use hotlist::HotlistFile;
 pub use layers::{Layers, Overlay};
 pub use polygon::Polygon;
 pub use rule::Rule;
-pub use section::KeyDoc;
+pub use section::{Form, KeyDoc};
 pub use site::Site;
 pub use store::{Retention, Store};
 pub use tree::{Fault, Place};
@@ -117,7 +118,7 @@ pub(crate) fn of_text(text: &str) -> Result<Config, Faults> {
 pub fn keys() -> Vec<KeyDoc> {
     let mut docs = Vec::new();
     let mut faults = Vec::new();
-    let text = "[box]\n[[camera]]\n[[camera.zone]]\n[[camera.line]]\n[decode]\n[vision]\n[[rule]]\n[hotlist]\n[[hotlist.list]]\n[store]\n[centre]\n";
+    let text = "[box]\n[[camera]]\n[[camera.zone]]\n[[camera.line]]\n[decode]\n[vision]\n[[rule]]\n[hotlist]\n[[hotlist.list]]\n[store]\n[centre]\n[centre.home_assistant]\n";
     let root = tree::parse(Path::new("example.toml"), text, &mut faults);
     build(&root, &mut faults, &mut docs);
     docs

@@ -85,6 +85,7 @@ fn line(s: &mut Section<'_>) -> Option<Line> {
         "direction",
         "The way that traffic has to take over it: `forward` or `backward`; for `event = \"wrong-way\"`.",
     );
+    s.one_of(&Way::ALL.map(Way::as_str));
     let allowed = allowed.and_then(|word| way(s, "direction", &word));
     let [from, to] = points?;
     Some(Line { name: name?, from, to, allowed })

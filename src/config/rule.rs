@@ -8,7 +8,7 @@ use super::place;
 use super::section::Section;
 use super::tree::Fault;
 use crate::domain::rule::Plan;
-use crate::domain::{CameraId, Class, ObjectEvent, PlaceId, Rule as Wanted, Schedule, Severity, TimeZone};
+use crate::domain::{CameraId, Class, ObjectEvent, PlaceId, Rule as Wanted, Schedule, Severity, TimeZone, Way};
 
 /// `[[rule]]`
 #[derive(Debug, Clone, PartialEq)]
@@ -50,7 +50,11 @@ pub(super) fn read(mut s: Section<'_>, known: &Known<'_>) -> Option<Rule> {
     );
     let regions = s.named("regions", "Only plates of one of these regions: `us`, `eu-sk` …; without them any.");
     let schedule = schedule(&mut s, known.timezone);
-    let severity = s.parsed("severity", "Severity of its hits: `info` (default), `minor`, `serious`, `critical`.");
+    let severity = s.choice(
+        "severity",
+        &Severity::ALL.map(Severity::as_str),
+        "Severity of its hits: `info` (default), `minor`, `serious`, `critical`.",
+    );
     let cooldown =
         s.number("cooldown_s", 0, 0, WEEK_S, "Seconds after a hit in which it makes no other on that camera.");
     let everything = event == Some(ObjectEvent::Seen) && classes.is_empty() && lists.is_empty() && regions.is_empty();
@@ -97,9 +101,11 @@ fn event(s: &mut Section<'_>) -> Option<ObjectEvent> {
         "`seen`, `enter`, `leave`, `dwell`, `stopped`, `cross` or `wrong-way`. Without it: `cross` with a line, `dwell` with a \
          zone and `dwell_s`, `enter` with a zone alone, else `seen`.",
     );
+    s.one_of(&EVENTS);
     let zone: Option<PlaceId> = s.parsed("zone", "The zone that it is about: its name on the camera.");
     let line: Option<PlaceId> = s.parsed("line", "The line that it is about: its name on the camera.");
     let direction = s.text("direction", "The way over the line that counts: `forward` or `backward`; without it both.");
+    s.one_of(&Way::ALL.map(Way::as_str));
     let way = direction.as_deref().and_then(|word| place::way(s, "direction", word));
     let dwell = s.real("dwell_s", 0.1, 604_800.0, "Seconds in the zone (`dwell`), or of standing still (`stopped`).");
     let usual = match (&zone, &line, dwell) {
@@ -174,6 +180,7 @@ fn classes(s: &mut Section<'_>, vehicles: bool) -> Vec<Class> {
         "Only these: `car`, `bus`, `truck`, `motorbike`, `vehicle` (all four), `person`, `plate` (a plate on no vehicle that is \
          seen). Without them whatever is followed.",
     );
+    s.one_of(&["car", "bus", "truck", "motorbike", "vehicle", "person", "plate"]);
     let mut classes = Vec::new();
     for word in &words {
         let known = |class: &Class| class.as_str() == word;

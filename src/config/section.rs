@@ -12,7 +12,7 @@ use super::tree::{Fault, Node, Place, Value};
 use crate::domain::Share;
 
 /// A key as documented.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct KeyDoc {
     /// Section and key, such as `camera.uri`.
     pub key: String,
@@ -20,6 +20,35 @@ pub struct KeyDoc {
     pub default: String,
     /// What it means, with its unit.
     pub doc: &'static str,
+    /// What may stand there.
+    pub form: Form,
+    /// The only words that may; empty: any.
+    pub choices: Vec<&'static str>,
+}
+
+/// What may stand under a key.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Form {
+    /// true or false.
+    Flag,
+    /// A text.
+    Text,
+    /// A whole number within these bounds.
+    Whole(u64, u64),
+    /// A number within these bounds.
+    Real(f64, f64),
+    /// So many numbers within these bounds.
+    Reals(usize, f64, f64),
+    /// A text, or a list of texts.
+    Names,
+    /// A table of texts.
+    Texts,
+    /// One polygon of `[x, y]`, or a list of them.
+    Polygons,
+    /// Two points.
+    Segment,
+    /// `none`, `all`, or a list of organisations.
+    Share,
 }
 
 /// One table being read.
@@ -63,10 +92,23 @@ impl<'a> Section<'a> {
         self.faults.push(Fault { place, key: format!("{}.{key}", self.name), what: what.into() });
     }
 
-    fn node(&mut self, key: &str, default: &str, doc: &'static str) -> Option<&'a Node> {
+    fn node(&mut self, key: &str, default: &str, doc: &'static str, form: Form) -> Option<&'a Node> {
+        let (name, default) = (format!("{}.{key}", self.doc_name), default.to_owned());
+        self.docs.push(KeyDoc { key: name, default, doc, form, choices: Vec::new() });
+        self.sub_table(key)
+    }
+
+    /// What stands under a key that somebody else reads: the table of `[section.key]`, whose keys are documented one by one.
+    pub fn sub_table(&mut self, key: &str) -> Option<&'a Node> {
         self.asked.insert(key.to_owned());
-        self.docs.push(KeyDoc { key: format!("{}.{key}", self.doc_name), default: default.to_owned(), doc });
         self.table.and_then(|t| t.get(key))
+    }
+
+    /// Documents that what was read last is one of these words; that it is, is checked by who reads it.
+    pub fn one_of(&mut self, words: &[&'static str]) {
+        if let Some(docs) = self.docs.last_mut() {
+            docs.choices = words.to_vec();
+        }
     }
 
     fn typed<T>(&mut self, key: &str, node: &Node, wanted: &str, get: impl Fn(&Value) -> Option<T>) -> Option<T> {
@@ -79,13 +121,13 @@ impl<'a> Section<'a> {
 
     /// An optional text.
     pub fn text(&mut self, key: &str, doc: &'static str) -> Option<String> {
-        let node = self.node(key, "none", doc)?;
+        let node = self.node(key, "none", doc, Form::Text)?;
         self.typed(key, node, "a text", |v| if let Value::Text(t) = v { Some(t.clone()) } else { None })
     }
 
     /// A text with a default.
     pub fn text_or(&mut self, key: &str, default: &str, doc: &'static str) -> String {
-        let node = self.node(key, &format!("`\"{default}\"`"), doc);
+        let node = self.node(key, &format!("`\"{default}\"`"), doc, Form::Text);
         let get = |v: &Value| if let Value::Text(t) = v { Some(t.clone()) } else { None };
         node.and_then(|n| self.typed(key, n, "a text", get)).unwrap_or_else(|| default.to_owned())
     }
@@ -97,6 +139,16 @@ impl<'a> Section<'a> {
     {
         let text = self.text(key, doc)?;
         text.parse().map_err(|e: T::Err| self.fault(key, e.to_string())).ok()
+    }
+
+    /// Like [`Section::parsed`], of a key that takes these words alone.
+    pub fn choice<T: FromStr>(&mut self, key: &str, words: &[&'static str], doc: &'static str) -> Option<T>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let value = self.parsed(key, doc);
+        self.one_of(words);
+        value
     }
 
     /// Like [`Section::parsed`], and its absence is a fault as well.
@@ -124,14 +176,14 @@ impl<'a> Section<'a> {
 
     /// true or false.
     pub fn flag(&mut self, key: &str, default: bool, doc: &'static str) -> bool {
-        let node = self.node(key, &format!("`{default}`"), doc);
+        let node = self.node(key, &format!("`{default}`"), doc, Form::Flag);
         let get = |v: &Value| if let Value::Bool(b) = v { Some(*b) } else { None };
         node.and_then(|n| self.typed(key, n, "true or false", get)).unwrap_or(default)
     }
 
     /// true or false, `None` when it is not there or wrong.
     pub fn optional_flag(&mut self, key: &str, doc: &'static str) -> Option<bool> {
-        let node = self.node(key, "none", doc)?;
+        let node = self.node(key, "none", doc, Form::Flag)?;
         self.typed(key, node, "true or false", |v| if let Value::Bool(b) = v { Some(*b) } else { None })
     }
 
@@ -148,7 +200,7 @@ impl<'a> Section<'a> {
 
     /// Polygons of points, or one polygon.
     pub fn polygons(&mut self, key: &str, doc: &'static str) -> Vec<Polygon> {
-        let Some(node) = self.node(key, "none", doc) else { return Vec::new() };
+        let Some(node) = self.node(key, "none", doc, Form::Polygons) else { return Vec::new() };
         polygon::read(node).unwrap_or_else(|what| {
             self.fault(key, what);
             Vec::new()
@@ -157,7 +209,7 @@ impl<'a> Section<'a> {
 
     /// Two points.
     pub fn segment(&mut self, key: &str, doc: &'static str) -> Option<[[f64; 2]; 2]> {
-        let node = self.node(key, "none", doc)?;
+        let node = self.node(key, "none", doc, Form::Segment)?;
         polygon::segment(node).map_err(|what| self.fault(key, what)).ok()
     }
 
@@ -166,7 +218,7 @@ impl<'a> Section<'a> {
     where
         T::Err: std::fmt::Display,
     {
-        let Some(node) = self.node(key, "none", doc) else { return Vec::new() };
+        let Some(node) = self.node(key, "none", doc, Form::Names) else { return Vec::new() };
         let text = |v: &Value| if let Value::Text(text) = v { Some(text.clone()) } else { None };
         let get = |v: &Value| match v {
             Value::Array(items) => items.iter().map(|n| text(&n.value)).collect::<Option<Vec<String>>>(),
@@ -220,7 +272,7 @@ impl<'a> Section<'a> {
 
     /// A whole number from `low` to `high`.
     pub fn number(&mut self, key: &str, default: u64, low: u64, high: u64, doc: &'static str) -> u64 {
-        let node = self.node(key, &format!("`{default}`"), doc);
+        let node = self.node(key, &format!("`{default}`"), doc, Form::Whole(low, high));
         let get = |v: &Value| if let Value::Integer(i) = v { Some(*i) } else { None };
         let Some(given) = node.and_then(|n| self.typed(key, n, "a whole number", get)) else { return default };
         match u64::try_from(given) {
@@ -246,7 +298,7 @@ impl<'a> Section<'a> {
 
     /// A number from `low` to `high`, `None` when it is not there or wrong.
     pub fn real(&mut self, key: &str, low: f64, high: f64, doc: &'static str) -> Option<f64> {
-        let node = self.node(key, "none", doc)?;
+        let node = self.node(key, "none", doc, Form::Real(low, high))?;
         let given = self.typed(key, node, "a number", number_of)?;
         if (low..=high).contains(&given) {
             return Some(given);
@@ -257,7 +309,7 @@ impl<'a> Section<'a> {
 
     /// `count` numbers in a list, each from `low` to `high`.
     pub fn reals(&mut self, key: &str, count: usize, low: f64, high: f64, doc: &'static str) -> Option<Vec<f64>> {
-        let node = self.node(key, "none", doc)?;
+        let node = self.node(key, "none", doc, Form::Reals(count, low, high))?;
         let get = |v: &Value| match v {
             Value::Array(items) => items.iter().map(|n| number_of(&n.value)).collect::<Option<Vec<f64>>>(),
             _ => None,
@@ -272,7 +324,7 @@ impl<'a> Section<'a> {
 
     /// A table of texts.
     pub fn texts(&mut self, key: &str, doc: &'static str) -> BTreeMap<String, String> {
-        let Some(node) = self.node(key, "none", doc) else { return BTreeMap::new() };
+        let Some(node) = self.node(key, "none", doc, Form::Texts) else { return BTreeMap::new() };
         let get = |v: &Value| match v {
             Value::Table(t) => t
                 .iter()
@@ -285,7 +337,7 @@ impl<'a> Section<'a> {
 
     /// `"none"`, `"all"`, or a list of organisations.
     pub fn share(&mut self, key: &str, doc: &'static str) -> Option<Share> {
-        let node = self.node(key, "none", doc)?;
+        let node = self.node(key, "none", doc, Form::Share)?;
         let read = match &node.value {
             Value::Text(text) => text.parse(),
             Value::Array(items) => {

@@ -44,9 +44,11 @@ pub(super) fn read_retention(mut s: Section<'_>) -> Retention {
         "preset",
         "The longest that a statute allows, by its name in docs/privacy.md; keys beside it can only shorten.",
     );
+    s.one_of(&Preset::ALL.iter().map(|p| p.name).collect::<Vec<_>>());
     let base = preset.map(Preset::retention).unwrap_or_default();
-    let reads = s.parsed(
+    let reads = s.choice(
         "reads",
+        &["plain", "hashed", "off"],
         "What is kept of reads without a hit: `plain` (default), `hashed` (camera, time, HMAC of the plate) or `off`.",
     );
     let mut days = |key, usual, doc| s.number(key, usual, 1, Retention::MAX_DAYS, doc);
@@ -118,7 +120,11 @@ pub(super) fn read(mut s: Section<'_>, retention: Retention) -> Store {
         clip_after_s: s.number("clip_after_s", 5, 0, 30, "Seconds after a hit; with both 0 there are no clips."),
         clip_mib: s.number("clip_mib", 24, 1, 64, "Largest clip, MiB: what would be longer ends early."),
         clip_severity: s
-            .parsed("clip_severity", "The least severity of hits that get a clip; `info` is the default: all.")
+            .choice(
+                "clip_severity",
+                &Severity::ALL.map(Severity::as_str),
+                "The least severity of hits that get a clip; `info` is the default: all.",
+            )
             .unwrap_or(Severity::Info),
         clip_free_mib: s.number(
             "clip_free_mib",
@@ -149,7 +155,11 @@ pub(super) fn read(mut s: Section<'_>, retention: Retention) -> Store {
             "Minutes after which health tells of a hit that nobody has seen; 0: never.",
         ),
         remind_severity: s
-            .parsed("remind_severity", "The least severity of hits that it tells of: `serious` is the default.")
+            .choice(
+                "remind_severity",
+                &Severity::ALL.map(Severity::as_str),
+                "The least severity of hits that it tells of: `serious` is the default.",
+            )
             .unwrap_or(Severity::Serious),
     };
     s.elsewhere(&["retention"]);

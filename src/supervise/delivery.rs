@@ -7,11 +7,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::base::Trust;
+use super::mirrors;
 use crate::centre::budget::{Budget, Meter};
 use crate::centre::carry::Carrier;
 use crate::centre::keyring::{KeyBook, book};
 use crate::centre::keys::PublicKey;
 use crate::centre::link::LinkSettings;
+use crate::centre::mirror::Mirrors;
 use crate::centre::publish::News;
 use crate::centre::report::Reporter;
 use crate::centre::session::{self, Downward, Identity, SessionHandle, Settings};
@@ -29,6 +31,9 @@ use crate::store::outbox::Outbox;
 
 /// How long a stop waits for calls of the session to the store that are under way.
 const CALLS_WITHIN: Duration = Duration::from_secs(1);
+
+/// Where it is noted what brokers keep of the mirrors.
+const MIRRORS_NOTE: &str = "mirrors.json";
 
 /// What delivery is made of.
 pub(super) struct Parts<'a> {
@@ -64,6 +69,10 @@ impl Delivery {
         let tls = centre.broker.tls.then(|| tls_files(centre)).flatten();
         let mut link = LinkSettings::new(centre.broker.clone(), tls, config.site.id.to_string());
         link.meter = Some(Meter { budget: parts.budget, topics: identity.topics.clone() });
+        let of = (identity.topics.clone(), config.site.id.clone());
+        let note = config.site.data_dir.join(MIRRORS_NOTE);
+        let settings = mirrors::settings(config, &centre.mirrors)?;
+        let mirrors = Mirrors::new(settings, of, &note, Arc::clone(&parts.health), parts.clock.clone());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("centre")
@@ -83,6 +92,7 @@ impl Delivery {
             carrier: parts.carrier,
             downward: parts.downward,
             board: StatusBoard::new(cameras(config), parts.reporter, parts.clock.clone()),
+            mirrors,
             health: parts.health,
             clock: parts.clock,
             shutdown: parts.shutdown,

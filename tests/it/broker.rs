@@ -160,6 +160,7 @@ async fn the_centre_that_init_makes_works_as_it_is() {
         site: SiteId::new("north").unwrap(),
         box_id: BoxId::new("box-7").unwrap(),
         port: free_port(),
+        home_assistant: None,
         config: None,
     };
     init::run(&args, &Clock::system(), &mut Vec::new()).unwrap();

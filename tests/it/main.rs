@@ -56,6 +56,7 @@ mod idle;
 mod kept_pictures;
 mod kit;
 mod messages;
+mod mirrors;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod model_commands;
 #[cfg(all(feature = "testkit", feature = "onnx"))]

@@ -1,5 +1,5 @@
 //! The box's session with the broker: connects, polls, reconnects; carries the publisher, the status messages, and what
-//! [`super::carry`] holds; hands on commands and chunks of blobs.
+//! [`super::carry`] holds and [`super::mirror`] says; hands on commands and chunks of blobs.
 //!
 //! One tokio task. It waits for events alone and for nothing else: what does not fit is sent later, and the outbox and the
 //! retained topics hold what matters meanwhile. A session that stood and is lost is made anew within 2 s, at any moment of
@@ -27,6 +27,7 @@ use super::fault::{Cause, Fault};
 use super::keyring::KeyBook;
 use super::keys::BoxKey;
 use super::link::{self, LinkEvent, LinkSettings, Response, Sender, Token};
+use super::mirror::{Mirrors, Save};
 use super::publish;
 use super::publish::{News, OutboxSource, Publisher};
 use super::status::StatusBoard;
@@ -108,6 +109,8 @@ pub struct Parts {
     pub downward: Option<Arc<dyn Downward>>,
     /// What the status messages say of the box.
     pub board: StatusBoard,
+    /// What is told in other forms.
+    pub mirrors: Mirrors,
     /// Counters.
     pub health: Arc<Health>,
     /// Time.
@@ -138,6 +141,7 @@ pub fn start(parts: Parts) -> SessionHandle {
         carrier: parts.carrier,
         downward: parts.downward,
         board: parts.board,
+        mirrors: parts.mirrors,
         health: parts.health,
         clock: parts.clock,
         shutdown: parts.shutdown,
@@ -156,6 +160,7 @@ struct Session {
     carrier: Carrier,
     downward: Option<Arc<dyn Downward>>,
     board: StatusBoard,
+    mirrors: Mirrors,
     health: Arc<Health>,
     clock: Clock,
     shutdown: Shutdown,
@@ -171,6 +176,13 @@ fn wait_after(stood: Option<Duration>, backoff: &mut Backoff) -> Duration {
         return anywhere(RETURN_WITHIN);
     }
     backoff.wait()
+}
+
+/// Keeps the note of what the broker has of the mirrors.
+fn keep(note: &Save) {
+    if let Err(error) = note.write() {
+        tracing::warn!(%error, "what the broker keeps of the mirrors could not be noted: it is taken back at a later start");
+    }
 }
 
 /// One connection's progress.
@@ -203,6 +215,7 @@ impl Session {
             };
             let end = self.live(&mut life).await;
             self.health.centre.set_connected(false);
+            self.mirrors.ended();
             let Err(fault) = end else { break };
             let wait = wait_after(life.since.map(|since| since.elapsed()), &mut backoff);
             self.say(&fault, wait);
@@ -288,7 +301,7 @@ impl Session {
         if Instant::now() >= life.next_tick {
             life.next_tick = Instant::now() + TICK;
             self.look_at_budget();
-            self.board.say_changes(&self.identity, &self.health, sender);
+            self.board.say_changes(&self.identity, &self.health, sender, &mut self.mirrors);
             // What a failed store or a full window left over is asked for again.
             self.publisher.has_news();
         }
@@ -298,11 +311,12 @@ impl Session {
             // Boxes that connected in one moment do not stay in step.
             let first = !std::mem::replace(&mut life.told_health, true);
             life.next_health = Instant::now() + if first { anywhere(every) } else { every };
-            self.board.say_health(&self.identity, &self.health, sender);
+            self.board.say_health(&self.identity, &self.health, sender, &mut self.mirrors);
         }
         // First, and few at a time: an answer waits for no backlog, and holds none up.
         self.carrier.pump(sender);
-        self.publisher.pump(sender).await;
+        self.publisher.pump(sender, &mut self.mirrors).await;
+        self.mirrors.pump(sender);
         Ok(())
     }
 
@@ -348,6 +362,7 @@ impl Session {
                 self.board.connected();
                 self.publisher.connected();
                 self.carrier.connected();
+                self.mirrors.connected();
                 (life.next_tick, life.next_health) = (Instant::now(), Instant::now());
                 self.shared.set(SessionState::Connected);
             }
@@ -360,6 +375,12 @@ impl Session {
             }
             LinkEvent::Published { token: Token::Letter(number), taken } => {
                 self.carrier.published(number, taken);
+                self.shared.changed.notify_waiters();
+            }
+            LinkEvent::Published { token: Token::Mirror(number), taken } => {
+                if let Some(note) = self.mirrors.published(number, taken) {
+                    drop(tokio::task::spawn_blocking(move || keep(&note)));
+                }
                 self.shared.changed.notify_waiters();
             }
             LinkEvent::Published { token: Token::Farewell, .. } => {

@@ -163,6 +163,9 @@ pub struct Delivery {
     /// Health messages that found no room in the link.
     #[n(5)]
     pub unsaid: u64,
+    /// Mirrored messages that were dropped; absent while none was.
+    #[n(6)]
+    pub mirrors_dropped: Option<u64>,
 }
 
 impl Delivery {
@@ -174,7 +177,19 @@ impl Delivery {
             acked: centre.acked.get(),
             refused: centre.refused.get(),
             unsaid: centre.unsaid.get(),
+            mirrors_dropped: Some(centre.mirrors_dropped.get()).filter(|n| *n > 0),
         }
+    }
+
+    pub(super) fn to_json(self) -> Value {
+        let mut told = json!({
+            "connects": self.connects, "sent": self.sent, "resent": self.resent, "acked": self.acked,
+            "refused": self.refused, "unsaid": self.unsaid,
+        });
+        if let (Some(dropped), Some(map)) = (self.mirrors_dropped, told.as_object_mut()) {
+            map.insert("mirrors_dropped".to_owned(), json!(dropped));
+        }
+        told
     }
 }
 

@@ -336,10 +336,7 @@ impl Wire for HealthReport {
             "config": hex(&self.digests.config),
             "models": self.digests.models.iter()
                 .map(|m| json!({ "name": m.name, "sha256": hex(&m.sha256) })).collect::<Vec<_>>(),
-            "delivery": {
-                "connects": self.delivery.connects, "sent": self.delivery.sent, "resent": self.delivery.resent,
-                "acked": self.delivery.acked, "refused": self.delivery.refused, "unsaid": self.delivery.unsaid,
-            },
+            "delivery": self.delivery.to_json(),
             "shed": self.shed,
             "store_faults": self.store_faults,
             "pictures_lost": self.pictures_lost,

@@ -38,6 +38,9 @@ pub struct Args {
     /// Port of the broker on this machine, with `--centre`.
     #[arg(long, default_value_t = 8883, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,
+    /// Have the box tell Home Assistant of itself below this topic, and let the broker of `--centre` take that.
+    #[arg(long, value_name = "PREFIX", num_args = 0..=1, default_missing_value = config::HOME_ASSISTANT_PREFIX, requires = "centre")]
+    pub home_assistant: Option<String>,
     /// The configuration to write. Without it: watchpost.toml in the folder of the box.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -199,6 +202,7 @@ mod tests {
             site: SiteId::new("north").unwrap(),
             box_id: BoxId::new("box-7").unwrap(),
             port: 18_883,
+            home_assistant: None,
             config: None,
         }
     }
@@ -256,6 +260,24 @@ mod tests {
             private_key: centre.private_key.unwrap(),
         };
         tls::client_config(&files, &Clock::system()).unwrap();
+    }
+
+    #[test]
+    fn home_assistant_gets_its_line_and_its_section_only_where_it_is_asked_for() {
+        for (asked, line) in [(None, None), (Some("ha"), Some("pattern write ha/device/%u/#\n"))] {
+            let dir = tempfile::tempdir().unwrap();
+            let asked = asked.map(str::to_owned);
+            init(&Args { home_assistant: asked.clone(), ..args(dir.path(), true) }).unwrap();
+            let acl = std::fs::read_to_string(dir.path().join("centre/broker/acl")).unwrap();
+            assert_eq!(acl.contains("/device/%u/#"), line.is_some(), "{acl}");
+            assert!(line.is_none_or(|line| acl.contains(line)), "{acl}");
+            let mirrors = config::load(&dir.path().join("watchpost.toml")).unwrap().centre.unwrap().mirrors;
+            assert_eq!(mirrors.home_assistant.map(|ha| ha.prefix), asked);
+            assert!(!mirrors.json && !mirrors.onvif);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let wild = Args { home_assistant: Some("ha/#".to_owned()), ..args(dir.path(), true) };
+        assert!(init(&wild).unwrap_err().to_string().contains("--home-assistant"));
     }
 
     #[test]

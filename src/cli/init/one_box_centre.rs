@@ -41,7 +41,7 @@ pub(super) fn plan(
     boxes.add(args.box_id.clone(), KnownBox::new(args.site.clone(), made.key.clone()));
     plan.public(centre.join("boxes.toml"), boxes.to_toml());
     plan.public(centre.join("watchpostctl.toml"), watchpostctl(args));
-    plan.public(centre.join("broker/acl"), acl()?);
+    plan.public(centre.join("broker/acl"), acl(args)?);
     plan.public(centre.join("broker/mosquitto.conf"), mosquitto(args, centre));
     Ok(())
 }
@@ -114,8 +114,11 @@ fn watchpostctl(args: &Args) -> String {
     )
 }
 
-fn acl() -> anyhow::Result<String> {
-    let rules = topics::mosquitto_acl(topics::DEFAULT_ROOT, CENTRE)?;
+fn acl(args: &Args) -> anyhow::Result<String> {
+    let mut rules = topics::mosquitto_acl(topics::DEFAULT_ROOT, CENTRE)?;
+    if let Some(prefix) = &args.home_assistant {
+        rules.push_str(&topics::home_assistant_acl(prefix).context("--home-assistant")?);
+    }
     Ok(format!(
         "# Who may do what at the broker; the user is the CN of the client's certificate.\n\
          # A box (%u) writes and reads its own topics alone. What no line allows is refused.\n\n{rules}"

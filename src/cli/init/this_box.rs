@@ -40,6 +40,9 @@ fn config(args: &Args, places: &Places, with_centre: bool) -> String {
         path("keyring.cbor"),
         path("root.pub"),
     );
+    let home_assistant =
+        args.home_assistant.as_ref().map(|prefix| format!("\n[centre.home_assistant]\nprefix = \"{prefix}\"\n"));
+    let centre = centre + &home_assistant.unwrap_or_default();
     let centre = if with_centre {
         centre
     } else {

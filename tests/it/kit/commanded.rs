@@ -16,6 +16,7 @@ use watchpost::centre::carry::Carrier;
 use watchpost::centre::keyring::Role;
 use watchpost::centre::keys::SigningKey;
 use watchpost::centre::link::LinkSettings;
+use watchpost::centre::mirror::Mirrors;
 use watchpost::centre::note;
 use watchpost::centre::publish::News;
 use watchpost::centre::report::{self, Reporter};
@@ -299,6 +300,7 @@ impl Blind {
             carrier,
             downward: Some(commands.downward()),
             board: StatusBoard::new(Vec::new(), reporter, clock.clone()),
+            mirrors: Mirrors::off(),
             health,
             clock: clock.clone(),
             shutdown: hang_up.clone(),

@@ -57,6 +57,7 @@ impl OneBox {
             site: SiteId::new("north").unwrap(),
             box_id: BoxId::new("box-1").unwrap(),
             port,
+            home_assistant: None,
             config: None,
         };
         init::run(&args, &Clock::system(), &mut Vec::new()).unwrap();

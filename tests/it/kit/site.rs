@@ -12,6 +12,7 @@ use watchpost::centre::carry::Carrier;
 use watchpost::centre::keyring::{Entry, KeyBook, Keyring, Role};
 use watchpost::centre::keys::{BoxKey, SigningKey};
 use watchpost::centre::link::LinkSettings;
+use watchpost::centre::mirror::Mirrors;
 use watchpost::centre::publish::{News, OutboxSource};
 use watchpost::centre::report::{self, Reporter};
 use watchpost::centre::session::{self, Identity, SessionHandle, Settings};
@@ -220,7 +221,17 @@ pub struct Running {
 
 impl TestBox {
     pub fn start(&self, outbox: Arc<dyn OutboxSource>) -> Running {
+        self.start_mirrored(outbox, |_| Mirrors::off())
+    }
+
+    /// As it is started by a daemon whose configuration asks for mirrors.
+    pub fn start_mirrored(
+        &self,
+        outbox: Arc<dyn OutboxSource>,
+        mirrors: impl FnOnce(&Arc<Health>) -> Mirrors,
+    ) -> Running {
         let health = Health::new();
+        let mirrors = mirrors(&health);
         let shutdown = Shutdown::new();
         let cameras = vec![CameraFacts {
             id: CameraId::new("gate").unwrap(),
@@ -249,6 +260,7 @@ impl TestBox {
             carrier: Carrier::new(self.clock.clone()),
             downward: None,
             board: StatusBoard::new(cameras, reporter, self.clock.clone()),
+            mirrors,
             health: Arc::clone(&health),
             clock: self.clock.clone(),
             shutdown: shutdown.clone(),
