@@ -44,6 +44,8 @@ mod commands;
 mod data;
 mod delivery;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
+mod doc_commands;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
 mod doctor;
 #[cfg(all(feature = "gst", feature = "onnx"))]
 mod eval;
