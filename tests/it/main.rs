@@ -10,6 +10,7 @@
     reason = "tests say what is wrong by failing"
 )]
 
+mod alarms;
 mod audit_witness;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod bad_input;

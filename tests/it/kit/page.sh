@@ -29,6 +29,8 @@ say_beside() { local file=$META/$1.sh; cat > "$file"; beside "$file" "$2"; }
 
 need_centre() { watchpost init --centre centre --dir site --site north --box box-1 > "$META/init.said"; }
 need_broker() { say_beside broker running <<< 'exec mosquitto -c centre/broker/mosquitto.conf'; }
+# The machine has 192.0.2.10 as well.
+need_addresses() { ip addr add 192.0.2.10/32 dev lo; }
 need_camera() {
     ip addr add 192.0.2.7/32 dev lo
     say_beside camera 'camera ready' <<< 'exec "$CAMERA" --ignored --exact doc_commands::camera --nocapture'
@@ -44,7 +46,7 @@ id = "gate"
 number = 1
 uri = "rtsp://192.0.2.7/stream1"
 credential = "gate"
-fps = 8
+fps = 4
 
 [[hotlist.list]]
 id = "watched"
@@ -53,9 +55,9 @@ file = "$REPOSITORY/tests/fixtures/hotlist.csv"
 severity = "minor"
 TOML
 }
-# The daemon; and a hit, whose id is in HIT.
+# The daemon, started again where it fails as systemd does; and a hit, whose id is in HIT.
 need_daemon() {
-    say_beside daemon 'session with the broker' <<< 'exec watchpost run --config site/watchpost.toml'
+    say_beside daemon 'session with the broker' <<< 'until watchpost run --config site/watchpost.toml; do sleep 1; done'
     local n=0
     until HIT=$(watchpostctl query hits --box box-1 --json --purpose maintenance --case K-1 --centre centre 2>/dev/null | first_hit); do
         n=$((n + 1))
