@@ -69,6 +69,13 @@ need_daemon() {
 first_hit() { python3 -c 'import json, sys
 ids = [row["id"] for row in map(json.loads, sys.stdin) if "id" in row]
 print(ids[0])' 2>/dev/null; }
+# The packages of docs/examples are of Debian's own Python.
+need_python() {
+    mkdir "$META/bin"
+    ln -s /usr/bin/python3 "$META/bin/python3"
+    PATH=$META/bin:$PATH
+    python3 -c 'import cbor2, cryptography, tomllib, paho.mqtt.client' || fail 'the packages of docs/examples are missing: scripts/setup.sh --tools'
+}
 need_etc() {
     mkdir -p "$META/etc"
     mount -t tmpfs none "$META/etc"
