@@ -54,7 +54,7 @@ class Receiver:
         root = load_pem_public_key((folder / "root.pub").read_bytes())
         keyring = verify((folder / "keyring.cbor").read_bytes(), "watchpost keyring 1", root)
         entry = next((entry for entry in keyring[3] if entry[0] == raw(key.public_key())), None)
-        if entry is None or entry[3] != DELIVERY:
+        if entry is None or entry[2] != DELIVERY:
             sys.exit("delivery.key is no delivery key of the keyring that the root signed")
         return key
 

@@ -76,6 +76,11 @@ need_python() {
     PATH=$META/bin:$PATH
     python3 -c 'import cbor2, cryptography, tomllib, paho.mqtt.client' || fail 'the packages of docs/examples are missing: scripts/setup.sh --tools'
 }
+# Four seconds of a street.
+need_recording() {
+    gst-launch-1.0 -q filesrc "location=$REPOSITORY/tests/fixtures/street-a.mp4" ! qtdemux ! h264parse ! identity eos-after=100 ! \
+        mp4mux ! filesink location=recording.mp4
+}
 need_etc() {
     mkdir -p "$META/etc"
     mount -t tmpfs none "$META/etc"
