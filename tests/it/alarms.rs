@@ -13,6 +13,7 @@ const TABLES: &[(&str, &[Site])] = &[
         &[
             site(&["Some", "("], 0, "cli/ctl/boxes/roster.rs"),
             site(&["troubles", ".", "push", "("], 0, "cli/ctl/boxes/roster.rs"),
+            site(&["map", "(", "|", "fault", "|"], 0, "cli/ctl/boxes/roster.rs"),
             site(&["out", ".", "push", "("], 0, "centre/wire/keeping.rs"),
         ],
     ),
@@ -20,11 +21,11 @@ const TABLES: &[(&str, &[Site])] = &[
         "Cameras",
         &[
             site(&["set_worry", "("], 1, ""),
+            site(&["map", "(", "|", "why", "|"], 0, "supervise/analysis.rs"),
             site(&["let", "why", "="], 0, "camera/guard.rs"),
             site(&["let", "why", "="], 0, "camera/gst/intake.rs"),
             site(&["let", "why", "="], 0, "vision/view/"),
             site(&["=", ">"], 0, "vision/view/mod.rs"),
-            
             site(&["CUT_WORDS", ":", "&", "str", "="], 0, "vision/view/mod.rs"),
             site(&["JUMP_WORDS", ":", "&", "str", "="], 0, "vision/view/mod.rs"),
             site(&["let", "text", "="], 0, "supervise/verdict.rs"),

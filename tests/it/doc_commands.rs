@@ -79,7 +79,8 @@ fn every_command_of_the_pages_does_what_it_says() {
         return;
     }
     let only = std::env::var("WATCHPOST_PAGES").unwrap_or_default();
-    let wanted = |page: &Page| only.is_empty() || only.split(' ').any(|name| page.name.ends_with(&format!("{name}.md")));
+    let wanted =
+        |page: &Page| only.is_empty() || only.split(' ').any(|name| page.name.ends_with(&format!("{name}.md")));
     let queue: VecDeque<Page> = pages().into_iter().filter(|p| p.counts().0 > 0 && wanted(p)).collect();
     let (queue, failed) = (Mutex::new(queue), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
@@ -163,12 +164,14 @@ fn run(page: &Page) -> Result<(), String> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&std::fs::read(meta.join("log")).unwrap()).into_owned();
-    let mut text = format!("{}: {}\n{said}", page.name, status.map_or_else(|| "not in time".to_owned(), |s| s.to_string()));
+    let mut text =
+        format!("{}: {}\n{said}", page.name, status.map_or_else(|| "not in time".to_owned(), |s| s.to_string()));
     for entry in std::fs::read_dir(&meta).unwrap().map(|entry| entry.unwrap().path()) {
         if entry.extension().is_some_and(|e| e == "said") {
             let said = std::fs::read_to_string(&entry).unwrap_or_default();
             let newest: Vec<&str> = said.lines().rev().take(15).collect();
-            write!(text, "--- {}\n{}\n", entry.display(), newest.into_iter().rev().collect::<Vec<_>>().join("\n")).unwrap();
+            write!(text, "--- {}\n{}\n", entry.display(), newest.into_iter().rev().collect::<Vec<_>>().join("\n"))
+                .unwrap();
         }
     }
     Err(text)
@@ -201,7 +204,8 @@ fn step(script: &mut String, page: &Page, block: &Block, file: &Path) {
         Kind::Beside { until } => writeln!(script, "beside '{file}' '{until}'").unwrap(),
         Kind::Run { exit: Exit::Well, stdin } => writeln!(script, "source '{file}' <<< '{stdin}'").unwrap(),
         Kind::Run { exit: Exit::With(code) | Exit::Perhaps(code), stdin } => {
-            writeln!(script, "expected={code} seen=\nset +e\nsource '{file}' <<< '{stdin}'\nset -e\nexpected=").unwrap();
+            writeln!(script, "expected={code} seen=\nset +e\nsource '{file}' <<< '{stdin}'\nset -e\nexpected=")
+                .unwrap();
             if matches!(block.kind, Kind::Run { exit: Exit::With(_), .. }) {
                 writeln!(script, "[ -n \"$seen\" ] || fail 'no command ended with {code}'").unwrap();
             }

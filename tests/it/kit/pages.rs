@@ -119,14 +119,13 @@ fn kind(info: &str, before: &str) -> Result<Option<Kind>, String> {
     let kind = match rest {
         "no-test" => {
             let why = before.strip_prefix("<!-- no-test: ").and_then(|rest| rest.strip_suffix(" -->"));
-            Kind::Skipped { why: why.ok_or("a block is not run: `<!-- no-test: why -->` on the line before it")?.to_owned() }
+            Kind::Skipped {
+                why: why.ok_or("a block is not run: `<!-- no-test: why -->` on the line before it")?.to_owned(),
+            }
         }
         "" => match options.remove("until") {
             Some(until) => Kind::Beside { until },
-            None => Kind::Run {
-                exit: exit(&mut options)?,
-                stdin: options.remove("stdin").unwrap_or_default(),
-            },
+            None => Kind::Run { exit: exit(&mut options)?, stdin: options.remove("stdin").unwrap_or_default() },
         },
         other => return Err(format!("`{other}` behind the language: nothing, or no-test")),
     };
