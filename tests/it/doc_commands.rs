@@ -19,7 +19,7 @@ use crate::kit::one_box::fixture;
 use crate::kit::pages::{Block, Exit, Kind, Page};
 
 /// What a page may take.
-const PATIENCE: Duration = Duration::from_mins(6);
+const PATIENCE: Duration = Duration::from_mins(10);
 /// Pages at a time: most of what they do is waiting.
 const AT_A_TIME: usize = 2;
 

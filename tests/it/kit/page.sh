@@ -76,9 +76,9 @@ need_python() {
     PATH=$META/bin:$PATH
     python3 -c 'import cbor2, cryptography, tomllib, paho.mqtt.client' || fail 'the packages of docs/examples are missing: scripts/setup.sh --tools'
 }
-# Four seconds of a street.
+# Two seconds of a street.
 need_recording() {
-    gst-launch-1.0 -q filesrc "location=$REPOSITORY/tests/fixtures/street-a.mp4" ! qtdemux ! h264parse ! identity eos-after=100 ! \
+    gst-launch-1.0 -q filesrc "location=$REPOSITORY/tests/fixtures/street-a.mp4" ! qtdemux ! h264parse ! identity eos-after=50 ! \
         mp4mux ! filesink location=recording.mp4
 }
 need_etc() {
@@ -89,3 +89,5 @@ need_etc() {
     ln -s "$PWD/site" /etc/watchpost
 }
 ip link set lo up
+# Where the programs lie far from the repository the models are found here.
+[ -e models ] || ln -s "$REPOSITORY/models" models
