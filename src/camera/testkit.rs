@@ -41,7 +41,9 @@ fn failed(what: &str) -> impl Fn(&dyn std::fmt::Display) -> Failed + '_ {
 /// How a clip is served.
 #[derive(Debug, Clone, Default)]
 pub struct Serving {
-    /// Port on loopback; 0 takes a free one.
+    /// Where it listens; without one on loopback.
+    pub address: Option<String>,
+    /// Port there; 0 takes a free one.
     pub port: u16,
     /// Path in the address, with or without its first `/`; empty means `/stream`.
     pub mount: String,
@@ -74,6 +76,7 @@ pub struct RtspServer {
     main_loop: glib::MainLoop,
     thread: Option<JoinHandle<()>>,
     source: Option<glib::SourceId>,
+    address: String,
     port: u16,
     mount: String,
     scheme: &'static str,
@@ -124,7 +127,8 @@ impl RtspServer {
             path => format!("/{path}"),
         };
         let server = rtsp::RTSPServer::new();
-        server.set_address("127.0.0.1");
+        let address = serving.address.clone().unwrap_or_else(|| "127.0.0.1".to_owned());
+        server.set_address(&address);
         server.set_service(&serving.port.to_string());
         server.set_auth(access::guard(&factory, serving)?.as_ref());
         access::limit(&factory, serving.only);
@@ -147,7 +151,7 @@ impl RtspServer {
         server.mount_points().ok_or_else(|| Failed("no mount points".to_owned()))?.add_factory(&mount, factory);
 
         let context = glib::MainContext::new();
-        let source = server.attach(Some(&context)).map_err(|e| failed("RTSP server on 127.0.0.1")(&e))?;
+        let source = server.attach(Some(&context)).map_err(|e| failed(&format!("RTSP server on {address}"))(&e))?;
         let port = u16::try_from(server.bound_port()).map_err(|e| failed("RTSP server has no port")(&e))?;
         let main_loop = glib::MainLoop::new(Some(&context), false);
         let thread = {
@@ -158,13 +162,13 @@ impl RtspServer {
             })
         };
         let thread = Some(thread.map_err(|e| failed("thread")(&e))?);
-        Ok(Self { server, context, main_loop, thread, source: Some(source), port, mount, scheme })
+        Ok(Self { server, context, main_loop, thread, source: Some(source), address, port, mount, scheme })
     }
 
     /// Its address, without a credential.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("{}://127.0.0.1:{}{}", self.scheme, self.port, self.mount)
+        format!("{}://{}:{}{}", self.scheme, self.address, self.port, self.mount)
     }
 
     /// The port it listens on.

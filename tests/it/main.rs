@@ -10,6 +10,7 @@
     reason = "tests say what is wrong by failing"
 )]
 
+mod alarms;
 mod audit_witness;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod bad_input;
@@ -43,6 +44,8 @@ mod commands;
 #[cfg(all(feature = "gst", feature = "onnx"))]
 mod data;
 mod delivery;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod doc_commands;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod doctor;
 #[cfg(all(feature = "gst", feature = "onnx"))]

@@ -25,13 +25,13 @@ const HEADINGS: &[(&str, &str)] = &[
 ];
 
 /// Where a message stands: what comes before it, in which argument, and in which part of the tree.
-struct Site {
+pub struct Site {
     before: &'static [&'static str],
     argument: usize,
     within: &'static str,
 }
 
-const fn site(before: &'static [&'static str], argument: usize, within: &'static str) -> Site {
+pub const fn site(before: &'static [&'static str], argument: usize, within: &'static str) -> Site {
     Site { before, argument, within }
 }
 
@@ -265,6 +265,11 @@ fn code_of(text: &str) -> &str {
 
 /// Room and message of everything that the code can say.
 fn said() -> BTreeSet<(String, String)> {
+    said_at(SITES, &["warn", "error"])
+}
+
+/// Room and message of what is said at these sites, and in the log at these levels.
+pub fn said_at(sites: &[Site], levels: &[&str]) -> BTreeSet<(String, String)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut all = BTreeSet::new();
     for path in sources(&src) {
@@ -282,7 +287,7 @@ fn said() -> BTreeSet<(String, String)> {
             wanted.iter().enumerate().all(|(n, w)| tokens.get(i + n).is_some_and(|t| t.is(w)))
         };
         for i in 0..tokens.len() {
-            for site in SITES.iter().filter(|site| file.starts_with(site.within) || site.within.ends_with(&file)) {
+            for site in sites.iter().filter(|site| file.starts_with(site.within) || site.within.ends_with(&file)) {
                 if follows(i, site.before)
                     && let Some(text) =
                         arguments(&tokens, i + site.before.len()).get(site.argument).and_then(|a| text_of(a))
@@ -290,8 +295,8 @@ fn said() -> BTreeSet<(String, String)> {
                     add(text);
                 }
             }
-            for level in ["warn", "error"] {
-                if follows(i, &["tracing", ":", ":", level, "!", "("]) {
+            for level in levels {
+                if follows(i, &["tracing", ":", ":", *level, "!", "("]) {
                     let all = arguments(&tokens, i + 6);
                     all.iter()
                         .filter(|a| matches!(a.first(), Some(Token::Text(_))))

@@ -13,6 +13,8 @@ pub mod daemon;
 )]
 pub mod one_box;
 pub mod outbox;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+pub mod pages;
 #[cfg(feature = "testkit")]
 pub mod pauses;
 pub mod raw;
