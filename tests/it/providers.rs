@@ -80,7 +80,7 @@ fn a_misspelt_provider_is_a_fault_of_the_configuration_with_a_suggestion() {
         let loaded: Result<Config, _> = watchpost::config::load(&path);
         loaded.map(|config| format!("{:?}", config.vision.providers)).unwrap_or_else(|faults| faults.to_string())
     };
-    let said = faults(r#"["cdua", "cpu"]"#);
+    let said = faults(r#"["cudda", "cpu"]"#);
     assert!(said.contains("vision.providers") && said.contains("did you mean \"cuda\"?"), "{said}");
     assert!(faults(r#"["cpu", "cpu"]"#).contains("twice"));
     assert!(faults(r#""cuda""#).contains("a list of texts"));

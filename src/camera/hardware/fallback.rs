@@ -37,7 +37,7 @@ impl GivenUp {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why it was.
+    /// Why it was, as the camera's status says it.
     #[must_use]
     pub fn why(&self) -> Option<String> {
         self.state().why.clone()
@@ -85,7 +85,7 @@ pub(in crate::camera) fn open(
     counters: Arc<CameraCounters>,
 ) -> Result<Box<dyn Source>, Error> {
     let now = resolved(settings);
-    counters.set_worry(Worry::Decoder, settings.given_up.why().map(|why| told(&why)));
+    counters.set_worry(Worry::Decoder, settings.given_up.why());
     let is_named = now.pipeline.as_deref().is_some_and(|name| Api::of_text(name).is_some());
     if !is_named && now.decoders.is_empty() {
         return open_decoded(&now, clock, counters);
@@ -97,11 +97,6 @@ pub(in crate::camera) fn open(
         Err(error) => return Err(error),
     };
     Ok(Box::new(Unproven { source, opening: Some(opening), frames: false }))
-}
-
-/// What the camera's status says.
-fn told(why: &str) -> String {
-    format!("its hardware decoder failed, the camera is decoded by software: {why}")
 }
 
 /// An opening with a decoder of the hardware.
@@ -130,11 +125,11 @@ impl Opening {
 
     /// Says once that the decoder is given up, and notes it for the openings to come.
     fn give_up(&self, error: &Error) {
-        let why = error.to_string();
+        let why = format!("its hardware decoder failed, the camera is decoded by software: {error}");
         let names = self.settings.pipeline.iter().chain(&self.settings.decoders);
         let pipeline = names.map(String::as_str).collect::<Vec<_>>().join(", ");
         tracing::warn!(camera = %self.settings.id, pipeline, %error, "a hardware decoder failed, the camera is decoded by software from here on");
-        self.counters.set_worry(Worry::Decoder, Some(told(&why)));
+        self.counters.set_worry(Worry::Decoder, Some(why.clone()));
         self.settings.given_up.state().why = Some(why);
     }
 

@@ -238,7 +238,7 @@ mod tests {
             assert_eq!((arrived.to_string(), arrived.retry()), (error.to_string(), error.retry()));
             assert_eq!(format!("{arrived:?}"), format!("{error:?}"));
         }
-        assert_eq!(kinds.len(), 28, "one is missing here");
+        assert_eq!(kinds.len(), 29, "one is missing here");
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub struct Runtime {
     pub(super) watch: Option<Arc<Watch>>,
     library: PathBuf,
     /// What runs models, as configured; empty: as their manifests say.
+    #[cfg_attr(not(feature = "onnx"), expect(dead_code, reason = "nothing is run"))]
     pub(super) providers: Vec<Provider>,
 }
 
@@ -47,7 +48,7 @@ impl Runtime {
 
     /// The execution providers that the library was built with, of those that can be named.
     #[must_use]
-    #[cfg_attr(feature = "onnx", expect(clippy::unused_self, reason = "it is asked of a library that is loaded"))]
+    #[expect(clippy::unused_self, reason = "it is asked of a library that is loaded")]
     pub fn available(&self) -> Vec<Provider> {
         #[cfg(feature = "onnx")]
         return super::provider::available();
