@@ -314,6 +314,10 @@ async fn what_auto_takes_is_said_with_the_reason_and_a_decoder_that_fails_is_a_w
     }
     passes(&look(&made, "elements").await, "is installed");
     passes(&look(&made, "cameras").await, "first frame after");
+    if !Path::new("/dev/nvidia0").exists() {
+        made.configure(&with("file-h264-nv"));
+        has(&look(&made, "elements").await, "warning", "there is no nvh264dec: cameras with pipeline file-h264-nv");
+    }
     made.configure(&with("file-h264-broken"));
     let found = look(&made, "cameras").await;
     has(&found, "warning", "but its hardware decoder failed, the camera is decoded by software");

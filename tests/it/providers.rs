@@ -78,7 +78,7 @@ fn a_misspelt_provider_is_a_fault_of_the_configuration_with_a_suggestion() {
         let path: PathBuf = dir.path().join("watchpost.toml");
         std::fs::write(&path, format!("[vision]\nproviders = {list}\n")).unwrap();
         let loaded: Result<Config, _> = watchpost::config::load(&path);
-        loaded.map(|config| format!("{:?}", config.vision.providers)).unwrap_or_else(|faults| faults.to_string())
+        loaded.map_or_else(|faults| faults.to_string(), |config| format!("{:?}", config.vision.providers))
     };
     let said = faults(r#"["cudda", "cpu"]"#);
     assert!(said.contains("vision.providers") && said.contains("did you mean \"cuda\"?"), "{said}");

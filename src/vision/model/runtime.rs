@@ -48,7 +48,6 @@ impl Runtime {
 
     /// The execution providers that the library was built with, of those that can be named.
     #[must_use]
-    #[expect(clippy::unused_self, reason = "it is asked of a library that is loaded")]
     pub fn available(&self) -> Vec<Provider> {
         #[cfg(feature = "onnx")]
         return super::provider::available();
