@@ -218,3 +218,70 @@ impl Source for Nothing {
         Ok(Next::Idle)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::replay::{Pace, Picture, ReplaySource};
+    use super::*;
+    use crate::domain::CameraId;
+
+    /// Gives one frame where it is to, then this error.
+    struct Fails(Option<ReplaySource>, fn() -> Error);
+
+    impl Source for Fails {
+        fn next(&mut self, wait: Duration) -> Result<Next, Error> {
+            self.0.take().map_or_else(|| Err(self.1()), |mut one| one.next(wait))
+        }
+    }
+
+    fn unproven(gives_a_frame: bool, error: fn() -> Error, uri: &str) -> (Unproven, Settings) {
+        let settings = Settings::new(CameraId::new("gate").unwrap(), 1, uri.parse().unwrap());
+        let settings = Settings { pipeline: Some("file-h264-va".to_owned()), ..settings };
+        let (clock, counters) = (Clock::system(), Arc::new(CameraCounters::default()));
+        let one = || {
+            let pictures = vec![Picture::grey(16, 8, 99)];
+            ReplaySource::new(pictures, 25.0, Some(1), Pace::AsTaken, Clock::system(), Arc::default())
+        };
+        let source = Box::new(Fails(gives_a_frame.then(one), error));
+        let opened = clock.monotonic();
+        let opening = Some(Opening { settings: settings.clone(), clock, counters, opened });
+        (Unproven { source, opening, frames: false }, settings)
+    }
+
+    fn decoder() -> Error {
+        Error::Decoder { origin: "gate".into(), pipeline: "file-h264-va".into(), why: "no surface".into() }
+    }
+
+    fn lost() -> Error {
+        Error::Worker { origin: "gate".into(), why: "was killed".into() }
+    }
+
+    #[test]
+    fn a_decoder_that_fails_soon_after_its_first_frame_is_given_up_for_the_next_opening() {
+        let (mut source, settings) = unproven(true, decoder, "rtsp://192.0.2.7/x");
+        let next = |source: &mut Unproven| source.next(Duration::from_secs(5));
+        assert!(matches!(next(&mut source), Ok(Next::Frame(_))));
+        assert!(matches!(next(&mut source), Err(Error::Decoder { .. })), "no frame is told twice");
+        assert!(settings.given_up.why().unwrap().contains("no surface"));
+        assert!(resolved(&settings).pipeline.is_none());
+        // What has worked for longer is a camera's failure like others.
+        let (mut source, settings) = unproven(true, decoder, "rtsp://192.0.2.7/x");
+        source.opening.as_mut().unwrap().opened = Duration::ZERO;
+        if source.opening.as_ref().unwrap().age() >= PROVEN_AFTER {
+            assert!(matches!(next(&mut source), Ok(Next::Frame(_))));
+            assert!(next(&mut source).is_err() && settings.given_up.why().is_none());
+        }
+    }
+
+    #[test]
+    fn one_worker_that_is_lost_says_nothing_of_the_decoder_and_a_second_one_does() {
+        let (mut source, settings) = unproven(false, lost, "/nowhere/a.mp4");
+        assert!(matches!(source.next(Duration::ZERO), Err(Error::Worker { .. })));
+        assert!(settings.given_up.why().is_none());
+        let (mut again, _) = unproven(false, lost, "/nowhere/a.mp4");
+        again.opening.as_mut().unwrap().settings.given_up = settings.given_up.clone();
+        // By software; there is no such file.
+        assert!(matches!(again.next(Duration::ZERO), Err(Error::Unreadable { .. })));
+        assert!(settings.given_up.why().unwrap().contains("was killed"));
+    }
+}
