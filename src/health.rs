@@ -119,6 +119,8 @@ pub enum Worry {
     Rate,
     /// Stamps that cannot be believed.
     Times,
+    /// Its hardware decoder failed: it is decoded by software.
+    Decoder,
     /// The main stream beside a substream.
     MainStream,
     /// The models that find and read plates fail.

@@ -1,11 +1,12 @@
 //! Which GStreamer elements the configured cameras need, and which of them are not installed.
 //!
-//! Called by `watchpost check`. A camera that names no pipeline may need any decode text of its kind: which one, only its
+//! Called by `watchpost check`. A camera that names no pipeline, or `auto`, may need any decode text of its kind: which one, only its
 //! stream tells.
 
 use gio::prelude::*;
 use gstreamer as gst;
 
+use super::hardware::AUTO;
 use super::pipeline;
 
 /// An element that is not installed.
@@ -26,6 +27,8 @@ pub fn needed<'a>(cameras: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> 
     };
     for (uri, chosen) in cameras {
         let family = family_of(uri);
+        // What it takes of the hardware is there by then, and it may have to go back to software.
+        let chosen = chosen.filter(|name| *name != AUTO);
         for (name, text) in pipeline::EMBEDDED {
             let of_family = name.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
             let is_source = text.contains("name=source");

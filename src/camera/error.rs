@@ -66,6 +66,16 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// A decoder of the hardware failed.
+    #[error("{origin}: the hardware decoder of pipeline {pipeline:?} failed: {why}")]
+    Decoder {
+        /// The source.
+        origin: String,
+        /// The pipeline.
+        pipeline: String,
+        /// What GStreamer says.
+        why: String,
+    },
     /// Larger pictures than are accepted.
     #[error(
         "{origin}: sends pictures of {width}×{height}, at most {}×{} are accepted: choose a smaller resolution",
@@ -320,6 +330,7 @@ impl Error {
             | Self::NoKeyFrame { .. }
             | Self::HeldOpen { .. }
             | Self::Worker { .. }
+            | Self::Decoder { .. }
             | Self::Truncated { .. }
             | Self::NoFrames { .. } => Retry::Soon,
         }

@@ -15,7 +15,7 @@ mod tls;
 mod transport;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use gstreamer as gst;
@@ -121,6 +121,8 @@ impl GstSource {
         let linker = Arc::new(Linker {
             origin: origin.clone(),
             choice: settings.pipeline.clone(),
+            decoders: settings.decoders.clone(),
+            hardware: OnceLock::new(),
             family: plan.family,
             slot: Arc::clone(&slot),
             on_sink: Box::new(move |sink| intake.attach(sink)),
@@ -212,7 +214,11 @@ impl GstSource {
                 gst::MessageView::Error(error) => {
                     // "Not linked" and the like follow from streams that cannot be used: those are the news.
                     let unusable = linker.nothing_usable();
-                    slot.finish(Err(unusable.unwrap_or_else(|| words.explain(error))));
+                    let explained = || match linker.failed_decoder(error) {
+                        Some(pipeline) => words.of_decoder(error, pipeline),
+                        None => words.explain(error),
+                    };
+                    slot.finish(Err(unusable.unwrap_or_else(explained)));
                 }
                 gst::MessageView::Eos(_) => slot.finish(match &path {
                     Some(path) if !linker.is_linked() => Err(Error::NoFrames { path: path.clone() }),

@@ -4,7 +4,7 @@
 //! that is known gets the decode text of that codec, everything else stays unlinked. Runs in GStreamer's threads; what
 //! goes wrong is put into the slot that the analysis thread reads.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -12,6 +12,7 @@ use gstreamer::prelude::*;
 use super::error::told;
 use super::frame::Arrived;
 use super::guard::Guard;
+use super::hardware::Api;
 use super::orientation::Orientation;
 use super::probe::Tap;
 use super::slot::Slot;
@@ -25,6 +26,10 @@ pub(super) struct Linker {
     pub(super) origin: String,
     /// Decode text to use whatever the codec; otherwise `<family>-<codec>`.
     pub(super) choice: Option<String>,
+    /// Texts of hardware decoders that go before that, each for its own codec.
+    pub(super) decoders: Vec<String>,
+    /// What decodes by hardware, once it is linked.
+    pub(super) hardware: OnceLock<Hardware>,
     /// `rtsp`, `file`, `v4l2` or `test`.
     pub(super) family: &'static str,
     pub(super) slot: Arc<Slot<Arrived>>,
@@ -36,6 +41,22 @@ pub(super) struct Linker {
     pub(super) paced: bool,
     /// Who takes notes of what comes.
     pub(super) tap: Option<Arc<Tap>>,
+}
+
+/// A hardware decoder that is linked.
+pub(super) struct Hardware {
+    text: String,
+    bin: gst::glib::WeakRef<gst::Bin>,
+}
+
+impl Hardware {
+    /// Whether what `source` says is the decoder's, or of what stands behind it: not the parser's, which judges the stream.
+    fn said(&self, source: &gst::Object) -> bool {
+        let Some(bin) = self.bin.upgrade() else { return false };
+        let element = source.downcast_ref::<gst::Element>();
+        let class = element.and_then(|element| element.metadata("klass")).unwrap_or_default();
+        source.has_as_ancestor(&bin) && !["Parser", "Depayloader", "Sink"].iter().any(|other| class.contains(other))
+    }
 }
 
 /// What was seen so far.
@@ -164,12 +185,30 @@ impl Linker {
         self.streams().linked
     }
 
+    /// The decode text for a codec.
+    fn text_for(&self, codec: &str) -> String {
+        let usual = || format!("{}-{codec}", self.family);
+        let is_for = |name: &&String| name.rsplit_once('-').is_some_and(|(of, _)| of == usual());
+        self.choice.clone().or_else(|| self.decoders.iter().find(is_for).cloned()).unwrap_or_else(usual)
+    }
+
+    /// The text of the hardware decoder that a message tells of: it is its own, or says that nobody takes what comes of it.
+    pub(super) fn failed_decoder(&self, message: &gst::message::Error) -> Option<&str> {
+        let hardware = self.hardware.get()?;
+        let is_own = message.src().is_some_and(|source| hardware.said(source));
+        let is_refused = || message.debug().is_some_and(|text| text.contains("not-negotiated"));
+        (is_own || is_refused()).then_some(hardware.text.as_str())
+    }
+
     /// Builds the decode pipeline of `codec` and links `pad` to it.
     pub(super) fn link(&self, pad: &gst::Pad, codec: &str) -> Result<(), Error> {
         self.streams().linked = true;
-        let choice = self.choice.clone().unwrap_or_else(|| format!("{}-{codec}", self.family));
+        let choice = self.text_for(codec);
         let text = pipeline::load(&choice)?;
         let (bin, entry, sink) = pipeline::build_decoder(&text)?;
+        if Api::of_text(&choice).is_some() {
+            let _ = self.hardware.set(Hardware { text: choice.clone(), bin: bin.downgrade() });
+        }
         (self.on_sink)(&sink);
         if let Some(out) = bin.by_name("coded").and_then(|e| e.static_pad("src")) {
             // First: it hears of streams that are refused too.

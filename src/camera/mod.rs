@@ -45,6 +45,8 @@ mod gst;
 #[cfg(feature = "gst")]
 mod guard;
 #[cfg(feature = "gst")]
+pub mod hardware;
+#[cfg(feature = "gst")]
 mod link;
 #[cfg(feature = "gst")]
 mod mp4;
@@ -108,8 +110,15 @@ pub struct Settings {
     /// PEM file of the authorities, or of the very certificate, that a `rtsps` camera must show; otherwise the system's
     /// authorities count.
     pub ca: Option<PathBuf>,
-    /// Name of an embedded pipeline (`pipelines/`) or path of a text file, instead of the one chosen by codec.
+    /// Name of an embedded pipeline (`pipelines/`) or path of a text file, instead of the one chosen by codec; `auto`: by what
+    /// the machine has.
     pub pipeline: Option<String>,
+    /// Texts of hardware decoders that are taken for the codings that they are for: what `auto` became at this opening.
+    #[cfg(feature = "gst")]
+    pub decoders: Vec<String>,
+    /// Whether the camera's hardware decoder was given up.
+    #[cfg(feature = "gst")]
+    pub given_up: hardware::GivenUp,
     /// At most so many frames a second are handed out; the others are decoded (they carry the picture on) and skipped.
     pub fps: Option<f32>,
     /// Plays a file at its own pace, newest frame first, as a camera would; without it every frame counts.
@@ -176,6 +185,10 @@ impl Settings {
             back_off_most: BACK_OFF_MOST,
             back_off_denied: (Duration::from_mins(5), Duration::from_hours(1)),
             idle: None,
+            #[cfg(feature = "gst")]
+            decoders: Vec::new(),
+            #[cfg(feature = "gst")]
+            given_up: hardware::GivenUp::default(),
             #[cfg(feature = "gst")]
             tap: None,
             #[cfg(feature = "gst")]
@@ -297,6 +310,12 @@ pub fn open(settings: &Settings, clock: &Clock, counters: Arc<CameraCounters>) -
 
 #[cfg(feature = "gst")]
 fn open_stream(settings: &Settings, clock: &Clock, counters: Arc<CameraCounters>) -> Result<Box<dyn Source>, Error> {
+    hardware::open(settings, clock, counters)
+}
+
+/// Opens a source whose decoder was chosen, where it is to be decoded.
+#[cfg(feature = "gst")]
+fn open_decoded(settings: &Settings, clock: &Clock, counters: Arc<CameraCounters>) -> Result<Box<dyn Source>, Error> {
     match &settings.workers {
         Some(workers) => workers.open(settings, clock, counters),
         None => gst::open(settings, clock, counters),

@@ -3,7 +3,7 @@
 //! A source text (`rtsp`, `v4l2`, `file-mp4`, …) opens and takes apart; a decode text (`rtsp-h264`, `v4l2-raw`, …) takes one
 //! stream and ends in the appsink named `frames`. The element named `coded` is the parser: what comes out of it
 //! is checked before anything is decoded. Which two are put together follows from the container and codec found
-//! (`pipelines/README.md` has the table). No value from config is ever written into a text: addresses and credentials
+//! (`pipelines/README.md` has the table). Those of hardware decoders are in [`hardware`]. No value from config is ever written into a text: addresses and credentials
 //! are properties.
 
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::path::Path;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-use super::Error;
+use super::{Error, hardware};
 
 /// A pipeline text with its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,11 +80,14 @@ const PACKAGES: [(&str, &[&str]); 7] = [
             "tsdemux",
             "vah264dec",
             "vah265dec",
+            "vajpegdec",
             "vapostproc",
             "v4l2slh264dec",
             "v4l2slh265dec",
             "nvh264dec",
             "nvh265dec",
+            "qsvh264dec",
+            "qsvh265dec",
             "openh264dec",
             "openh264enc",
             "libde265dec",
@@ -109,6 +112,11 @@ pub(super) fn init() -> Result<(), Error> {
     gst::init().map_err(|e| Error::Gstreamer { why: e.to_string() })
 }
 
+/// Whether `name` is an embedded text that needs no hardware.
+pub(super) fn is_embedded(name: &str) -> bool {
+    EMBEDDED.iter().any(|(known, _)| *known == name)
+}
+
 /// The embedded text `choice`, or the text of the file it names (with a `/` in it, or ending in `.txt`).
 ///
 /// # Errors
@@ -119,12 +127,16 @@ pub fn load(choice: &str) -> Result<Text, Error> {
         let path = Path::new(choice);
         std::fs::read_to_string(path).map_err(|cause| Error::Unreadable { path: path.to_owned(), cause })?
     } else {
-        let found = EMBEDDED.iter().find(|(name, _)| *name == choice);
-        let (_, text) = found.ok_or_else(|| {
-            let names: Vec<&str> = EMBEDDED.iter().map(|(name, _)| *name).collect();
+        let mut all = EMBEDDED.iter().chain(hardware::TEXTS);
+        let (_, text) = all.find(|(name, _)| *name == choice).ok_or_else(|| {
+            let decoders = EMBEDDED.iter().chain(hardware::TEXTS).filter(|(_, text)| text.contains("appsink"));
+            let names: Vec<&str> = decoders.map(|(name, _)| *name).collect();
             Error::Pipeline {
                 pipeline: choice.to_owned(),
-                why: format!("there is none of that name; known are {}, or the path of a .txt file", names.join(", ")),
+                why: format!(
+                    "there is none of that name; known are auto, {}, or the path of a .txt file",
+                    names.join(", ")
+                ),
             }
         })?;
         (*text).to_owned()
@@ -154,6 +166,9 @@ pub(super) fn build(text: &Text, free_pads: bool) -> Result<gst::Bin, Error> {
 
 pub(super) fn missing(pipeline: &str, element: String) -> Error {
     let remedy = match package_of(&element) {
+        Some(package) if hardware::Api::of_text(pipeline).is_some() => format!(
+            "apt-get install {package}; where that is installed, no device here decodes this, or this user may not open it"
+        ),
         Some(package) => format!("apt-get install {package}"),
         None => "no package of Debian 12 is known for it; see whether the name is right (gst-inspect-1.0)".to_owned(),
     };
@@ -207,8 +222,14 @@ mod tests {
     #[test]
     fn every_embedded_pipeline_fits_together_and_ends_in_the_same_appsink() {
         let mut tails = Vec::new();
-        for (name, _) in EMBEDDED {
-            check(name).unwrap();
+        let shipped = hardware::TEXTS.iter().filter(|(name, _)| !name.ends_with("-broken"));
+        for (name, _) in EMBEDDED.iter().chain(shipped) {
+            let is_of_hardware = hardware::Api::of_text(name).is_some();
+            match check(name) {
+                // Whatever machine this runs on.
+                Err(Error::MissingElement { .. }) if is_of_hardware => {}
+                checked => checked.unwrap(),
+            }
             let text = load(name).unwrap().text;
             match text.find("appsink") {
                 Some(at) => tails.push(text[at..].to_owned()),
@@ -216,11 +237,28 @@ mod tests {
             }
             assert!(!text.contains("decodebin") && !text.contains("uridecode") && !text.contains('#'), "{name}");
             for element in text.split(" ! ").filter_map(|e| e.split(' ').next()) {
-                assert!(package_of(element).is_some(), "{name}: no package is known for {element}");
+                // Debian has no package of it.
+                let is_known = package_of(element).is_some() || element == "mppvideodec";
+                assert!(is_known, "{name}: no package is known for {element}");
             }
         }
         tails.dedup();
         assert_eq!(tails.len(), 1);
+    }
+
+    #[test]
+    fn texts_of_hardware_differ_from_those_of_software_in_their_decoder_alone() {
+        init().unwrap();
+        let shape = |name: &str| {
+            let text = load(name).unwrap().text;
+            let elements: Vec<String> = text.split(" ! ").map(str::to_owned).collect();
+            let decoder = elements.iter().position(|e| e.contains("name=coded")).unwrap() + 1;
+            (elements[..decoder].to_vec(), elements.last().cloned())
+        };
+        for (name, _) in hardware::TEXTS.iter().filter(|(name, _)| !name.ends_with("-broken")) {
+            let (usual, _) = name.rsplit_once('-').unwrap();
+            assert_eq!(shape(name), shape(usual), "{name}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use crate::camera::still;
 use crate::clock::Clock;
 use crate::command::models::canary::{Object, Plate, Seen, place};
-use crate::domain::{Class, Detection, Frame, PlateRead};
+use crate::domain::{Class, Detection, Frame, PlateRead, Provider};
 use crate::supervise::RUN_WITHIN;
 use crate::supervise::models::trial::Outcome;
 use crate::vision::model::{Corrector, Settings, Vehicles};
@@ -44,6 +44,9 @@ pub struct Args {
     /// The inference library.
     #[arg(long)]
     onnxruntime: Option<PathBuf>,
+    /// What runs them, the first that can.
+    #[arg(long)]
+    provider: Vec<Provider>,
     /// Score from which a plate counts as found.
     #[arg(long)]
     threshold: Option<f32>,
@@ -77,6 +80,7 @@ pub fn run(args: &Args, clock: &Clock, out: &mut dyn Write) -> anyhow::Result<u8
         score: args.threshold,
         workers: 1,
         run_within: Some(RUN_WITHIN),
+        providers: args.provider.clone(),
     };
     let outcome = match Models::load(&settings) {
         Err(error) => Outcome { fault: Some(error.to_string()), ..Outcome::default() },

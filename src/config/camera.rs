@@ -127,7 +127,7 @@ pub(super) fn read(mut s: Section<'_>) -> Option<Camera> {
     let ca = s.path("ca", "PEM file that a `rtsps` camera's certificate is checked against, instead of the system's.");
     check_way(&mut s, uri.as_deref(), transport, ca.is_some());
     let pipeline =
-        s.text("pipeline", "Name of a pipeline in `pipelines/`; without it the one for the source and codec.");
+        s.text("pipeline", "Name of a pipeline in `pipelines/`, or `auto`: a hardware decoder where there is one; without it software, by source and codec.");
     let fps = s.real("fps", 0.1, 120.0, "Most frames analysed a second; without it every frame that time allows.");
     let realtime = s.flag("realtime", false, "Play a file at its own speed, as if it were live.");
     let credential = s.text("credential", "Name of the credential with `user:password`.");

@@ -322,6 +322,26 @@ impl<'a> Section<'a> {
         None
     }
 
+    /// A list of words that are known, each once; empty when it is not there or wrong.
+    pub fn words(&mut self, key: &str, known: &[&str], doc: &'static str) -> Vec<String> {
+        let Some(node) = self.node(key, "none", doc) else { return Vec::new() };
+        let get = |v: &Value| match v {
+            Value::Array(items) => items.iter().map(|n| n.text().map(str::to_owned)).collect::<Option<Vec<String>>>(),
+            _ => None,
+        };
+        let given = self.typed(key, node, "a list of texts", get).unwrap_or_default();
+        let all: BTreeSet<String> = known.iter().map(|&word| word.to_owned()).collect();
+        for (n, word) in given.iter().enumerate() {
+            if given.iter().take(n).any(|before| before == word) {
+                self.fault(key, format!("names {word:?} twice"));
+            } else if !all.contains(word) {
+                let near = nearest(word, &all).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
+                self.fault(key, format!("{word:?} is not known; {near}known are {}", known.join(", ")));
+            }
+        }
+        given
+    }
+
     /// A table of texts.
     pub fn texts(&mut self, key: &str, doc: &'static str) -> BTreeMap<String, String> {
         let Some(node) = self.node(key, "none", doc, Form::Texts) else { return BTreeMap::new() };

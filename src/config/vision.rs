@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::section::Section;
+use crate::domain::Provider;
 
 /// `[vision]`
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +18,8 @@ pub struct Vision {
     pub corners: String,
     /// ONNX Runtime's library.
     pub onnxruntime: Option<PathBuf>,
+    /// What runs the models, the first that can; empty: as their manifests say.
+    pub providers: Vec<Provider>,
     /// Score from which a detection counts, instead of the manifest's.
     pub detect_threshold: Option<f64>,
     /// Confidence from which a fused read is told, instead of the default.
@@ -49,6 +52,7 @@ pub(super) fn read(mut s: Section<'_>) -> Vision {
         corners: s.text_or("corners", "corners-1", "Folder name of the model that corrects plates' corners; empty: off. `corners-1` is left out where there is none."),
         onnxruntime: s
             .path("onnxruntime", "The ONNX Runtime library; without it `ORT_DYLIB_PATH` and the usual places."),
+        providers: read_providers(&mut s),
         detect_threshold: s.real(
             "detect_threshold",
             0.01,
@@ -69,4 +73,10 @@ pub(super) fn read(mut s: Section<'_>) -> Vision {
     };
     s.finish();
     vision
+}
+
+fn read_providers(s: &mut Section<'_>) -> Vec<Provider> {
+    let known = Provider::ALL.map(Provider::as_str);
+    let doc = "What runs the models, the first that can: `cpu`, `cuda`, `tensorrt`, `openvino`, `migraphx`, `qnn`, `xnnpack`; without it as their manifests say, mostly `cpu`.";
+    s.words("providers", &known, doc).iter().filter_map(|word| word.parse().ok()).collect()
 }

@@ -20,6 +20,7 @@ pub mod id;
 pub mod pattern;
 pub mod plate;
 pub mod polygon;
+pub mod provider;
 pub mod region;
 pub mod report;
 pub mod retention;
@@ -50,6 +51,7 @@ pub use id::{BoxId, CameraId, EventId, IdError, ListId, PlaceId, RuleId, SiteId}
 pub use pattern::{PatternError, PlatePattern};
 pub use plate::{Candidate, Lattice, PlateRead, PlateText, Position};
 pub use polygon::Polygon;
+pub use provider::Provider;
 pub use region::Region;
 pub use retention::{Preset, ReadsAs, Retention};
 pub use rule::{Line, ObjectEvent, Plan, Rule, RuleMatch, Way, Zone};

@@ -47,6 +47,7 @@ pub fn model_settings(vision: &config::Vision) -> Result<model::Settings, vision
         score: vision.detect_threshold.map(small),
         workers,
         run_within: Some(RUN_WITHIN),
+        providers: vision.providers.clone(),
     })
 }
 

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::domain::Provider;
+
 /// A fault of this room.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -87,6 +89,36 @@ pub enum Error {
         model: String,
         /// The model file.
         path: PathBuf,
+        /// What the library said.
+        reason: String,
+    },
+    /// The library was built without what is to run a model.
+    #[error(
+        "model {model:?} is to be run by {wanted}, and {library:?} was built without it (it has {has}): name a library that has it \
+         by [vision] onnxruntime, or add \"cpu\" to providers"
+    )]
+    ProviderMissing {
+        /// Name in the manifest.
+        model: String,
+        /// What was named, in words.
+        wanted: String,
+        /// The library.
+        library: PathBuf,
+        /// What it has, in words.
+        has: String,
+    },
+    /// What is to run a model is in the library and can't be used.
+    #[error(
+        "model {model:?} can't be run by {provider} of {library:?}: {reason}; install the driver and the libraries that it needs, or add \
+         \"cpu\" to providers"
+    )]
+    ProviderFails {
+        /// Name in the manifest.
+        model: String,
+        /// What was to run it.
+        provider: Provider,
+        /// The library.
+        library: PathBuf,
         /// What the library said.
         reason: String,
     },

@@ -302,6 +302,39 @@ async fn elements_that_are_not_installed_are_named_with_their_package() {
 }
 
 #[tokio::test]
+async fn what_auto_takes_is_said_with_the_reason_and_a_decoder_that_fails_is_a_warning() {
+    let made = well();
+    let path = made.path("ball.mp4");
+    let with = |pipeline: &str| [camera("ball", 1, path.to_str().unwrap(), &format!("pipeline = \"{pipeline}\""))];
+    made.configure(&with("auto"));
+    let found = look(&made, "decoding").await;
+    passes(&found, "ball: pipeline = \"auto\" takes for h264 file-h264");
+    if !Path::new("/dev/dri").exists() {
+        has(&found, "ok", "file-h264, by software (VA-API: no /dev/dri/renderD*, V4L2 (stateful): no /dev/video*");
+    }
+    passes(&look(&made, "elements").await, "is installed");
+    passes(&look(&made, "cameras").await, "first frame after");
+    if !Path::new("/dev/nvidia0").exists() {
+        made.configure(&with("file-h264-nv"));
+        has(&look(&made, "elements").await, "warning", "there is no nvh264dec: cameras with pipeline file-h264-nv");
+    }
+    made.configure(&with("file-h264-broken"));
+    let found = look(&made, "cameras").await;
+    has(&found, "warning", "but its hardware decoder failed, the camera is decoded by software");
+    has(&found, "warning", "file-h264-broken");
+}
+
+#[tokio::test]
+async fn what_the_library_has_and_what_runs_the_models_is_said() {
+    let made = well();
+    has(&look(&made, "models").await, "ok", "run by cpu; with ");
+    made.configure(&["[vision]\nproviders = [\"qnn\", \"cpu\"]\n".to_owned()]);
+    has(&look(&made, "models").await, "warning", "qnn of [vision] providers is not used: models are run by cpu");
+    made.configure(&["[vision]\nproviders = [\"qnn\"]\n".to_owned()]);
+    has(&look(&made, "models").await, "failure", "is to be run by qnn");
+}
+
+#[tokio::test]
 async fn broker_gives_a_session_also_beside_a_daemon() {
     let made = well();
     has(&look(&made, "broker").await, "failure", "mqtts://127.0.0.1");

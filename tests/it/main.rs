@@ -25,6 +25,8 @@ mod camera_elsewhere;
 #[cfg(feature = "testkit")]
 mod camera_files;
 #[cfg(feature = "testkit")]
+mod camera_hardware;
+#[cfg(feature = "testkit")]
 mod camera_inside;
 #[cfg(feature = "testkit")]
 mod camera_neighbours;
@@ -70,6 +72,8 @@ mod models;
 mod passes;
 #[cfg(feature = "testkit")]
 mod probe;
+#[cfg(feature = "onnx")]
+mod providers;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod python;
 mod queries;

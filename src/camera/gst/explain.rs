@@ -116,6 +116,11 @@ impl Words {
         Error::Stream { origin, why, hint: hint.map(Cow::Borrowed) }
     }
 
+    /// What a hardware decoder says.
+    pub(super) fn of_decoder(&self, message: &gst::message::Error, pipeline: &str) -> Error {
+        Error::Decoder { origin: self.origin.clone(), pipeline: pipeline.to_owned(), why: self.cause(message) }
+    }
+
     fn refused(&self) -> Error {
         let (wanted, remedy) = match self.kind {
             Kind::Udp => ("UDP", "set transport = \"tcp\" or leave it out"),

@@ -11,9 +11,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use minicbor::bytes::ByteVec;
 
+use super::fence::DEVICES;
 use super::wire::{Address, Limits, Size, Wanted};
 use crate::camera::gst::{names_host, port};
-use crate::camera::{Credential, Rotation, Settings, SourceUri};
+use crate::camera::hardware::Api;
+use crate::camera::{Credential, Rotation, Settings, SourceUri, pipeline};
 use crate::domain::CameraId;
 use crate::domain::source::PATTERNS;
 use crate::domain::wish::{Coding, Wish};
@@ -45,6 +47,7 @@ impl Wanted {
             transport: settings.transport.to_string(),
             ca: settings.ca.as_deref().map(bytes),
             pipeline: settings.pipeline.clone(),
+            decoders: settings.decoders.clone(),
             fps: settings.fps,
             realtime: settings.realtime,
             rotate: settings.rotate.map(Rotation::degrees),
@@ -72,6 +75,7 @@ impl Wanted {
         settings.transport = self.transport.parse().ok()?;
         settings.ca = self.ca.map(|path| place(&path));
         settings.pipeline = self.pipeline;
+        settings.decoders = self.decoders;
         settings.fps = self.fps;
         settings.realtime = self.realtime;
         settings.rotate = self.rotate.and_then(Rotation::of_degrees);
@@ -111,7 +115,8 @@ pub(super) struct Needs {
     /// Files that it reads, each as it was when this was asked last.
     reads: BTreeMap<PathBuf, Which>,
     ports: BTreeSet<u16>,
-    devices: bool,
+    /// What the names of the devices begin with.
+    devices: BTreeSet<&'static str>,
     /// Streams, which the bound of memory goes by.
     streams: BTreeSet<String>,
 }
@@ -130,7 +135,7 @@ impl Needs {
             }
             SourceUri::File(path) => needs.reads.extend([readable(path)]),
             SourceUri::V4l2 { path, .. } => {
-                needs.devices = true;
+                needs.devices.extend(DEVICES);
                 // One that was plugged in again is another.
                 needs.reads.extend([readable(path)]);
             }
@@ -138,10 +143,16 @@ impl Needs {
             SourceUri::Test { .. } | SourceUri::Folder { .. } => {}
         }
         needs.reads.extend(settings.ca.as_deref().map(readable));
-        if let Some(pipeline) = &settings.pipeline {
-            // It may decode by hardware.
-            needs.devices = true;
-            needs.reads.extend(Some(Path::new(pipeline)).filter(|path| path.is_file()).map(readable));
+        for name in settings.pipeline.iter().chain(&settings.decoders) {
+            match Api::of_text(name) {
+                Some(api) => needs.devices.extend(api.devices()),
+                None if pipeline::is_embedded(name) => {}
+                None => {
+                    // It may decode by any hardware.
+                    needs.devices.extend(DEVICES);
+                    needs.reads.extend(Some(Path::new(name)).filter(|path| path.is_file()).map(readable));
+                }
+            }
         }
         // Two cameras may look at one stream: it is decoded twice.
         needs.streams.insert(format!("{} {}", settings.id, settings.uri));
@@ -152,7 +163,7 @@ impl Needs {
     pub(super) fn covers(&self, other: &Self) -> bool {
         other.reads.iter().all(|(path, which)| self.reads.get(path) == Some(which))
             && other.ports.is_subset(&self.ports)
-            && (self.devices || !other.devices)
+            && other.devices.iter().all(|device| self.devices.iter().any(|known| device.starts_with(known)))
             && other.streams.is_subset(&self.streams)
     }
 
@@ -160,7 +171,7 @@ impl Needs {
     pub(super) fn join(&mut self, other: Self) {
         self.reads.extend(other.reads);
         self.ports.extend(other.ports);
-        self.devices |= other.devices;
+        self.devices.extend(other.devices);
         self.streams.extend(other.streams);
     }
 
@@ -169,7 +180,7 @@ impl Needs {
         Limits {
             reads: self.reads.keys().map(|path| bytes(path)).collect(),
             ports: self.ports.iter().copied().collect(),
-            devices: self.devices,
+            devices: self.devices.iter().map(|&device| device.to_owned()).collect(),
             bytes: bounded(self.streams.len() as u64, machine()),
         }
     }
@@ -322,5 +333,32 @@ mod tests {
         std::fs::write(&later, "y").unwrap();
         std::fs::rename(&later, &there).unwrap();
         assert!(!both.covers(&of(there.to_str().unwrap())), "another file of that name");
+    }
+
+    #[test]
+    fn devices_are_those_of_the_decoder_that_was_chosen_and_of_nothing_else() {
+        let with = |uri: &str, pipeline: Option<&str>, decoders: &[&str]| {
+            let mut settings = settings(uri);
+            settings.pipeline = pipeline.map(str::to_owned);
+            settings.decoders = decoders.iter().map(|&name| name.to_owned()).collect();
+            Needs::of(&settings)
+        };
+        let rtsp = |pipeline, decoders: &[&str]| with("rtsp://192.0.2.7/x", pipeline, decoders);
+        for (needs, devices) in [
+            (rtsp(None, &[]), &[][..]),
+            (rtsp(Some("rtsp-h264"), &[]), &[]),
+            (rtsp(Some("rtsp-h264-va"), &[]), &["/dev/dri/renderD"]),
+            (rtsp(Some("rtsp-h264-v4l2"), &[]), &["/dev/video"]),
+            (rtsp(Some("rtsp-h265-v4l2sl"), &[]), &["/dev/media", "/dev/video"]),
+            // What auto became: for each codec what is there.
+            (rtsp(None, &["rtsp-h264-v4l2", "rtsp-h265-va"]), &["/dev/dri/renderD", "/dev/video"]),
+        ] {
+            assert_eq!(needs.limits().devices, devices, "{needs:?}");
+        }
+        // Nobody knows what one's own opens.
+        let own = rtsp(Some("/etc/watchpost/own.txt"), &[]);
+        assert_eq!(own.limits().devices.len(), DEVICES.len());
+        assert!(own.covers(&rtsp(Some("rtsp-h264-va"), &[])) && !rtsp(Some("rtsp-h264-va"), &[]).covers(&own));
+        assert!(!rtsp(None, &[]).covers(&rtsp(None, &["rtsp-h264-va"])), "another worker once there is a card");
     }
 }

@@ -123,6 +123,7 @@ impl From<&Error> for Fault {
             Error::NotBuilt { origin } => Self::new(25, &[origin]),
             Error::Gstreamer { why } => Self::new(26, &[why]),
             Error::Worker { origin, why } => Self::new(27, &[origin, why]),
+            Error::Decoder { origin, pipeline, why } => Self::new(28, &[origin, pipeline, why]),
         }
     }
 }
@@ -148,6 +149,7 @@ impl From<Fault> for Error {
             25 => Self::NotBuilt { origin: f() },
             26 => Self::Gstreamer { why: f() },
             27 => Self::Worker { origin: f(), why: f() },
+            28 => Self::Decoder { origin: f(), pipeline: f(), why: f() },
             _ => with_more(fault),
         }
     }
@@ -198,6 +200,7 @@ mod tests {
             Error::NoVideo { origin: origin(), found: why() },
             Error::MissingElement { pipeline: why(), element: origin(), remedy: why() },
             Error::Pipeline { pipeline: origin(), why: why() },
+            Error::Decoder { origin: origin(), pipeline: why(), why: why() },
             Error::TooLarge { origin: origin(), width: 16_384, height: 9_000 },
             Error::Pixels { origin: origin(), found: why() },
             Error::Stream { origin: origin(), why: why(), hint: Some("do this".into()) },
@@ -235,7 +238,7 @@ mod tests {
             assert_eq!((arrived.to_string(), arrived.retry()), (error.to_string(), error.retry()));
             assert_eq!(format!("{arrived:?}"), format!("{error:?}"));
         }
-        assert_eq!(kinds.len(), 28, "one is missing here");
+        assert_eq!(kinds.len(), 29, "one is missing here");
     }
 
     #[test]

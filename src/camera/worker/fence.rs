@@ -81,9 +81,10 @@ const NAMED: [&str; 9] = [
     "SSL_CERT_FILE",
 ];
 
-/// Of hardware, what their names begin with: only for cameras that are devices, and for pipelines of one's own. Capture and graphics cards; decoders of
+/// Of hardware, what their names begin with: only for cameras that are devices, and for pipelines of one's own; one of the program's has what its own
+/// decoder opens ([`Api::devices`](crate::camera::hardware::Api::devices)). Capture and graphics cards; decoders of
 /// Rockchip, Jetson, i.MX, Raspberry Pi and others, and the heaps of memory that they share pictures in.
-const DEVICES: [&str; 20] = [
+pub(super) const DEVICES: [&str; 20] = [
     "/dev/dri",
     "/dev/media",
     "/dev/video",
@@ -204,8 +205,12 @@ fn wall(limits: &Limits) -> Result<RulesetStatus, RulesetError> {
         .add_rules(path_beneath_rules(named(), reading))?
         .add_rules(path_beneath_rules(limits.reads.iter().map(|path| place(path)), reading))?;
     rules = write_to(rules, Path::new("/dev/null"))?;
-    if limits.devices {
-        for path in devices() {
+    if !limits.devices.is_empty() {
+        for folder in folders(&limits.devices) {
+            // Its names, and nothing in it.
+            rules = rules.add_rules(path_beneath_rules([folder], AccessFs::ReadDir))?;
+        }
+        for path in devices(&limits.devices) {
             rules = write_to(rules, &path)?;
         }
         rules = rules.add_rules(path_beneath_rules(DRIVERS, reading))?;
@@ -232,10 +237,17 @@ fn write_to(rules: RulesetCreated, path: &Path) -> Result<RulesetCreated, Rulese
     rules.add_rule(PathBeneath::new(fd, access))
 }
 
-/// Capture devices and those of graphics cards, as far as they are there.
-fn devices() -> Vec<PathBuf> {
-    let found = std::fs::read_dir("/dev").into_iter().flatten().flatten().map(|entry| entry.path());
-    found.filter(|path| DEVICES.iter().any(|known| path.to_string_lossy().starts_with(known))).collect()
+/// The devices whose names begin so, as far as they are there.
+fn devices(begins: &[String]) -> Vec<PathBuf> {
+    let places = ["/dev"].into_iter().chain(folders(begins));
+    let found = places.filter_map(|place| std::fs::read_dir(place).ok()).flatten().flatten().map(|entry| entry.path());
+    found.filter(|path| begins.iter().any(|known| path.to_string_lossy().starts_with(known))).collect()
+}
+
+/// Folders of graphics cards, where only some of what is in them may be opened: libraries look through the names.
+fn folders(begins: &[String]) -> impl Iterator<Item = &'static str> {
+    let is_within = begins.iter().any(|begin| begin.starts_with("/dev/dri/"));
+    is_within.then_some("/dev/dri").into_iter()
 }
 
 /// The version of the kernel's Landlock.
@@ -391,7 +403,7 @@ mod tests {
         let (camera, elsewhere) = (listen(), listen());
         let at = |listener: &TcpListener| listener.local_addr().unwrap();
         let reads = vec![own.as_os_str().as_bytes().to_vec().into()];
-        let limits = Limits { reads, ports: vec![at(&camera).port()], devices: false, bytes: 0 };
+        let limits = Limits { reads, ports: vec![at(&camera).port()], devices: Vec::new(), bytes: 0 };
         let (camera_at, elsewhere_at) = (at(&camera), at(&elsewhere));
         // Both fences are of one thread here; in a worker there is only one when they are put up.
         let thread = std::thread::spawn(move || {
@@ -418,5 +430,34 @@ mod tests {
             std::thread::spawn(|| ()).join().unwrap();
         });
         thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_device_can_be_opened_where_the_pipeline_needs_it_and_no_other_one() {
+        // Devices of every machine stand for those of decoders: the rules are the same.
+        let limits = Limits { devices: vec!["/dev/zer".to_owned()], ..Limits::default() };
+        let open = |path: &str| std::fs::File::options().read(true).write(true).open(path).map_err(|e| e.kind()).err();
+        let denied = Some(ErrorKind::PermissionDenied);
+        for (limits, zero) in [(limits, None), (Limits::default(), denied)] {
+            let thread = std::thread::spawn(move || {
+                if wall(&limits).unwrap() == RulesetStatus::NotEnforced {
+                    eprintln!("no Landlock here: devices are not tried");
+                    return;
+                }
+                assert_eq!((open("/dev/zero"), open("/dev/full")), (zero, denied));
+                // What drivers read is there with a device alone.
+                assert_eq!(std::fs::read_dir("/sys/class").is_ok(), zero.is_none());
+            });
+            thread.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn of_graphics_cards_render_nodes_alone_are_let_through_with_the_names_beside_them() {
+        let of = |begins: &[&str]| begins.iter().map(|&begin| begin.to_owned()).collect::<Vec<_>>();
+        assert_eq!(folders(&of(&["/dev/dri/renderD"])).collect::<Vec<_>>(), ["/dev/dri"]);
+        assert_eq!(folders(&of(&["/dev/dri", "/dev/video"])).count(), 0);
+        assert!(devices(&of(&["/dev/ful", "/dev/zer"])).len() == 2);
+        assert!(devices(&[]).is_empty());
     }
 }

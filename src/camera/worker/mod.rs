@@ -38,7 +38,7 @@ use std::time::Duration;
 
 pub use host::{Fence, VERB};
 
-use super::{Error, Settings, Source, gst, pipeline};
+use super::{Error, Settings, Source, gst, hardware, pipeline};
 use crate::clock::Clock;
 use crate::domain::CameraId;
 use crate::health::{CameraCounters, Health};
@@ -100,11 +100,11 @@ impl Workers {
     /// Says that a camera will be opened: a shared worker is started with what all need, since it can't be allowed more
     /// later.
     pub fn expect(&self, settings: &Settings) {
-        let mut state = self.state();
-        state.needs.join(Needs::of(settings));
+        let mut needs = Needs::of(&hardware::resolved(settings));
         if let Some(main) = settings.of_main() {
-            state.needs.join(Needs::of(&main));
+            needs.join(Needs::of(&hardware::resolved(&main)));
         }
+        self.state().needs.join(needs);
     }
 
     /// Opens a source in a worker, which is started where none runs that may do so.

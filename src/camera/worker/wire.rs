@@ -108,9 +108,9 @@ pub(super) struct Limits {
     /// TCP ports that it may connect to.
     #[n(1)]
     pub(super) ports: Vec<u16>,
-    /// Capture devices and decoders of the hardware may be opened.
+    /// What the names of the devices begin with that may be opened: for capture, and decoders of the hardware.
     #[n(2)]
-    pub(super) devices: bool,
+    pub(super) devices: Vec<String>,
     /// Most bytes of its own memory.
     #[n(3)]
     pub(super) bytes: u64,
@@ -154,6 +154,9 @@ pub(super) struct Wanted {
     /// The first picture of a file that is of interest: those before were seen already.
     #[n(13)]
     pub(super) from: u64,
+    /// Texts of hardware decoders, each for its own codec.
+    #[n(14)]
+    pub(super) decoders: Vec<String>,
 }
 
 impl std::fmt::Debug for Wanted {
@@ -467,6 +470,7 @@ mod tests {
             transport: "auto".to_owned(),
             ca: None,
             pipeline: None,
+            decoders: Vec::new(),
             fps: None,
             realtime: false,
             rotate: None,

@@ -10,7 +10,7 @@ use crate::causes;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::Frame;
-use crate::health::CameraCounters;
+use crate::health::{CameraCounters, Worry};
 use crate::supervise::camera_settings;
 
 /// How long a camera may take to its first frame.
@@ -64,11 +64,20 @@ fn streams_of(settings: Settings) -> Vec<Stream> {
 
 fn one(Stream { name, settings }: &Stream, clock: &Clock) -> Finding {
     let begun = clock.monotonic();
-    match first_frame(settings, clock) {
+    let counters = Arc::new(CameraCounters::default());
+    match first_frame(settings, clock, &counters) {
         Ok(frame) => {
             let (width, height, pixels) = (frame.format.width, frame.format.height, frame.format.pixels);
             let took = clock.monotonic().saturating_sub(begun).as_secs_f64();
-            Finding::ok("cameras", format!("{name}: {width}×{height} {pixels:?}, first frame after {took:.1} s"))
+            let seen = format!("{width}×{height} {pixels:?}, first frame after {took:.1} s");
+            match counters.worry(Worry::Decoder) {
+                None => Finding::ok("cameras", format!("{name}: {seen}")),
+                Some(why) => Finding::warning(
+                    "cameras",
+                    format!("{name}: {seen}, but {why}"),
+                    "see to the device and its driver, or take `pipeline` out of the camera's block: docs/streams.md, «Decoding by hardware»",
+                ),
+            }
         }
         Err(what) => failed(name, &what),
     }
@@ -84,9 +93,8 @@ fn panicked(name: &str) -> Finding {
     Finding::failure("cameras", format!("{name}: its check broke off"), todo)
 }
 
-fn first_frame(settings: &Settings, clock: &Clock) -> Result<Frame, String> {
-    let counters = Arc::new(CameraCounters::default());
-    let mut source = camera::open(settings, clock, counters).map_err(|e| e.to_string())?;
+fn first_frame(settings: &Settings, clock: &Clock, counters: &Arc<CameraCounters>) -> Result<Frame, String> {
+    let mut source = camera::open(settings, clock, Arc::clone(counters)).map_err(|e| e.to_string())?;
     let end = clock.monotonic() + PATIENCE;
     while clock.monotonic() < end {
         match source.next(Duration::from_millis(200)).map_err(|e| e.to_string())? {

@@ -12,7 +12,7 @@ pub(super) fn check(_config: &Config, _clock: &Clock) -> Vec<Finding> {
 
 #[cfg(feature = "gst")]
 pub(super) fn check(config: &Config, _clock: &Clock) -> Vec<Finding> {
-    use crate::camera::elements;
+    use crate::camera::{elements, hardware};
 
     let mut findings = Vec::new();
     let cameras = config.cameras.iter().filter(|c| c.enabled);
@@ -24,7 +24,15 @@ pub(super) fn check(config: &Config, _clock: &Clock) -> Vec<Finding> {
                 Some(package) => format!("apt-get install {package}"),
                 None => "no package of Debian 12 is known for it; see whether its name is right".to_owned(),
             };
-            findings.push(if *certain {
+            findings.push(if hardware::Api::of_text(text).is_some() {
+                Finding::warning(
+                    "elements",
+                    format!("there is no {name}: cameras with pipeline {text} are decoded by software"),
+                    format!(
+                        "{todo}; where that is installed, no device here decodes this, or this user may not open it"
+                    ),
+                )
+            } else if *certain {
                 Finding::failure("elements", format!("{name} is not installed: pipeline {text} needs it"), todo)
             } else {
                 Finding::warning(

@@ -4,10 +4,10 @@ use super::Finding;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::frame::OwnedI420;
-use crate::domain::{Frame, TimeMs};
+use crate::domain::{Frame, Provider, TimeMs};
 use crate::supervise::model_settings;
 use crate::supervise::models::{InForce, settings_in_force};
-use crate::vision::model::Vehicles;
+use crate::vision::model::{Net, Vehicles};
 use crate::vision::{self, Models};
 
 pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
@@ -32,14 +32,21 @@ pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
         let times = run_once(&models, clock)?;
         Ok((models, times))
     });
+    let unused = tried.as_ref().ok().and_then(|(models, _)| unused(config, models));
     let finding = match tried {
         Ok((models, times)) => Finding::ok(
             "models",
-            format!("{}: {times}; with {}", names(&models).join(", "), models.runtime.library().display()),
+            format!(
+                "{}: {times}; {}; with {}, which has {}",
+                names(&models).join(", "),
+                run_by(&models),
+                models.runtime.library().display(),
+                Provider::names(&models.runtime.available()),
+            ),
         ),
         Err(error) => Finding::failure("models", error.to_string(), remedy(&error)),
     };
-    [finding].into_iter().chain(centres).collect()
+    [finding].into_iter().chain(centres).chain(unused).collect()
 }
 
 /// What to do, by the kind of fault; the error itself says with which file.
@@ -57,6 +64,7 @@ fn remedy(error: &vision::Error) -> &'static str {
         E::TooLarge { .. } | E::Refused { .. } => {
             "get or export the file anew: docs/models.md, «When a model is refused»"
         }
+        E::ProviderMissing { .. } | E::ProviderFails { .. } => "docs/models.md, «Execution providers»",
         E::Load { .. } => "see whether a newer ONNX Runtime loads it, or export the model with an older opset",
         E::Manifest { .. }
         | E::NoSuchTensor { .. }
@@ -86,6 +94,30 @@ fn names(models: &Models) -> Vec<String> {
         Vehicles::Own(_) => None,
     });
     names
+}
+
+/// What runs them: all by the same mostly.
+fn run_by(models: &Models) -> String {
+    let of = |net: &Net| Provider::names(net.providers());
+    let all: Vec<String> = models.nets().map(of).collect();
+    match all.first() {
+        Some(first) if all.iter().all(|other| other == first) => format!("run by {first}"),
+        _ => models.nets().map(|net| format!("{} by {}", net.manifest().name, of(net))).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// A finding where one was asked for that is not used: the models run, but not as somebody meant.
+fn unused(config: &Config, models: &Models) -> Option<Finding> {
+    let is_used = |provider: &&Provider| models.nets().any(|net| net.providers().contains(provider));
+    let unused: Vec<Provider> = config.vision.providers.iter().filter(|p| !is_used(p)).copied().collect();
+    let names = Provider::names(&unused);
+    (!unused.is_empty()).then(|| {
+        Finding::warning(
+            "models",
+            format!("{names} of [vision] providers is not used: models are {}", run_by(models)),
+            "name a library that has it by [vision] onnxruntime, see to its driver, or take it out: docs/models.md, «Execution providers»",
+        )
+    })
 }
 
 /// Runs each on a grey picture; the second time counts, the first one makes memory ready.

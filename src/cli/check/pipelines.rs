@@ -12,10 +12,11 @@ pub(super) fn check(_config: &Config, _clock: &Clock) -> Vec<Finding> {
 
 #[cfg(feature = "gst")]
 pub(super) fn check(config: &Config, _clock: &Clock) -> Vec<Finding> {
-    use crate::camera::{self, pipeline};
+    use crate::camera::{self, hardware, pipeline};
 
     let own = config.cameras.iter().filter(|c| c.enabled).filter_map(|c| c.pipeline.as_deref());
-    let names: Vec<&str> = pipeline::EMBEDDED.iter().map(|(name, _)| *name).chain(own).collect();
+    let own = own.filter(|name| *name != hardware::AUTO);
+    let names: Vec<&str> = pipeline::EMBEDDED.iter().chain(hardware::TEXTS).map(|(name, _)| *name).chain(own).collect();
     let mut findings = Vec::new();
     for name in &names {
         match pipeline::check(name) {

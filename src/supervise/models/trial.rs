@@ -95,6 +95,9 @@ fn arguments(settings: &Settings, patterns: bool) -> Vec<OsString> {
     if let Some(library) = &settings.library {
         give("--onnxruntime", library.clone().into());
     }
+    for provider in &settings.providers {
+        give("--provider", provider.as_str().into());
+    }
     if let Some(score) = settings.score {
         give("--threshold", score.to_string().into());
     }

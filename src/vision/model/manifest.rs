@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::{Decode, Family, Input};
-use crate::domain::Class;
+use crate::domain::{Class, Provider};
 use crate::vision::Error;
 
 /// Name of the file that describes a model, in the model's folder.
@@ -141,6 +141,9 @@ pub struct Manifest {
     /// Readers and `corners`: share of the plate's width and height that is added on each side of the crop.
     #[serde(default)]
     pub margin: [f32; 2],
+    /// What it is to be run by, the first that can, where the configuration says nothing; without it the processor.
+    #[serde(default)]
+    pub providers: Vec<Provider>,
     /// Licence of the weights, an SPDX expression.
     pub licence: String,
     /// The model card, in the manifest's folder.

@@ -16,6 +16,8 @@ pub mod inspect;
 mod manifest;
 mod net;
 mod pool;
+#[cfg(feature = "onnx")]
+mod provider;
 mod runtime;
 #[cfg(feature = "onnx")]
 mod session;
@@ -40,7 +42,7 @@ use super::Error;
 use super::corners::Corners;
 use super::detect::Detector;
 use super::plate::Reader;
-use crate::domain::Class;
+use crate::domain::{Class, Provider};
 
 /// Which models to use and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +66,8 @@ pub struct Settings {
     pub workers: usize,
     /// A run that takes longer is ended, and has failed; `None`: each takes as long as it takes.
     pub run_within: Option<Duration>,
+    /// What runs them, the first that can; empty: as their manifests say.
+    pub providers: Vec<Provider>,
 }
 
 impl Default for Settings {
@@ -78,6 +82,7 @@ impl Default for Settings {
             score: None,
             workers: 1,
             run_within: None,
+            providers: Vec::new(),
         }
     }
 }
@@ -138,7 +143,7 @@ impl Models {
     /// # Errors
     /// When the library or a model is missing or unfit: the message names it and says what to do.
     pub fn load(settings: &Settings) -> Result<Self, Error> {
-        let mut runtime = Runtime::open(settings.library.as_deref())?;
+        let mut runtime = Runtime::open(settings.library.as_deref())?.with_providers(&settings.providers);
         if let Some(within) = settings.run_within {
             runtime = runtime.watching(within)?;
         }
@@ -184,12 +189,17 @@ impl Models {
 
     /// The manifests of all that are loaded.
     pub fn manifests(&self) -> impl Iterator<Item = &Manifest> {
+        self.nets().map(Net::manifest)
+    }
+
+    /// All that are loaded.
+    pub fn nets(&self) -> impl Iterator<Item = &Net> {
         let own = match &self.vehicles {
-            Vehicles::Own(detector) => Some(detector.net().manifest()),
+            Vehicles::Own(detector) => Some(detector.net()),
             Vehicles::Off | Vehicles::SamePass => None,
         };
-        let corners = self.reader.corners().map(|corners| corners.net().manifest());
-        [self.detector.net().manifest(), self.reader.net().manifest()].into_iter().chain(corners).chain(own)
+        let corners = self.reader.corners().map(Corners::net);
+        [self.detector.net(), self.reader.net()].into_iter().chain(corners).chain(own)
     }
 }
 

@@ -6,6 +6,7 @@
 #[cfg(not(feature = "onnx"))]
 use super::{Fed, Runtime};
 use super::{Manifest, Pool};
+use crate::domain::Provider;
 #[cfg(not(feature = "onnx"))]
 use crate::vision::Error;
 
@@ -59,6 +60,7 @@ pub struct Net {
     /// Shapes of these outputs as the graph tells them; empty where it does not.
     pub(super) shapes: Vec<Vec<i64>>,
     pub(super) batch: usize,
+    pub(super) providers: Vec<Provider>,
     #[cfg(feature = "onnx")]
     pub(super) sessions: Pool<ort::session::Session>,
     #[cfg(feature = "onnx")]
@@ -93,6 +95,12 @@ impl Net {
     #[must_use]
     pub fn batch(&self) -> usize {
         self.batch
+    }
+
+    /// What runs it, the first that takes an operator.
+    #[must_use]
+    pub fn providers(&self) -> &[Provider] {
+        &self.providers
     }
 
     /// How many callers wait for a session now.

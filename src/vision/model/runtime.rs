@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::super::Error;
 #[cfg(feature = "onnx")]
 use super::watch::Watch;
+use crate::domain::Provider;
 
 /// Names the library's file, before the search.
 const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
@@ -33,9 +34,27 @@ pub struct Runtime {
     #[cfg(feature = "onnx")]
     pub(super) watch: Option<Arc<Watch>>,
     library: PathBuf,
+    /// What runs models, as configured; empty: as their manifests say.
+    #[cfg_attr(not(feature = "onnx"), expect(dead_code, reason = "nothing is run"))]
+    pub(super) providers: Vec<Provider>,
 }
 
 impl Runtime {
+    /// The same, where models are run by these, the first that can; an empty list leaves it to their manifests.
+    #[must_use]
+    pub fn with_providers(&self, providers: &[Provider]) -> Self {
+        Self { providers: providers.to_vec(), ..self.clone() }
+    }
+
+    /// The execution providers that the library was built with, of those that can be named.
+    #[must_use]
+    pub fn available(&self) -> Vec<Provider> {
+        #[cfg(feature = "onnx")]
+        return super::provider::available();
+        #[cfg(not(feature = "onnx"))]
+        Vec::new()
+    }
+
     /// The library's file.
     #[must_use]
     pub fn library(&self) -> &Path {
@@ -98,7 +117,7 @@ impl Runtime {
             .map_err(|e| unfit(e.to_string()))?;
         environment.set_log_level(ort::logging::LogLevel::Warning);
         super::arena::limit(&environment).map_err(unfit)?;
-        let runtime = Self { environment, watch: None, library };
+        let runtime = Self { environment, watch: None, library, providers: Vec::new() };
         *loaded = Some(runtime.clone());
         Ok(runtime)
     }

@@ -10,6 +10,7 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, Outlet, Tensor, TensorElementType, TensorRef};
 
 use super::file::read_checked;
+use super::provider::Loading;
 use super::watch::Watch;
 use super::{Fed, Input, Kind, Layout, Manifest, Net, Pool, Runtime, Spec, View};
 use crate::vision::Error;
@@ -26,19 +27,14 @@ impl Net {
     pub fn load(runtime: &Runtime, manifest: Manifest, wanted: Vec<Spec>, workers: usize) -> Result<Self, Error> {
         let bytes = read_checked(&manifest)?;
         let load = |e: String| Error::Load { model: manifest.name.clone(), path: manifest.model_path(), reason: e };
-        let mut sessions = Vec::new();
-        for _ in 0..workers.max(1) {
-            let session = builder(runtime)
-                .and_then(|mut b| b.commit_from_memory(&bytes).map_err(|e| e.to_string()))
-                .map_err(load)?;
-            sessions.push(session);
-        }
+        let loading = Loading { runtime, manifest: &manifest, bytes: &bytes, options: builder };
+        let (sessions, providers) = loading.sessions(workers)?;
         let (batch, shapes) = match sessions.first() {
             Some(first) => check(first, &manifest, &wanted)?,
             None => (1, Vec::new()),
         };
         let sessions = Pool::new(sessions).ok_or_else(|| load("no session was made".into()))?;
-        Ok(Self { manifest, outputs: wanted, shapes, batch, sessions, watch: runtime.watch.clone() })
+        Ok(Self { manifest, outputs: wanted, shapes, batch, providers, sessions, watch: runtime.watch.clone() })
     }
 
     /// Runs the model on `pictures` tensors laid one after the other in `input`, waiting for a session in the order of calls, and
