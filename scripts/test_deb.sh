@@ -36,7 +36,8 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-inside() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
+clean=(/usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive)
+inside() { chroot "$root" "${clean[@]}" "$@"; }
 apt() { inside apt-get -qq -o Dpkg::Use-Pty=0 -o APT::Install-Recommends=false "$@" >"$work/apt.log" 2>&1 || { tail -30 "$work/apt.log" >&2; fail "apt-get $*"; }; }
 # Every path, but what dpkg, apt and ld keep for themselves.
 paths() { (cd "$root" && find . -xdev \( -path ./proc -o -path ./tmp -o -path ./var/lib/dpkg -o -path ./var/lib/apt -o -path ./var/cache -o -path ./var/log \) -prune -o -print | sort); }
@@ -97,7 +98,8 @@ say "first boot: names, keys, the store key sealed and opened"
 # --- a box and its centre
 
 cp "$here/tests/fixtures/street-a.mp4" "$here/tests/fixtures/hotlist.csv" "$root/srv/"
-inside watchpost init --centre /srv/centre --site north --box box-1 >/dev/null
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+inside watchpost init --centre /srv/centre --site north --box box-1 --port "$port" >/dev/null
 cat >>"$root/etc/watchpost/watchpost.toml" <<EOF
 
 [[camera]]
@@ -113,7 +115,8 @@ severity = "serious"
 EOF
 inside systemd-tmpfiles --create watchpost.conf
 inside chown -R watchpost:watchpost /var/lib/watchpost
-inside mosquitto -c /srv/centre/broker/mosquitto.conf >"$work/broker.log" 2>&1 &
+# Not by the function: what is ended then has to be the program itself.
+chroot "$root" "${clean[@]}" mosquitto -c /srv/centre/broker/mosquitto.conf >"$work/broker.log" 2>&1 &
 broker=$!
 sleep 1
 as_daemon() { inside env HOME=/var/lib/watchpost GSETTINGS_BACKEND=memory setpriv --reuid=watchpost --regid=watchpost --init-groups --no-new-privs --bounding-set=-all "$@"; }
@@ -139,7 +142,7 @@ reads=$(grep -o '"plate":"[^"]*"' "$work/read" | sort -u | wc -l)
 [ "$reads" -gt 0 ] || fail "watchpost read saw no plate"
 say "watchpost read: $reads plates of street-a.mp4"
 sed -i 's,^uri = .*,uri = "file:///srv/street-a.mp4",' "$root/etc/watchpost/watchpost.toml"
-inside watchpostctl --centre /srv/centre tail >"$work/tail" 2>&1 &
+chroot "$root" "${clean[@]}" watchpostctl --centre /srv/centre tail >"$work/tail" 2>&1 &
 centre=$!
 as_daemon watchpost run --until-eos >"$work/run" 2>&1 || { cat "$work/run" >&2; fail "watchpost run failed as the unit's user"; }
 [ "$(awk '$1 == "gate" { print $6 }' "$work/run")" -gt 0 ] || { cat "$work/run" >&2; fail "no read was stored"; }

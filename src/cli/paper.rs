@@ -54,10 +54,10 @@ mod tests {
 
     #[test]
     fn completions_and_man_page_know_every_verb() {
-        for mut program in [crate::cli::ctl::Ctl::command(), crate::cli::Args::command()] {
+        for program in [crate::cli::ctl::Ctl::command(), crate::cli::Args::command()] {
             let man = String::from_utf8(page(&program).unwrap()).unwrap();
             let (name, mut bash) = (program.get_name().to_owned(), Vec::new());
-            clap_complete::generate(Shell::Bash, &mut program, name.clone(), &mut bash);
+            clap_complete::generate(Shell::Bash, &mut program.clone(), name.clone(), &mut bash);
             let bash = String::from_utf8(bash).unwrap();
             for verb in program.get_subcommands() {
                 let section = format!(".SH \"{} {}\"", name.to_uppercase(), verb.get_name().to_uppercase());
