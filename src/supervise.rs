@@ -102,6 +102,7 @@ pub use afterwards::After;
 pub use alone::Alone;
 use base::{Base, Origin, Trust};
 pub use commands::socket_path;
+pub use console::read_token as console_token;
 use contact::Contact;
 use controls::Wiring;
 use crew::{Crew, Failed, Maker, Stopped};

@@ -95,7 +95,7 @@ const COUNTS: [(&str, &str, Count); 15] = [
 
 fn cameras(page: &mut Page, report: &HealthReport, all: &[(CameraId, std::sync::Arc<CameraCounters>)]) {
     let of = |id: &CameraId| vec![("camera", id.to_string())];
-    let up = all.iter().map(|(id, c)| (of(id), f64::from(u8::from(gives_frames(&c.state())))));
+    let up = all.iter().map(|(id, c)| (of(id), f64::from(u8::from(is_up(&c.state())))));
     page.family(Kind::Gauge, "camera_up", "1 while the camera gives frames.", up);
     let degraded =
         all.iter().map(|(id, c)| (of(id), f64::from(u8::from(matches!(c.state(), CameraState::Degraded(_))))));
@@ -116,9 +116,13 @@ fn cameras(page: &mut Page, report: &HealthReport, all: &[(CameraId, std::sync::
     page.family(Kind::Counter, "camera_passed_total", "Vehicles and persons that passed, by class.", passed);
 }
 
+fn is_up(state: &CameraState) -> bool {
+    matches!(state, CameraState::Online | CameraState::Degraded(_))
+}
+
 /// Whether a camera in this state gives frames, or gave all that it has.
 pub(super) fn gives_frames(state: &CameraState) -> bool {
-    matches!(state, CameraState::Online | CameraState::Degraded(_) | CameraState::Ended)
+    is_up(state) || *state == CameraState::Ended
 }
 
 fn delivery(page: &mut Page, report: &HealthReport, waiting: [u64; 4], health: &Health) {

@@ -124,6 +124,10 @@ impl Console {
                     Ok(listener) => {
                         let _ = tell.send(Ok(()));
                         server::serve(listener, shared, stopped).await;
+                        if let Listen::Unix(path) = &listen {
+                            // Nobody finds a socket that nobody serves.
+                            let _ = std::fs::remove_file(path);
+                        }
                     }
                     Err(error) => drop(tell.send(Err(error))),
                 }

@@ -175,7 +175,10 @@ impl Desk {
             };
             return Err(conflict(format!("camera {camera} gives no pictures: {why}")));
         };
-        match ask(&tap).recv_timeout(PICTURE_WITHIN) {
+        let wanted = ask(&tap);
+        // Nobody is waited for whose thread ends.
+        drop(tap);
+        match wanted.recv_timeout(PICTURE_WITHIN) {
             Ok(Ok(made)) => Ok(made),
             Ok(Err(why)) => Err(conflict(format!("camera {camera}: {why}"))),
             Err(_) => {

@@ -296,8 +296,8 @@ fn reads_go_by_the_consoles_key_with_purpose_and_case_and_are_audited() {
     desk.daemon.stop();
     let records = audit::read(&desk.made.config().site.data_dir.join("store")).unwrap();
     let with_case = |event: &str| {
-        let case = |r: &&audit::Record| r.details.iter().any(|(k, v)| k == "case" && v == "K-1");
-        records.iter().filter(|r| r.event == event).filter(case).count()
+        let case = |details: &[(String, String)]| details.iter().any(|(k, v)| k == "case" && v == "K-1");
+        records.iter().filter(|r| r.event == event && case(&r.details)).count()
     };
     assert_eq!((with_case("queried"), with_case("picture.viewed")), (1, 2), "{records:#?}");
 }

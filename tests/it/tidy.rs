@@ -80,6 +80,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "store",
             "centre",
             "command",
+            "console",
             "supervise",
         ],
     ),

@@ -78,7 +78,11 @@ function terms(pairs) {
 function fill(parent, ...children) {
   const next = el(parent.tagName);
   next.append(...children);
-  if (next.innerHTML !== parent.innerHTML) parent.replaceChildren(...children);
+  if (next.innerHTML === parent.innerHTML) return;
+  const held = parent.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  parent.replaceChildren(...children);
+  const again = held && [...parent.querySelectorAll("a")].find((link) => link.getAttribute("href") === held);
+  if (again) again.focus({ preventScroll: true });
 }
 
 function rate(now, camera, key) {
