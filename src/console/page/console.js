@@ -65,6 +65,9 @@ function span(seconds) {
   return `${Math.floor(seconds / size)} ${unit}${rest ? ` ${rest} ${small}` : ""}`;
 }
 
+/** A time as people read it. */
+const time = (text) => text.replace("T", " ").replace(/\.\d+Z$/, "");
+
 function terms(pairs) {
   const list = el("dl");
   for (const [term, value] of pairs) {
@@ -113,7 +116,7 @@ function doctor(now) {
   $("doctor-well").hidden = now.causes.length > 0;
   fill($("causes"), ...now.causes.map((cause) => el("li", { class: cause.level },
     el("strong", {}, `${cause.about}: `), cause.what,
-    el("p", { class: "hint" }, "What to do: ", el("code", {}, cause.do)))));
+    el("p", { class: "hint" }, `What to do: ${cause.do}`))));
   const worst = now.cameras.find((c) => c.state === "degraded") || now.cameras[0];
   const command = `watchpost doctor ${worst ? worst.id : ""} --html doctor.html`;
   if ($("doctor-command").textContent !== command) $("doctor-command").textContent = command;
@@ -128,8 +131,8 @@ function health(now) {
   const models = el("span", {}, (h.models || []).map((m) => m.name).join(", ") || "none");
   fill($("facts"),
     group("Daemon", [
-      ["Version", h.software], ["Runs since", span(h.uptime_s)], ["Clock", `${h.clock}, ${h.time}`],
-      ["Models", models], ["Faults of the store", count(h.store_faults)], ["Newest alert", h.last_alert || "none yet"],
+      ["Version", h.software], ["Runs for", span(h.uptime_s)], ["Clock", `${h.clock}, ${time(h.time)} UTC`],
+      ["Models", models], ["Faults of the store", count(h.store_faults)], ["Newest alert", h.last_alert ? `${time(h.last_alert)} UTC` : "none yet"],
     ]),
     group("Machine", [
       ["Disk free", `${bytes(h.disk.free)} of ${bytes(h.disk.total)}`],
@@ -158,7 +161,7 @@ function outbox(now) {
       ["Sent", `${count(h.delivery.sent)}, of these again ${count(h.delivery.resent)}`],
       ["Acknowledged", count(h.delivery.acked)], ["Shed", count(h.shed)],
       ["Sessions", count(h.delivery.connects)], ["Refused", count(h.delivery.refused)],
-      ["Last loss", h.last_loss ? `${h.last_loss.at}: ${h.last_loss.why}` : "none"],
+      ["Last loss", h.last_loss ? `${time(h.last_loss.at)}: ${h.last_loss.why}` : "none"],
     ]));
 }
 

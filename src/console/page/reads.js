@@ -30,7 +30,7 @@ const Reads = (() => {
       return button;
     });
     return el("tr", {},
-      el("td", {}, row.at.replace("T", " ").replace(/\.\d+Z$/, "")), el("td", {}, row.camera),
+      el("td", {}, time(row.at)), el("td", {}, row.camera),
       el("td", { class: "plate" }, row.plate || "–"),
       el("td", { class: "n" }, row.permille === null ? "–" : `${(row.permille / 10).toFixed(0)} %`),
       el("td", {}, ...buttons));
