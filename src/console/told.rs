@@ -40,6 +40,7 @@ pub(super) fn fixed(shared: &Shared) -> Value {
         "purposes": purposes,
         "reads": shared.door.reads().err(),
         "cameras": cameras,
+        "hides_persons": shared.config.vision.vehicles.is_some(),
         "min_plate_width": shared.min_plate_width,
         "good_plate_width": GOOD_PLATE_WIDTH,
     })

@@ -378,6 +378,7 @@ fn picture(frame: &Frame, masks: &[Polygon]) -> Picture {
 mod tests {
     use super::*;
     use crate::clock::SimClock;
+    use crate::domain::Rect;
     use crate::domain::frame::OwnedI420;
 
     fn gate() -> CameraId {
@@ -500,5 +501,40 @@ mod tests {
         let asked = tap.ask();
         tap.serve(&white(), &[], true, Some(&Vec::new));
         assert!(asked.recv().unwrap().is_ok(), "without masks there is nothing to hide");
+    }
+
+    #[test]
+    fn what_the_console_shows_has_no_person_to_recognise_and_waits_for_a_frame_that_was_looked_at() {
+        let tap = Tap::default();
+        // Stripes of two pixels: what is covered loses them.
+        let striped = || {
+            let rgb: Vec<u8> = (0..640 * 360).flat_map(|at| [if at % 640 / 2 % 2 == 0 { 255 } else { 0 }; 3]).collect();
+            let (format, pixels) = OwnedI420::from_rgb(&rgb, 640, 360);
+            Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels))
+        };
+        let rect = Rect::new(320.0, 90.0, 440.0, 270.0);
+        let marks = || vec![Marked { class: Class::Person, rect, cover: rect.grown(20.0), confirmed: false }];
+        let wanted = tap.watch();
+        assert!(tap.is_watched());
+        tap.serve(&striped(), &[], false, None);
+        assert!(wanted.try_recv().is_err() && tap.is_watched(), "nobody looked for persons in that frame");
+        tap.serve(&striped(), &[], false, Some(&marks));
+        let shown = wanted.try_recv().unwrap().unwrap();
+        assert_eq!((shown.size, shown.marks[0].rect), ((640, 360), rect.relative(640.0, 360.0)));
+        let picture = image::load_from_memory(&shown.jpeg).unwrap().to_luma8();
+        let spread = |left: u32| {
+            let row = (left..left + 100).map(|x| picture.get_pixel(x, 180).0[0]);
+            row.clone().max().unwrap() - row.min().unwrap()
+        };
+        assert!(spread(330) < 60 && spread(60) > 180, "{} {}", spread(330), spread(60));
+        // Masks are black whatever lies there, and where they may lie wrong there is no picture.
+        let left = Polygon::new(vec![[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]);
+        let wanted = tap.watch();
+        tap.serve(&striped(), std::slice::from_ref(&left), false, Some(&Vec::new));
+        let picture = image::load_from_memory(&wanted.try_recv().unwrap().unwrap().jpeg).unwrap().to_luma8();
+        assert!((0..300).all(|x| picture.get_pixel(x, 180).0[0] < 24));
+        let wanted = tap.watch();
+        tap.serve(&striped(), std::slice::from_ref(&left), true, Some(&Vec::new));
+        assert!(wanted.try_recv().unwrap().unwrap_err().contains("masks lie wrong"));
     }
 }

@@ -52,6 +52,7 @@ fn every_view_opens_without_a_word_in_the_browsers_log() {
     let Some(browser) = Browser::start(1180, 800) else { return };
     let desk = Desk::open("road = \"North gate, inbound\"", "");
     desk.until("/api/state", |told| told["cameras"][0]["reads"].as_u64() > Some(1));
+    desk.stored("K-2026-17");
     enter(&browser, &desk);
     for scheme in ["light", "dark"] {
         browser.prefers(scheme);

@@ -275,6 +275,8 @@ const Picture = (() => {
 
   function begin() {
     context = $("canvas").getContext("2d");
+    $("look-hint").textContent = "Each look is in the audit log with what it is for. Masked parts are black; "
+      + (fixed.hides_persons ? "persons that are seen are squares." : "no model looks for persons here, so that masks alone hide them.");
     pointer();
     $("look").addEventListener("submit", async (event) => {
       event.preventDefault();

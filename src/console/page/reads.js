@@ -12,7 +12,7 @@ const Reads = (() => {
     try {
       const answer = await ask("/api/evidence", { ...why(), id: row.id, which });
       const url = URL.createObjectURL(await answer.blob());
-      const words = `${which} of the read of ${row.at}, camera ${row.camera}`;
+      const words = `${which} of the read of ${time(row.at)} UTC, camera ${row.camera}`;
       const shown = which === "clip"
         ? el("video", { src: url, controls: true, "aria-label": words })
         : el("img", { src: url, alt: words });
