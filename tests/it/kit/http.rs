@@ -33,14 +33,28 @@ impl Heard {
 pub fn exchange(mut stream: impl Read + Write, bytes: &[u8]) -> Heard {
     // Who is refused may be hung up on before everything is written.
     let _ = stream.write_all(bytes);
-    let mut all = Vec::new();
-    let _ = stream.read_to_end(&mut all);
+    let (mut all, mut part) = (Vec::new(), [0; 16 * 1024]);
+    // Not every server hangs up when it was asked to.
+    while !is_whole(&all) {
+        match stream.read(&mut part) {
+            Ok(0) | Err(_) => break,
+            Ok(n) => all.extend_from_slice(&part[..n]),
+        }
+    }
     let at = all.windows(4).position(|w| w == b"\r\n\r\n").map_or(all.len(), |at| at + 4);
     let head = String::from_utf8_lossy(&all[..at]).into_owned();
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
     let body = all[at..].to_vec();
     let body = if head.to_lowercase().contains("transfer-encoding: chunked") { unchunked(&body) } else { body };
     Heard { status, head, body }
+}
+
+/// Whether the head and as much as it says of the body are there.
+fn is_whole(all: &[u8]) -> bool {
+    let Some(at) = all.windows(4).position(|w| w == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&all[..at]).to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    length.is_some_and(|length| all.len() >= at + 4 + length)
 }
 
 fn unchunked(mut rest: &[u8]) -> Vec<u8> {
