@@ -42,7 +42,7 @@ fi
 # --- Debian packages
 
 packages=(
-    build-essential pkg-config clang libclang-dev python3 python3-pip unzip openssl mosquitto
+    build-essential pkg-config clang libclang-dev python3 python3-pip unzip openssl mosquitto chromium chromium-driver
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstrtspserver-1.0-dev gstreamer1.0-tools
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav glib-networking
     libopencv-core-dev libopencv-imgproc-dev libopencv-calib3d-dev

@@ -1,6 +1,6 @@
 //! Watchpost: edge video analytics for the box at a camera site.
 //!
-//! Six rooms around one [`domain`]:
+//! Seven rooms around one [`domain`]:
 //!
 //! | room | what it does |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | [`store`] | makes sightings, hits and alerts durable and sealed; the outbox |
 //! | [`centre`] | speaks to the centre: COSE over MQTT, delivery until acknowledged |
 //! | [`command`] | what the centre may ask: verified, authorised, audited, executed one at a time |
+//! | [`console`] | the page in the browser, `/metrics`, `/healthz`; off unless asked for |
 //!
 //! [`supervise`] wires them: it starts, watches and stops every room's threads and tasks; [`cli`] holds a file a verb.
 //!
@@ -29,6 +30,7 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod console;
 pub mod domain;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;

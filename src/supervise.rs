@@ -11,6 +11,7 @@
 //! | `decode-worker`, one a worker process | `camera::worker` | its process is gone | its cameras are opened again | the same, by the stall of their frames |
 //! | `recorder` | `store::Recorder::start` | after the cameras: what they sent is stored | the daemon ends | after 60 s the daemon ends |
 //! | `command` | `command::Executor::start` | after the cameras: the command under way is done | of one operation: it has failed; else the daemon ends | after 60 s, a command after 6 min: the daemon ends |
+//! | `console`, where one is asked for, and four for what waits | [`console`] | after the cameras | nobody is served there any more | the same |
 //! | `local`, and two a connection | `command::local` | with `command` | nobody is served there any more | the same |
 //! | `centre` (tokio, one worker) | [`delivery`] | last: what is stored is told, as far as the stop allows | the daemon ends | after 60 s the daemon ends |
 //! | `signals` | `cli::run` | with the process | the process's own way with signals | a second signal is not heard; the stop is bounded |
@@ -41,6 +42,7 @@ mod clips;
 #[path = "supervise/clips/off.rs"]
 mod clips;
 pub mod commands;
+mod console;
 mod contact;
 mod controls;
 mod crew;
@@ -63,6 +65,7 @@ mod second;
 #[path = "supervise/second/off.rs"]
 mod second;
 mod settings;
+mod talk;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod told;
@@ -90,6 +93,7 @@ use crate::centre::wire::StateDigests;
 use crate::clock::Clock;
 use crate::command::Afterwards;
 use crate::config::Config;
+use crate::console::Console;
 use crate::domain::CameraId;
 use crate::health::{CameraState, Health};
 use crate::log::LogRing;
@@ -102,6 +106,7 @@ pub use afterwards::After;
 pub use alone::Alone;
 use base::{Base, Origin, Trust};
 pub use commands::socket_path;
+pub use console::read_token as console_token;
 use contact::Contact;
 use controls::Wiring;
 use crew::{Crew, Failed, Maker, Stopped};
@@ -113,6 +118,7 @@ use probation::Probation;
 pub use reload::Reload;
 use settings::clip_settings;
 pub use settings::{RUN_WITHIN, camera_settings, model_settings, vision_settings};
+pub use talk::converse;
 use watchdog::{Steps, Watchdog};
 
 /// How often the watching thread looks around.
@@ -125,6 +131,8 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 const CLIPS_WITHIN: Duration = Duration::from_secs(2);
 /// How long a stop waits for the thread of second looks, which gives up between two frames.
 const LOOKS_WITHIN: Duration = Duration::from_secs(1);
+/// How long a stop waits for the console's answers.
+const CONSOLE_WITHIN: Duration = Duration::from_secs(1);
 /// How long a stop waits for pictures of what is wrong with cameras.
 const VIEWS_WITHIN: Duration = Duration::from_millis(1_500);
 /// How long a stop waits for the command under way.
@@ -240,6 +248,7 @@ fn live(
     }
     let aside = Aside::start(config, &mut base, health, clock).context("cannot start a thread")?;
     let views = views::Keeper::start(config, base.store.vault(), &base.recorder.handle(), health)?;
+    let console = console::start(console::Rooms::of(config, &base, &desk, contact.as_ref(), clock));
     let on_models = |models: &Models| taken(config, &base.store, &base.reporter, wiring.as_deref(), models);
     let maker = Maker {
         clips: aside.clips.clips(),
@@ -278,7 +287,7 @@ fn live(
     }
     let steps = dog.ends(options.until_eos && fault.is_none());
     let stopped = crew.stop(&steps);
-    let rest = Rest { stopped, aside, views, base, contact, accounts };
+    let rest = Rest { stopped, aside, views, base, contact, accounts, console };
     rest.end(options.until_eos, after, dog, fault, steps).map(|(undelivered, lost, failed)| {
         // Without a centre hits stay here on purpose: nothing waits for anybody.
         let undelivered = config.centre.as_ref().map_or(0, |_| undelivered);
@@ -294,6 +303,7 @@ struct Rest {
     base: Base,
     contact: Option<Contact>,
     accounts: Accounts,
+    console: Option<Console>,
 }
 
 impl Rest {
@@ -307,6 +317,9 @@ impl Rest {
         fault: Option<anyhow::Error>,
         mut steps: Steps,
     ) -> anyhow::Result<(u64, usize, Failed)> {
+        if !self.console.take().is_none_or(|console| console.stop(steps.next("the console", CONSOLE_WITHIN))) {
+            dog.leaves("console");
+        }
         self.aside.finish(if until_eos { CLIPS_DRAIN_WITHIN } else { CLIPS_WITHIN }, dog, &steps);
         if let Err(ended) = self.views.stop(steps.next("the pictures of views", VIEWS_WITHIN)) {
             dog.leaves_until("views", move || !matches!(ended.try_recv(), Err(TryRecvError::Empty)));

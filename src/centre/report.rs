@@ -70,12 +70,22 @@ impl Reporter {
     /// How the box is now.
     #[must_use]
     pub fn report(&self) -> HealthReport {
+        self.with(self.0.parts.challenges.draw())
+    }
+
+    /// The same for who only looks: no challenge is drawn, so that none of those that were told is forgotten for it.
+    #[must_use]
+    pub fn look(&self) -> HealthReport {
+        self.with([0; 8])
+    }
+
+    fn with(&self, challenge: [u8; 8]) -> HealthReport {
         let parts = &self.0.parts;
         let utc = parts.clock.utc();
         let depth = parts.outbox.depth();
         let facts = HealthFacts {
             time: (utc, parts.clock.state()),
-            challenge: parts.challenges.draw(),
+            challenge,
             boot: self.0.boot,
             uptime_s: parts.clock.monotonic().saturating_sub(self.0.started).as_secs(),
             numbers: (parts.outbox.epoch(), parts.outbox.newest()),

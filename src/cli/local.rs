@@ -8,7 +8,6 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -17,16 +16,13 @@ use super::ctl::ask::{self, Outcome, Question, Show, Signing};
 use crate::centre::ask::{Talk, TalkParts, round_ids};
 use crate::centre::keyring::book;
 use crate::centre::keys::{Keys, PublicKey, SigningKey};
-use crate::centre::link::Taken;
 use crate::centre::topics::{self, Topics};
 use crate::clock::Clock;
-use crate::command::local::{self, Frame};
+use crate::command::local;
 use crate::config::{self, Config};
 use crate::domain::{BoxId, Purpose};
 use crate::supervise;
 
-/// How often a talk is asked what it wants to say.
-const TICK: Duration = Duration::from_millis(50);
 /// Where a daemon under systemd has its socket.
 const SYSTEM_SOCKET: &str = "/run/watchpost/watchpost.sock";
 
@@ -79,12 +75,12 @@ pub fn gather(options: &Options, mut question: Question) -> anyhow::Result<(BoxI
     let talk = talk(&config, &signing, options, question, &clock)?;
     let root = config.centre.as_ref().map_or(topics::DEFAULT_ROOT, |centre| centre.topic_root.as_str());
     if let Some(stream) = daemon(&config)? {
-        return converse(talk, &stream, root);
+        return supervise::converse(talk, &stream, root);
     }
     let alone = supervise::Alone::start(&config, &options.config, &clock)
         .context("no daemon answers on this box, and its store cannot be opened here")?;
     let stream = alone.connect().context("a connection to the store")?;
-    let answer = converse(talk, &stream, root);
+    let answer = supervise::converse(talk, &stream, root);
     alone.end()?;
     answer
 }
@@ -145,45 +141,4 @@ fn daemon(config: &Config) -> anyhow::Result<Option<UnixStream>> {
         }
     }
     Ok(None)
-}
-
-/// Carries the talk over a connection to its end.
-fn converse(mut talk: Talk, stream: &UnixStream, root: &str) -> anyhow::Result<(BoxId, Outcome)> {
-    let mut out = stream.try_clone().context("the socket")?;
-    let (frames, heard) = sync_channel(16);
-    let mut reads = stream.try_clone().context("the socket")?;
-    let read = move || {
-        while let Ok(Some(frame)) = local::read_frame(&mut reads) {
-            if frames.send(frame).is_err() {
-                return;
-            }
-        }
-    };
-    std::thread::Builder::new().name("socket".to_owned()).spawn(read).context("cannot start a thread")?;
-    let mut asked_health = false;
-    while !talk.is_over() {
-        while let Some(letter) = talk.turn() {
-            local::write_frame(&mut out, &letter.topic, &letter.payload).context("the daemon closed its socket")?;
-            talk.taken(Taken::Yes);
-        }
-        if talk.wants_health() && !std::mem::replace(&mut asked_health, true) {
-            local::write_frame(&mut out, &talk.health_topic(), &[]).context("the daemon closed its socket")?;
-        }
-        if let Some((topic, bytes)) = next(&heard)?
-            && let Ok(address) = topics::parse(root, &topic)
-        {
-            talk.hear(&address.kind, &topic, &bytes);
-        }
-    }
-    // Ends the thread that reads.
-    let _ = stream.shutdown(std::net::Shutdown::Both);
-    Ok((talk.box_id().clone(), talk.outcome()))
-}
-
-fn next(heard: &Receiver<Frame>) -> anyhow::Result<Option<Frame>> {
-    match heard.recv_timeout(TICK) {
-        Ok(frame) => Ok(Some(frame)),
-        Err(RecvTimeoutError::Timeout) => Ok(None),
-        Err(RecvTimeoutError::Disconnected) => bail!("the daemon ended before it answered; see its log"),
-    }
 }

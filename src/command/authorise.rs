@@ -7,7 +7,7 @@
 
 use super::{Caller, CommandId, Refusal};
 use crate::centre::keyring::Role;
-use crate::domain::{Op, Reason};
+use crate::domain::{CameraId, Op, Purpose, Reason};
 
 /// A command that may be executed. Only [`authorise`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,11 +169,43 @@ pub fn authorise(command: Verified) -> Result<Authorised, Refusal> {
     Ok(Authorised { op, id, caller, args })
 }
 
+/// A look at what a camera shows now by whoever stands before the box with its console's token. Only [`look`] makes one.
+///
+/// No key signs it: the token stands for the box's admin, who has the camera's password and the configuration anyway. It is as
+/// far as that goes: masked, persons made unrecognisable, nothing stored, and no operation of the table above.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    camera: CameraId,
+    purpose: Purpose,
+}
+
+impl Look {
+    /// Which camera.
+    #[must_use]
+    pub fn camera(&self) -> &CameraId {
+        &self.camera
+    }
+
+    /// What for.
+    #[must_use]
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+}
+
+/// Lets a look pass, or says why not. Whoever asks has checked the token.
+///
+/// # Errors
+/// [`Reason::Purpose`]: as `camera.snapshot`, it needs one.
+pub fn look(camera: &CameraId, purpose: Option<Purpose>) -> Result<Look, Refusal> {
+    let missing = || Refusal::new(Reason::Purpose, format!("a look at camera {camera} needs a purpose: choose one"));
+    purpose.map(|purpose| Look { camera: camera.clone(), purpose }).ok_or_else(missing)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::command::Person;
-    use crate::domain::Purpose;
 
     fn person(role: Role, name: &str) -> Person {
         let kid = crate::command::testkit::key_of(&format!("{name} {}", role.as_str())).kid();
@@ -247,5 +279,8 @@ mod tests {
         assert_eq!(asks(Op::HoldPlace, None, None), Err(Reason::Case));
         assert_eq!(asks(Op::CameraSnapshot, None, None), Err(Reason::Purpose));
         assert_eq!(asks(Op::BoxStatus, None, None), Ok(()));
+        let gate = CameraId::new("gate").unwrap();
+        assert_eq!(look(&gate, None).unwrap_err().reason, Reason::Purpose);
+        assert_eq!(look(&gate, Some(Purpose::Maintenance)).unwrap().camera(), &gate);
     }
 }

@@ -6,6 +6,7 @@
 
 mod camera;
 mod centre;
+mod console;
 mod decode;
 mod hotlist;
 pub mod layers;
@@ -25,6 +26,7 @@ use std::path::Path;
 
 pub use camera::Camera;
 pub use centre::{Centre, HOME_ASSISTANT_PREFIX, HomeAssistant, Mirrors};
+pub use console::{Console, Listen};
 pub use decode::{Decode, DecodeWorkers};
 pub use hotlist::HotlistFile;
 pub use layers::{Layers, Overlay};
@@ -62,6 +64,8 @@ pub struct Config {
     pub store: Store,
     /// `[centre]`; `None`: nothing is sent, hits stay in the store.
     pub centre: Option<Centre>,
+    /// `[console]`; `None`: there is none.
+    pub console: Option<Console>,
     /// SHA-256 of the files it came from, in the order they were read.
     pub digest: [u8; 32],
 }
@@ -118,7 +122,7 @@ pub(crate) fn of_text(text: &str) -> Result<Config, Faults> {
 pub fn keys() -> Vec<KeyDoc> {
     let mut docs = Vec::new();
     let mut faults = Vec::new();
-    let text = "[box]\n[[camera]]\n[[camera.zone]]\n[[camera.line]]\n[decode]\n[vision]\n[[rule]]\n[hotlist]\n[[hotlist.list]]\n[store]\n[centre]\n[centre.home_assistant]\n";
+    let text = "[box]\n[[camera]]\n[[camera.zone]]\n[[camera.line]]\n[decode]\n[vision]\n[[rule]]\n[hotlist]\n[[hotlist.list]]\n[store]\n[centre]\n[centre.home_assistant]\n[console]\n";
     let root = tree::parse(Path::new("example.toml"), text, &mut faults);
     build(&root, &mut faults, &mut docs);
     docs
@@ -154,6 +158,10 @@ fn build(root: &Node, faults: &mut Vec<Fault>, docs: &mut Vec<KeyDoc>) -> Option
         Some(node) => centre::read(Section::new("centre", "centre", Some(node), faults, docs)).map(Some),
         None => Some(None),
     };
+    let console = match top.get("console") {
+        Some(node) => console::read(Section::new("console", "console", Some(node), faults, docs)),
+        None => None,
+    };
     check_top(top, root, faults, docs);
     Some(Config {
         site: site?,
@@ -164,6 +172,7 @@ fn build(root: &Node, faults: &mut Vec<Fault>, docs: &mut Vec<KeyDoc>) -> Option
         rules: rules.into_iter().collect::<Option<Vec<_>>>()?,
         store,
         centre: centre?,
+        console,
         digest: [0; 32],
     })
 }
@@ -197,8 +206,7 @@ fn check_top(
 ) {
     let before = faults.len();
     let mut section = Section::new("", "", Some(root), faults, docs);
-    section.elsewhere(&["box", "camera", "decode", "vision", "rule", "hotlist", "store", "centre"]);
-    section.not_yet(&["console"]);
+    section.elsewhere(&["box", "camera", "decode", "vision", "rule", "hotlist", "store", "centre", "console"]);
     section.finish();
     for fault in faults.iter_mut().skip(before) {
         fault.key = fault.key.trim_start_matches('.').to_owned();

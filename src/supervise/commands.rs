@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use super::afterwards::After;
 use crate::centre::budget::Budget;
 use crate::centre::carry::{Carrier, Letter};
+use crate::centre::keyring::KeyBook;
 use crate::centre::keys::BoxKey;
 use crate::centre::link;
 use crate::centre::report::Reporter;
@@ -55,6 +56,7 @@ pub struct Commands {
     entrance: Arc<Entrance>,
     connections: Connections,
     socket: Option<local::Server>,
+    keyring: KeyBook,
 }
 
 impl Commands {
@@ -65,6 +67,7 @@ impl Commands {
     pub fn start(parts: Parts<'_>) -> anyhow::Result<Self> {
         let config = &parts.rooms.config;
         let topics = Topics::new(&parts.centre.topic_root, &config.site.site, &config.site.id)?;
+        let keyring = parts.rooms.keyring.clone();
         let (key, blobs) = (parts.rooms.box_key.clone(), parts.rooms.blobs.clone());
         let connections = Connections::default();
         let ways = Ways {
@@ -87,7 +90,7 @@ impl Commands {
         let inbox = executor.handle();
         let topic_root = parts.centre.topic_root.clone();
         let entrance = Arc::new(Entrance { inbox, blobs, topics, topic_root, key, reporter: parts.reporter });
-        Ok(Self { executor, entrance, connections, socket: None })
+        Ok(Self { executor, entrance, connections, socket: None, keyring })
     }
 
     /// Who takes what the broker brings.
@@ -113,6 +116,16 @@ impl Commands {
     /// When too many stand already.
     pub fn serve(&self, stream: std::os::unix::net::UnixStream) -> std::io::Result<()> {
         self.connections.serve(stream, Arc::clone(&self.entrance) as Arc<dyn Host>)
+    }
+
+    /// Where the console puts its questions.
+    pub(super) fn entry(&self) -> super::console::Entry {
+        super::console::Entry {
+            connections: self.connections.clone(),
+            host: Arc::clone(&self.entrance) as Arc<dyn Host>,
+            key: self.entrance.key.clone(),
+            keyring: self.keyring.clone(),
+        }
     }
 
     /// Whether the executor still runs; it ends by itself only with a panic.

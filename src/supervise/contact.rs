@@ -64,6 +64,11 @@ impl Contact {
         Ok(Self { delivery, commands: Some(commands), hang_up })
     }
 
+    /// Where the console puts its questions.
+    pub(super) fn entry(&self) -> Option<super::console::Entry> {
+        self.commands.as_ref().map(Commands::entry)
+    }
+
     /// Whether executor and session still run.
     pub(super) fn is_running(&self) -> bool {
         self.delivery.is_running() && self.commands.as_ref().is_none_or(Commands::is_running)

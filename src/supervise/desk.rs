@@ -20,8 +20,10 @@ use crate::camera::idle::Idle;
 use crate::clock::Clock;
 use crate::command::Refusal;
 use crate::config::{Config, managed};
-use crate::domain::{CameraId, ClockState, Frame, Polygon, Reason, TimeMs};
+use crate::console::{Live, Mark};
+use crate::domain::{CameraId, Class, ClockState, Frame, Polygon, Reason, TimeMs};
 use crate::health::{CameraState, Health};
+use crate::vision::analyser::Marked;
 use crate::vision::mask::Mask;
 use crate::vision::pictures;
 
@@ -110,6 +112,11 @@ impl Desk {
         }
     }
 
+    /// Whether there is such a camera to look at.
+    pub(super) fn is_there(&self, camera: &CameraId) -> Result<(), Refusal> {
+        self.known(camera)
+    }
+
     /// Stops looking at a camera, at once and over restarts; returns when its thread has ended.
     pub(super) fn pause(&self, camera: &CameraId, until: Option<TimeMs>) -> Result<(), Refusal> {
         self.known(camera)?;
@@ -150,6 +157,11 @@ impl Desk {
 
     /// A JPEG of the camera's next frame, behind its privacy masks.
     pub(super) fn snapshot(&self, camera: &CameraId) -> Result<Vec<u8>, Refusal> {
+        self.of_next(camera, Tap::ask)
+    }
+
+    /// What is made of the camera's next frame.
+    fn of_next<T>(&self, camera: &CameraId, ask: impl Fn(&Tap) -> Receiver<Made<T>>) -> Result<T, Refusal> {
         self.known(camera)?;
         let conflict = |text: String| Refusal::new(Reason::Conflict, text);
         let tap = self.state().running.get(camera).cloned();
@@ -163,14 +175,23 @@ impl Desk {
             };
             return Err(conflict(format!("camera {camera} gives no pictures: {why}")));
         };
-        match tap.ask().recv_timeout(PICTURE_WITHIN) {
-            Ok(Ok(jpeg)) => Ok(jpeg),
+        let wanted = ask(&tap);
+        // Nobody is waited for whose thread ends.
+        drop(tap);
+        match wanted.recv_timeout(PICTURE_WITHIN) {
+            Ok(Ok(made)) => Ok(made),
             Ok(Err(why)) => Err(conflict(format!("camera {camera}: {why}"))),
             Err(_) => {
                 let text = format!("camera {camera} gave no picture in {} s", PICTURE_WITHIN.as_secs());
                 Err(conflict(text))
             }
         }
+    }
+
+    /// What a camera sees now as the console shows it: behind its privacy masks, no wider than a scene, persons a few squares, with
+    /// what is followed.
+    pub(super) fn live(&self, camera: &CameraId) -> Result<Live, Refusal> {
+        self.of_next(camera, Tap::watch)
     }
 
     /// Why a camera is paused now; `None`: it is not.
@@ -242,14 +263,19 @@ fn read(file: &std::path::Path) -> Result<BTreeMap<String, Pause>, String> {
     }
 }
 
-/// A JPEG, or why there is none.
-type Picture = Result<Vec<u8>, String>;
+/// What was made of a frame, or why nothing.
+type Made<T> = Result<T, String>;
+/// What is followed in a frame, once somebody wants to know.
+type Marks<'a> = Option<&'a dyn Fn() -> Vec<Marked>>;
+/// A JPEG.
+type Picture = Made<Vec<u8>>;
 
 /// Where a camera's thread hands out a picture when somebody wants one.
 #[derive(Debug, Default)]
 pub(super) struct Tap {
     wanted: AtomicBool,
     asked: Mutex<Vec<SyncSender<Picture>>>,
+    watching: Mutex<Vec<SyncSender<Made<Live>>>>,
     /// What wakes the camera, where it may be idle: a picture of now is not to wait for its next key frame.
     idle: Mutex<Option<Arc<Idle>>>,
 }
@@ -257,8 +283,23 @@ pub(super) struct Tap {
 impl Tap {
     /// Asks for the next frame. The answer fits into the channel: nobody waits for whoever asked.
     fn ask(&self) -> Receiver<Picture> {
+        self.want(&self.asked)
+    }
+
+    /// The same, for the console.
+    fn watch(&self) -> Receiver<Made<Live>> {
+        self.want(&self.watching)
+    }
+
+    /// Whether the console wants the next frame: persons in it have to be looked for.
+    pub(super) fn is_watched(&self) -> bool {
+        let waits = || !self.watching.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        self.wanted.load(Ordering::Relaxed) && waits()
+    }
+
+    fn want<T>(&self, asked: &Mutex<Vec<SyncSender<T>>>) -> Receiver<T> {
         let (to, from) = sync_channel(1);
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(to);
+        asked.lock().unwrap_or_else(PoisonError::into_inner).push(to);
         self.wanted.store(true, Ordering::Release);
         if let Some(idle) = &*self.idle.lock().unwrap_or_else(PoisonError::into_inner) {
             idle.wake();
@@ -273,21 +314,55 @@ impl Tap {
 
     /// Called with every frame; hands it out, as it may be seen, to all who asked. `elsewhere`: the camera was moved, so that masks
     /// lie wrong and a camera that has some gives no picture.
-    pub(super) fn serve(&self, frame: &Frame, masks: &[Polygon], elsewhere: bool) {
+    /// `marks`: what is followed in it; `None`: nobody looked for that in this frame, and the console waits for the next.
+    pub(super) fn serve(&self, frame: &Frame, masks: &[Polygon], elsewhere: bool, marks: Marks<'_>) {
         if !self.wanted.load(Ordering::Relaxed) || !self.wanted.swap(false, Ordering::AcqRel) {
             return;
         }
         let asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
-        let picture = if elsewhere && !masks.is_empty() {
+        let watching = match marks {
+            Some(_) => std::mem::take(&mut *self.watching.lock().unwrap_or_else(PoisonError::into_inner)),
+            None => Vec::new(),
+        };
+        if marks.is_none() && !self.watching.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            self.wanted.store(true, Ordering::Release);
+        }
+        let may_be_seen = if elsewhere && !masks.is_empty() {
             Err("it was moved or its view changed, so that its privacy masks lie wrong: no picture is given".to_owned())
         } else {
-            picture(frame, masks)
+            Ok(())
         };
-        for to in asked {
-            // Whoever does not wait any more is gone.
-            let _ = to.try_send(picture.clone());
-        }
+        give(&asked, || may_be_seen.clone().and_then(|()| picture(frame, masks)));
+        let marks = || marks.map(|marks| marks()).unwrap_or_default();
+        give(&watching, || may_be_seen.clone().and_then(|()| live(frame, masks, &marks())));
     }
+}
+
+/// Gives what is made once to all who asked for it.
+fn give<T: Clone>(asked: &[SyncSender<T>], make: impl FnOnce() -> T) {
+    if asked.is_empty() {
+        return;
+    }
+    let made = make();
+    for to in asked {
+        // Whoever does not wait any more is gone.
+        let _ = to.try_send(made.clone());
+    }
+}
+
+/// A frame as the console shows it.
+fn live(frame: &Frame, masks: &[Polygon], marks: &[Marked]) -> Made<Live> {
+    let mask = Mask::new(masks.to_vec());
+    let seen = mask.apply(frame).map_err(|e| e.to_string())?;
+    let persons: Vec<_> = marks.iter().filter(|m| m.class == Class::Person).map(|m| m.cover).collect();
+    let pictures = pictures::of_object(&seen, None, &persons).ok_or("its picture cannot be encoded")?;
+    let (width, height) = seen.size();
+    // The larger picture of its moment is what a plate is read on.
+    let format = frame.detail().unwrap_or(frame).format;
+    let size = (format.width, format.height);
+    // What the masks hide is not followed; a box that reaches into one tells only where something went.
+    let mark = |m: &Marked| Mark { class: m.class, rect: m.rect.relative(width, height), confirmed: m.confirmed };
+    Ok(Live { jpeg: pictures.scene, size, marks: marks.iter().map(mark).collect() })
 }
 
 /// A frame, or the larger picture of its moment, as it may be seen.
@@ -303,6 +378,7 @@ fn picture(frame: &Frame, masks: &[Polygon]) -> Picture {
 mod tests {
     use super::*;
     use crate::clock::SimClock;
+    use crate::domain::Rect;
     use crate::domain::frame::OwnedI420;
 
     fn gate() -> CameraId {
@@ -403,13 +479,13 @@ mod tests {
             let (format, pixels) = OwnedI420::from_rgb(&vec![255; 64 * 48 * 3], 64, 48);
             Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels))
         };
-        tap.serve(&white(), std::slice::from_ref(&right), false);
+        tap.serve(&white(), std::slice::from_ref(&right), false, Some(&Vec::new));
         let asks = Arc::clone(&desk);
         let asking = std::thread::spawn(move || asks.snapshot(&gate()));
         while !tap.wanted.load(Ordering::Acquire) {
             std::thread::yield_now();
         }
-        tap.serve(&white(), std::slice::from_ref(&right), false);
+        tap.serve(&white(), std::slice::from_ref(&right), false, Some(&Vec::new));
         let picture = image::load_from_memory(&asking.join().unwrap().unwrap()).unwrap().to_luma8();
         assert_eq!(picture.dimensions(), (64, 48));
         assert!(picture.get_pixel(10, 24).0[0] > 240 && picture.get_pixel(52, 24).0[0] < 20);
@@ -419,11 +495,46 @@ mod tests {
         while !tap.wanted.load(Ordering::Acquire) {
             std::thread::yield_now();
         }
-        tap.serve(&white(), std::slice::from_ref(&right), true);
+        tap.serve(&white(), std::slice::from_ref(&right), true, Some(&Vec::new));
         let refusal = asking.join().unwrap().unwrap_err();
         assert!(refusal.text.contains("masks lie wrong"), "{refusal}");
         let asked = tap.ask();
-        tap.serve(&white(), &[], true);
+        tap.serve(&white(), &[], true, Some(&Vec::new));
         assert!(asked.recv().unwrap().is_ok(), "without masks there is nothing to hide");
+    }
+
+    #[test]
+    fn what_the_console_shows_has_no_person_to_recognise_and_waits_for_a_frame_that_was_looked_at() {
+        let tap = Tap::default();
+        // Stripes of two pixels: what is covered loses them.
+        let striped = || {
+            let rgb: Vec<u8> = (0..640 * 360).flat_map(|at| [if at % 640 / 2 % 2 == 0 { 255 } else { 0 }; 3]).collect();
+            let (format, pixels) = OwnedI420::from_rgb(&rgb, 640, 360);
+            Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels))
+        };
+        let rect = Rect::new(320.0, 90.0, 440.0, 270.0);
+        let marks = || vec![Marked { class: Class::Person, rect, cover: rect.grown(20.0), confirmed: false }];
+        let wanted = tap.watch();
+        assert!(tap.is_watched());
+        tap.serve(&striped(), &[], false, None);
+        assert!(wanted.try_recv().is_err() && tap.is_watched(), "nobody looked for persons in that frame");
+        tap.serve(&striped(), &[], false, Some(&marks));
+        let shown = wanted.try_recv().unwrap().unwrap();
+        assert_eq!((shown.size, shown.marks[0].rect), ((640, 360), rect.relative(640.0, 360.0)));
+        let picture = image::load_from_memory(&shown.jpeg).unwrap().to_luma8();
+        let spread = |left: u32| {
+            let row = (left..left + 100).map(|x| picture.get_pixel(x, 180).0[0]);
+            row.clone().max().unwrap() - row.min().unwrap()
+        };
+        assert!(spread(330) < 60 && spread(60) > 180, "{} {}", spread(330), spread(60));
+        // Masks are black whatever lies there, and where they may lie wrong there is no picture.
+        let left = Polygon::new(vec![[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]);
+        let wanted = tap.watch();
+        tap.serve(&striped(), std::slice::from_ref(&left), false, Some(&Vec::new));
+        let picture = image::load_from_memory(&wanted.try_recv().unwrap().unwrap().jpeg).unwrap().to_luma8();
+        assert!((0..300).all(|x| picture.get_pixel(x, 180).0[0] < 24));
+        let wanted = tap.watch();
+        tap.serve(&striped(), std::slice::from_ref(&left), true, Some(&Vec::new));
+        assert!(wanted.try_recv().unwrap().unwrap_err().contains("masks lie wrong"));
     }
 }

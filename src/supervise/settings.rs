@@ -1,6 +1,6 @@
 //! What the other rooms want to know of the configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,10 +125,31 @@ pub fn camera_settings(camera: &config::Camera, config: &Config) -> anyhow::Resu
     Ok(settings)
 }
 
-/// Reads `user:password`: a systemd credential, else what the centre sealed to this box, else a file of its admin's.
+/// Reads `user:password`.
 fn credential(name: &str, config: &Config) -> anyhow::Result<Credential> {
+    let (path, text) = secret(name, "user:password", config)?;
+    let line = text.lines().next().unwrap_or_default();
+    let (user, password) = line
+        .split_once(':')
+        .with_context(|| format!("credential {name:?}: {} holds no user:password", path.display()))?;
+    Ok(Credential::new(user, password))
+}
+
+/// Where a credential lies that is a file as it is: one of systemd's, or of the box's admin.
+pub(super) fn credential_path(name: &str, config: &Config) -> anyhow::Result<PathBuf> {
+    match Vault::of(&config.site.data_dir).find(name)? {
+        Found::System(path) | Found::File(path) => Ok(path),
+        Found::Sealed(_) => {
+            anyhow::bail!("credential {name:?} was sealed by the centre; this one has to be a file of the box's admin")
+        }
+    }
+}
+
+/// Reads a credential: one of systemd's, else what the centre sealed to this box, else a file of its admin's, which is to hold
+/// `what`.
+pub(super) fn secret(name: &str, what: &str, config: &Config) -> anyhow::Result<(PathBuf, Zeroizing<String>)> {
     let vault = Vault::of(&config.site.data_dir);
-    let (path, text) = match vault.find(name)? {
+    Ok(match vault.find(name)? {
         Found::Sealed(path) => {
             let whose = Whose { site: &config.site.site, box_id: &config.site.id };
             let bytes = vault.open_file(whose, name, &path).with_context(|| format!("credential {name:?}"))?;
@@ -142,19 +163,14 @@ fn credential(name: &str, config: &Config) -> anyhow::Result<Credential> {
             let is_missing = matches!(path.try_exists(), Ok(false));
             anyhow::ensure!(
                 !is_missing,
-                "credential {name:?}: no file {}; put user:password there, mode 0600",
+                "credential {name:?}: no file {}; put {what} there, mode 0600",
                 path.display()
             );
             refuse_exposed(&path).with_context(|| format!("credential {name:?}"))?;
             let text = read(name, &path)?;
             (path, text)
         }
-    };
-    let line = text.lines().next().unwrap_or_default();
-    let (user, password) = line
-        .split_once(':')
-        .with_context(|| format!("credential {name:?}: {} holds no user:password", path.display()))?;
-    Ok(Credential::new(user, password))
+    })
 }
 
 fn read(name: &str, path: &Path) -> anyhow::Result<Zeroizing<String>> {

@@ -43,6 +43,10 @@ mod clips;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
 mod commanded_daemon;
 mod commands;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod console;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod console_page;
 #[cfg(all(feature = "gst", feature = "onnx"))]
 mod data;
 mod delivery;

@@ -21,6 +21,7 @@ const HEADINGS: &[(&str, &str)] = &[
     ("centre", "Centre and delivery"),
     ("command", "Commands from the centre"),
     ("supervise", "The daemon"),
+    ("console", "The console"),
     ("cli", "Other commands"),
 ];
 

@@ -40,11 +40,27 @@ const ARROWS: &[(&str, &[&str])] = &[
             "centre::wire",
         ],
     ),
+    // It gets what it needs through doors that the wiring gives it.
+    (
+        "console",
+        &[
+            "domain",
+            "clock",
+            "health",
+            "shutdown",
+            "config",
+            "centre::ask",
+            "centre::wire",
+            "command::ops",
+            "command::Refusal",
+            "command::{Refusal",
+        ],
+    ),
     (
         "supervise",
         &[
             "domain", "causes", "clock", "health", "shutdown", "log", "memory", "config", "camera", "vision",
-            "hotlist", "store", "centre", "command",
+            "hotlist", "store", "centre", "command", "console",
         ],
     ),
     (
@@ -64,6 +80,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "store",
             "centre",
             "command",
+            "console",
             "supervise",
         ],
     ),

@@ -9,6 +9,7 @@ mod cameras;
 mod certificates;
 mod clock;
 mod configuration;
+mod console;
 mod decoding;
 mod disk;
 mod elements;
@@ -34,7 +35,7 @@ use crate::config::{self, Config};
 type Look = fn(&Config, &Clock) -> Vec<Finding>;
 
 /// All checks in the order they are made: first what costs nothing, then what opens something, cameras last.
-const CHECKS: [(&str, Look); 16] = [
+const CHECKS: [(&str, Look); 17] = [
     ("config", configuration::check),
     ("privacy", privacy::check),
     ("clock", clock::check),
@@ -45,6 +46,7 @@ const CHECKS: [(&str, Look); 16] = [
     ("certificates", certificates::check),
     ("keyring", keyring::check),
     ("lists", lists::check),
+    ("console", console::check),
     ("models", models::check),
     ("pipelines", pipelines::check),
     ("elements", elements::check),

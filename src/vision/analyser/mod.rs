@@ -36,6 +36,7 @@ use self::memory::Memory;
 use self::objects::{Objects, Scene};
 use self::pace::Pace;
 pub use self::pace::look_every;
+pub use self::scene::Marked;
 pub use self::settings::Settings;
 pub use self::traits::{FindPlates, ReadAndCut, ReadPlates};
 pub use self::vehicles::VehicleSource;

@@ -2,11 +2,50 @@
 //! lie wrong nothing is looked at, if the camera's settings want it so.
 
 use super::{Analyser, Error, VehicleSource, Vehicles, View};
-use crate::domain::{EventId, Frame, PlateRead, SightingEvent, TimeMs};
+use crate::domain::{Class, EventId, Frame, PlateRead, Rect, SightingEvent, TimeMs};
 use crate::vision::Models;
+use crate::vision::track::Track;
 use crate::vision::view::{Kept, News, Whereabouts};
 
+/// Something that is followed, where it is now.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Marked {
+    /// What it is.
+    pub class: Class,
+    /// Where it was seen last, pixels of the frame.
+    pub rect: Rect,
+    /// Where it may have come to since, with some room: what hides it must cover this.
+    pub cover: Rect,
+    /// Its track is sure.
+    pub confirmed: bool,
+}
+
+/// Room around what is to be hidden, a share of its larger side.
+const COVER: f32 = 0.15;
+
+impl Marked {
+    pub(super) fn of(track: &Track, class: Class) -> Self {
+        let both = track.rect().joined(&track.last_rect());
+        let cover = both.grown(COVER * both.width().max(both.height()));
+        Self { class, rect: track.last_rect(), cover, confirmed: track.is_confirmed() }
+    }
+}
+
 impl Analyser {
+    /// What is followed now: plates, vehicles, persons; for who looks at the picture.
+    #[must_use]
+    pub fn marked(&self) -> Vec<Marked> {
+        let plates = self.tracker.tracks().map(|track| Marked::of(track, Class::Plate));
+        plates.chain(self.vehicles.iter().flat_map(Vehicles::marked)).collect()
+    }
+
+    /// Looks for vehicles and persons in the next frame that is looked at, whatever the pace: somebody is to see it.
+    pub fn hurry(&mut self) {
+        if let Some(vehicles) = &mut self.vehicles {
+            vehicles.hurry();
+        }
+    }
+
     /// Watches the view as well; `view` may know it from another start.
     #[must_use]
     pub fn with_view(mut self, view: View) -> Self {

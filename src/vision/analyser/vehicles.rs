@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use super::memory::Memory;
+use super::scene::Marked;
 use super::votes::Tally;
 use super::{FindPlates, Settings};
 use crate::domain::{Class, Detection, Rect, Vehicle, VehicleColour};
@@ -187,6 +188,21 @@ impl Vehicles {
     /// Vehicles and persons whose tracks ended since the last call.
     pub(super) fn take_passed(&mut self) -> Vec<Class> {
         std::mem::take(&mut self.passed)
+    }
+
+    /// The next frame is one to look at.
+    pub(super) fn hurry(&mut self) {
+        self.last = None;
+    }
+
+    /// Everything that is followed. What may be a person is one.
+    pub(super) fn marked(&self) -> impl Iterator<Item = Marked> {
+        self.tracker.tracks().map(|track| {
+            let voted = self.tallies.iter().find(|t| t.track == track.id()).and_then(|t| t.class());
+            let voted = voted.map_or(track.class(), |(class, _)| class);
+            let class = if track.class() == Class::Person { Class::Person } else { voted };
+            Marked::of(track, class)
+        })
     }
 
     /// Why vehicles can't be looked for, while they can't.

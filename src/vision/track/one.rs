@@ -196,6 +196,12 @@ impl Track {
         self.id
     }
 
+    /// What it was detected as first.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
     /// The sort of thing that it is.
     #[must_use]
     pub fn kind(&self) -> Kind {

@@ -50,6 +50,11 @@ impl Daemon {
         panic!("the daemon never said {words:?}: {:#?}", self.said);
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it said so far.
     pub fn said(&self) -> &[String] {
         &self.said

@@ -1,0 +1,68 @@
+//! What the console is given by the wiring; it reaches no other room by itself.
+
+use crate::centre::ask::{Outcome, Question};
+use crate::centre::wire::HealthReport;
+use crate::command::Refusal;
+use crate::domain::{CameraId, Class, Purpose};
+
+/// What a camera sees now, as it may be seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Live {
+    /// At most 640 pixels wide; behind the privacy masks, persons a few squares.
+    pub jpeg: Vec<u8>,
+    /// Width and height of the camera's own picture.
+    pub size: (u32, u32),
+    /// What is followed in it.
+    pub marks: Vec<Mark>,
+}
+
+/// Something that is followed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mark {
+    /// What it is.
+    pub class: Class,
+    /// Left, top, right, bottom: shares of the picture.
+    pub rect: [f32; 4],
+    /// Its track is sure.
+    pub confirmed: bool,
+}
+
+/// The doors to the rooms. Calls may block for seconds; they are made on threads of their own.
+pub trait Door: Send + Sync + 'static {
+    /// How the box is; draws no challenge.
+    fn report(&self) -> HealthReport;
+
+    /// Alerts that wait for the centre by severity, the least severe first.
+    fn waiting(&self) -> [u64; 4];
+
+    /// What is wrong with the daemon as a whole.
+    ///
+    /// # Errors
+    /// The words for it.
+    fn well(&self) -> Result<(), String>;
+
+    /// Lets whoever has the token look at a camera for a while, once that is in the audit log.
+    ///
+    /// # Errors
+    /// [`Reason::Purpose`](crate::domain::Reason::Purpose), [`Reason::NotFound`](crate::domain::Reason::NotFound); when the
+    /// audit log cannot be written.
+    fn look(&self, camera: &CameraId, purpose: Option<Purpose>) -> Result<(), Refusal>;
+
+    /// What a camera sees now.
+    ///
+    /// # Errors
+    /// As `camera.snapshot`.
+    fn picture(&self, camera: &CameraId) -> Result<Live, Refusal>;
+
+    /// Whether reads can be asked for here.
+    ///
+    /// # Errors
+    /// Why not, and what to do.
+    fn reads(&self) -> Result<(), String>;
+
+    /// Asks the box's own executor, signed with the console's key.
+    ///
+    /// # Errors
+    /// What is missing to ask.
+    fn ask(&self, question: Question) -> Result<Outcome, String>;
+}

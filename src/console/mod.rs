@@ -1,0 +1,157 @@
+//! The console: one page in the browser, `/metrics` and `/healthz`, on loopback or a unix socket alone. Off unless asked for.
+//!
+//! Whoever has the token sees how the box is and what its cameras see now; nothing of the configuration can be changed here:
+//! the editor of zones, lines and masks gives a block to paste. What a camera shows is given behind its privacy masks, with persons made
+//! unrecognisable, for a purpose that is in the audit log first ([`live`]). Reads, crops and clips are asked for by a signed
+//! command, through the same gate, executor and audit as from the unix socket ([`reads`]): the token alone opens none.
+//!
+//! ```text
+//! browser ─► server (32 connections, bounded heads, bodies, times) ─► guard (Host, token or cookie, wrong tokens) ─► route
+//!     ─► Door (what the wiring gives: health, pictures, questions) ─► answer (headers of every answer)
+//! ```
+//! One thread with a runtime of its own; what may wait (a picture, a question) waits on four threads beside it. Nothing of the box
+//! waits for the console, and a console that fails costs the page alone.
+
+mod answer;
+pub mod door;
+mod guard;
+mod live;
+mod metrics;
+mod page;
+mod reads;
+mod route;
+mod server;
+mod told;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+pub use door::{Door, Live, Mark};
+
+use crate::clock::Clock;
+use crate::config::{Config, Listen};
+use crate::health::Health;
+
+/// Threads for what waits.
+const WAITING: usize = 4;
+/// How long the listening may take to begin.
+const BEGIN_WITHIN: Duration = Duration::from_secs(10);
+/// Shortest token, characters: nobody guesses one of so many.
+pub const SHORTEST_TOKEN: usize = 20;
+
+/// What the console is made of.
+pub struct Parts {
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// Its section.
+    pub section: crate::config::Console,
+    /// What opens it.
+    pub token: Zeroizing<String>,
+    /// Counters.
+    pub health: Arc<Health>,
+    /// Width below which a plate is not read, pixels: what the ruler holds against.
+    pub min_plate_width: f32,
+    /// What the wiring gives.
+    pub door: Arc<dyn Door>,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// Why there is no console.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The token is too short.
+    #[error(
+        "the console's token has {found} characters, wanted {SHORTEST_TOKEN} or more: make one with `openssl rand -hex 24`"
+    )]
+    ShortToken {
+        /// Its length.
+        found: usize,
+    },
+    /// Somebody else listens there, or may not.
+    #[error("cannot listen at {place}")]
+    Listen {
+        /// Where.
+        place: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// No thread.
+    #[error("cannot start the console's thread")]
+    Thread(#[source] io::Error),
+}
+
+/// The running console.
+pub struct Console {
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+}
+
+impl Console {
+    /// Listens; returns when whoever connects is answered.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn start(parts: Parts) -> Result<Self, Error> {
+        let found = parts.token.chars().count();
+        if found < SHORTEST_TOKEN {
+            return Err(Error::ShortToken { found });
+        }
+        let listen = parts.section.listen.clone();
+        let place = match &listen {
+            Listen::Tcp(at) => at.to_string(),
+            Listen::Unix(path) => path.display().to_string(),
+        };
+        let (stop, stopped) = watch::channel(false);
+        let (tell, begun) = sync_channel(1);
+        let shared = Arc::new(route::Shared::new(parts));
+        let work = move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(WAITING).build();
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                // Whoever started it waits for the answer, which fits.
+                Err(error) => return drop(tell.send(Err(error))),
+            };
+            runtime.block_on(async move {
+                match server::bind(&listen) {
+                    Ok(listener) => {
+                        let _ = tell.send(Ok(()));
+                        server::serve(listener, shared, stopped).await;
+                        if let Listen::Unix(path) = &listen {
+                            // Nobody finds a socket that nobody serves.
+                            let _ = std::fs::remove_file(path);
+                        }
+                    }
+                    Err(error) => drop(tell.send(Err(error))),
+                }
+            });
+            // A picture that is waited for comes or not.
+            runtime.shutdown_timeout(Duration::from_millis(500));
+        };
+        let thread = std::thread::Builder::new().name("console".to_owned()).spawn(work).map_err(Error::Thread)?;
+        match begun.recv_timeout(BEGIN_WITHIN) {
+            Ok(Ok(())) => {
+                tracing::info!(at = place, "the console listens");
+                Ok(Self { stop, thread })
+            }
+            Ok(Err(source)) => Err(Error::Listen { place, source }),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                Err(Error::Listen { place, source: io::ErrorKind::TimedOut.into() })
+            }
+        }
+    }
+
+    /// Ends; false: its thread was left behind.
+    #[must_use]
+    pub fn stop(self, at_most: Duration) -> bool {
+        let _ = self.stop.send(true);
+        crate::shutdown::waited(at_most, || self.thread.is_finished())
+    }
+}

@@ -1,0 +1,229 @@
+//! Which request gets which answer: first the Host, then who asks, then what is asked.
+//!
+//! | path | asks for | answers |
+//! |---|---|---|
+//! | `/healthz` | nothing | 200 or 503 and a few words |
+//! | `/metrics` | the token, unless `open_metrics` | what is counted |
+//! | `/`, `/*.css`, `/*.js` | nothing | the page, or the form for the token |
+//! | `/login`, `/logout` | the token | a cookie, or its end |
+//! | `/api/fixed`, `/api/state` | token or cookie | how the box is |
+//! | `/api/look`, `/api/picture/<camera>` | the same, and a purpose | what a camera sees now |
+//! | `/api/reads`, `/api/evidence` | the same, purpose, case, a key of the keyring | reads, crops, clips |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderMap};
+use hyper::{Method, Request, StatusCode};
+use serde::de::DeserializeOwned;
+
+use super::answer::{self, Answer};
+use super::door::Door;
+use super::guard::{Denied, Guard};
+use super::{Parts, live, metrics, page, reads, told};
+use crate::clock::Clock;
+use crate::command::Refusal;
+use crate::config::Config;
+use crate::domain::Reason;
+use crate::health::Health;
+
+/// Longest body, bytes.
+const BODY: usize = 4 * 1024;
+/// How long it may take.
+const BODY_WITHIN: Duration = Duration::from_secs(5);
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) config: Arc<Config>,
+    pub(super) section: crate::config::Console,
+    pub(super) health: Arc<Health>,
+    pub(super) door: Arc<dyn Door>,
+    pub(super) guard: Guard,
+    pub(super) min_plate_width: f32,
+}
+
+impl Shared {
+    pub(super) fn new(parts: Parts) -> Self {
+        let clock: Clock = parts.clock;
+        let guard = Guard::new(&parts.token, &parts.section.hosts, clock);
+        Self {
+            config: parts.config,
+            section: parts.section,
+            health: parts.health,
+            door: parts.door,
+            guard,
+            min_plate_width: parts.min_plate_width,
+        }
+    }
+}
+
+/// Answers one request.
+pub(super) async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Answer {
+    let (head, body) = request.into_parts();
+    if !shared.guard.knows_host(&head.headers) {
+        let words = "this name is none of the console's: ask by localhost, or name it in [console] hosts";
+        return answer::text(StatusCode::MISDIRECTED_REQUEST, words);
+    }
+    let path = head.uri.path().to_owned();
+    if head.method == Method::GET || head.method == Method::HEAD {
+        return get(path, head.headers, shared).await;
+    }
+    if head.method != Method::POST {
+        return answer::text(StatusCode::METHOD_NOT_ALLOWED, "GET or POST");
+    }
+    if !Guard::is_own(&head.headers) {
+        return answer::text(StatusCode::FORBIDDEN, "asked for by another page");
+    }
+    match collected(body).await {
+        Ok(body) => post(path, head.headers, body, shared).await,
+        Err(answer) => answer,
+    }
+}
+
+async fn collected(body: Incoming) -> Result<Bytes, Answer> {
+    let whole = tokio::time::timeout(BODY_WITHIN, Limited::new(body, BODY).collect()).await;
+    match whole {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(_)) => Err(answer::text(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {BODY} bytes"))),
+        Err(_) => Err(answer::text(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
+    }
+}
+
+/// What may wait, on a thread where it may.
+async fn waiting(work: impl FnOnce() -> Answer + Send + 'static) -> Answer {
+    let failed = |_| answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "this failed; the log says more");
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(failed)
+}
+
+async fn get(path: String, headers: HeaderMap, shared: Arc<Shared>) -> Answer {
+    if path == "/healthz" {
+        return match told::healthz(&shared) {
+            Ok(words) => answer::text(StatusCode::OK, words),
+            Err(words) => answer::text(StatusCode::SERVICE_UNAVAILABLE, words),
+        };
+    }
+    if let Some((kind, bytes)) = page::file(&path) {
+        return answer::body(StatusCode::OK, kind, bytes);
+    }
+    if path == "/metrics" && shared.section.metrics && shared.section.open_metrics {
+        return waiting(move || counted(&shared)).await;
+    }
+    let who = match shared.guard.who(&headers) {
+        Ok(who) => who,
+        Err(Denied::Nobody) if path == "/" => return answer::body(StatusCode::OK, page::HTML, page::LOGIN),
+        Err(denied) => return denied_answer(denied),
+    };
+    match path.as_str() {
+        "/" => answer::body(StatusCode::OK, page::HTML, page::INDEX),
+        "/metrics" if shared.section.metrics => waiting(move || counted(&shared)).await,
+        "/api/fixed" => waiting(move || answer::json(&told::fixed(&shared))).await,
+        "/api/state" => waiting(move || answer::json(&told::state(&shared))).await,
+        _ => match path.strip_prefix("/api/picture/").map(str::to_owned) {
+            Some(camera) => waiting(move || live::picture(&shared, &who, &camera)).await,
+            None => answer::text(StatusCode::NOT_FOUND, "there is nothing here"),
+        },
+    }
+}
+
+fn counted(shared: &Shared) -> Answer {
+    let (report, waiting) = (shared.door.report(), shared.door.waiting());
+    answer::body(StatusCode::OK, metrics::KIND, metrics::page(&report, waiting, &shared.health))
+}
+
+async fn post(path: String, headers: HeaderMap, body: Bytes, shared: Arc<Shared>) -> Answer {
+    if path == "/login" {
+        return login(&shared, &body);
+    }
+    let who = match shared.guard.who(&headers) {
+        Ok(who) => who,
+        Err(denied) => return denied_answer(denied),
+    };
+    match path.as_str() {
+        "/logout" => {
+            let cookie = shared.guard.close(&who);
+            answer::with(answer::see_other("/"), "set-cookie", &cookie)
+        }
+        "/api/look" => {
+            let asked = match asked::<live::Look>(&headers, &body) {
+                Ok(asked) => asked,
+                Err(answer) => return answer,
+            };
+            waiting(move || live::look(&shared, &who, &asked)).await
+        }
+        "/api/reads" => match asked::<reads::Reads>(&headers, &body) {
+            Ok(asked) => waiting(move || reads::last(&shared, &asked).unwrap_or_else(|answer| answer)).await,
+            Err(answer) => answer,
+        },
+        "/api/evidence" => match asked::<reads::Evidence>(&headers, &body) {
+            Ok(asked) => waiting(move || reads::evidence(&shared, &asked).unwrap_or_else(|answer| answer)).await,
+            Err(answer) => answer,
+        },
+        _ => answer::text(StatusCode::NOT_FOUND, "there is nothing here"),
+    }
+}
+
+/// A body in JSON, which no form of another page can send.
+fn asked<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Answer> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.split(';').next().map(str::trim) != Some("application/json") {
+        return Err(answer::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wanted application/json"));
+    }
+    serde_json::from_slice(body).map_err(|e| answer::problem(StatusCode::BAD_REQUEST, format!("no question: {e}")))
+}
+
+/// The form's token for a cookie.
+fn login(shared: &Shared, body: &Bytes) -> Answer {
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    let token = text.split('&').find_map(|pair| pair.strip_prefix("token=")).map(unescaped).unwrap_or_default();
+    match shared.guard.token(token.trim()) {
+        Ok(()) => match shared.guard.open() {
+            Some(cookie) => answer::with(answer::see_other("/"), "set-cookie", &cookie),
+            None => answer::text(StatusCode::INTERNAL_SERVER_ERROR, "the system gives no random bytes"),
+        },
+        Err(denied) => denied_answer(denied),
+    }
+}
+
+/// A value of a form.
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let digits = [rest.next(), rest.next()].map(|d| d.and_then(|d| char::from(d).to_digit(16)));
+                if let [Some(high), Some(low)] = digits {
+                    bytes.extend(u8::try_from(16 * high + low));
+                }
+            }
+            other => bytes.push(other),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn denied_answer(denied: Denied) -> Answer {
+    match denied {
+        Denied::Nobody => answer::text(StatusCode::UNAUTHORIZED, "give the token"),
+        Denied::Wrong => answer::text(StatusCode::UNAUTHORIZED, "the token is wrong"),
+        Denied::TooMany => answer::with(
+            answer::text(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens: wait a minute"),
+            "retry-after",
+            "60",
+        ),
+    }
+}
+
+/// Why something is not shown.
+pub(super) fn refused(why: &Refusal) -> Answer {
+    let status = match why.reason {
+        Reason::NotFound => StatusCode::NOT_FOUND,
+        Reason::Purpose => StatusCode::BAD_REQUEST,
+        Reason::Conflict => StatusCode::CONFLICT,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    answer::problem(status, why.text.clone())
+}

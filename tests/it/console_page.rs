@@ -1,0 +1,195 @@
+//! The console's page in a real browser: every view, by mouse and by keyboard, light and dark, without a word in the browser's log.
+//!
+//! With `WATCHPOST_PICTURES=DIR` a picture of each view is left in that folder: those of `docs/images` are made so.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::console::{Desk, TOKEN};
+use crate::kit::browser::{Browser, key};
+
+const VIEWS: [&str; 7] = ["cameras", "picture", "reads", "doctor", "health", "outbox", "audit"];
+
+fn keep(browser: &Browser, name: &str) {
+    if let Some(folder) = std::env::var_os("WATCHPOST_PICTURES") {
+        std::fs::write(Path::new(&folder).join(format!("console-{name}.png")), browser.picture()).unwrap();
+    }
+}
+
+/// Gives the token by keyboard, as a person does.
+fn enter(browser: &Browser, desk: &Desk) {
+    browser.open(&format!("http://127.0.0.1:{}/", desk.port));
+    browser.until("document.activeElement && document.activeElement.id === 'token'");
+    browser.write(TOKEN);
+    browser.press(&[key("Enter")]);
+    browser.until("document.querySelector('#cards .card')");
+}
+
+/// Looks at the camera for maintenance.
+fn look(browser: &Browser) {
+    browser.script("location.hash = '#picture/gate';");
+    browser.until("!document.getElementById('view-picture').hidden");
+    browser.script("document.getElementById('look-purpose').value = 'maintenance';");
+    browser.script("document.getElementById('look-start').click();");
+    browser.until("Number(document.getElementById('canvas').dataset.pictures) > 1");
+}
+
+/// A whole configuration with this block below its camera is one that the loader takes.
+fn accepted(block: &str) -> watchpost::config::Config {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("watchpost.toml");
+    let text = format!(
+        "[box]\nsite = \"n\"\nid = \"b\"\ndata_dir = \"data\"\n[[camera]]\nid = \"gate\"\nnumber = 1\n\
+         uri = \"rtsp://192.0.2.7/a\"\n{block}"
+    );
+    std::fs::write(&path, &text).unwrap();
+    watchpost::config::load(&path).unwrap_or_else(|faults| panic!("{faults}\n{text}"))
+}
+
+#[test]
+fn every_view_opens_without_a_word_in_the_browsers_log() {
+    let Some(browser) = Browser::start(1180, 800) else { return };
+    let desk = Desk::open("road = \"North gate, inbound\"", "");
+    desk.until("/api/state", |told| told["cameras"][0]["reads"].as_u64() > Some(1));
+    desk.stored("K-2026-17");
+    enter(&browser, &desk);
+    for scheme in ["light", "dark"] {
+        browser.prefers(scheme);
+        for view in VIEWS {
+            browser.script(&format!("location.hash = '#{view}';"));
+            browser.until(&format!("!document.getElementById('view-{view}').hidden"));
+            let others = "[...document.querySelectorAll('main > section')].filter((s) => !s.hidden).length === 1";
+            browser.until(others);
+            browser.until(&format!("document.querySelector('nav a[aria-current]').hash === '#{view}'"));
+            match view {
+                "cameras" => browser.until("/[1-9][0-9.]* received/.test(document.getElementById('cards').innerText)"),
+                "picture" => {
+                    look(&browser);
+                    browser.script("document.querySelector('input[value=ruler]').click();");
+                    browser.until("document.getElementById('ruler-said').innerText");
+                    browser.drag("#canvas", (0.44, 0.62), (0.56, 0.68));
+                    browser.until("/pixels of/.test(document.getElementById('ruler-said').innerText)");
+                }
+                "reads" => {
+                    browser.script("document.getElementById('reads-purpose').value = 'traffic';");
+                    browser.script("document.getElementById('reads-case').value = 'K-2026-17';");
+                    browser.script("document.querySelector('#reads-form button').click();");
+                    browser.until("document.querySelector('#reads-table tbody tr')");
+                    browser.script("document.querySelector('#reads-table td button').click();");
+                    browser.until("document.querySelector('#evidence img') && document.querySelector('#evidence img').naturalWidth > 20");
+                }
+                "doctor" => browser.until("document.getElementById('doctor-command').innerText.includes('gate')"),
+                "health" => browser.until("document.querySelectorAll('#facts .card').length === 4"),
+                "outbox" => browser.until("document.querySelectorAll('#outbox .card').length === 2"),
+                _ => browser.until("/[0-9a-f]{64}/.test(document.getElementById('head').innerText)"),
+            }
+            // Nothing is wider than the window.
+            browser.until("document.documentElement.scrollWidth <= document.documentElement.clientWidth");
+            let name = if scheme == "light" { view.to_owned() } else { format!("{view}-dark") };
+            if scheme == "light" || view == "picture" {
+                keep(&browser, &name);
+            }
+        }
+        let ground = browser.script("return getComputedStyle(document.body).backgroundColor;");
+        let ground = ground.as_str().unwrap().to_owned();
+        assert_eq!(ground == "rgb(18, 23, 27)", scheme == "dark", "{ground}");
+    }
+    assert_eq!(browser.log(), Vec::<String>::new());
+    // Every control has a name, every view a heading, and there are landmarks.
+    let nameless = browser.script(
+        "return [...document.querySelectorAll('button, input, select, textarea, canvas')].filter((e) => \
+         !(e.labels && e.labels.length) && !e.getAttribute('aria-label') && !e.innerText.trim() && !e.textContent.trim()) \
+         .map((e) => e.outerHTML);",
+    );
+    assert_eq!(nameless, json!([]));
+    let marks = "document.querySelector('header nav[aria-label]') && document.querySelector('main') && \
+                 [...document.querySelectorAll('main > section')].every((s) => document.getElementById(s.getAttribute('aria-labelledby')))";
+    browser.until(marks);
+}
+
+#[test]
+fn zones_lines_and_masks_are_drawn_by_mouse_and_the_loader_takes_the_block() {
+    let Some(browser) = Browser::start(1180, 800) else { return };
+    let desk = Desk::open("privacy_mask = [[0.0, 0.0], [0.2, 0.0], [0.2, 0.2]]", "");
+    desk.until_online();
+    enter(&browser, &desk);
+    look(&browser);
+    let corners = [(0.3, 0.5), (0.7, 0.5), (0.8, 0.9), (0.25, 0.9)];
+    let block = || browser.script("return document.getElementById('block').value;").as_str().unwrap().to_owned();
+    for (tool, wanted) in [("zone", 4), ("line", 2), ("mask", 4)] {
+        browser.script(&format!("document.querySelector('input[value={tool}]').click();"));
+        for corner in corners.iter().take(wanted) {
+            browser.drag("#canvas", *corner, *corner);
+        }
+        browser.until("document.getElementById('block').value");
+        if tool == "zone" {
+            keep(&browser, "editor");
+        }
+        let camera = accepted(&block()).cameras.remove(0);
+        let near = |[x, y]: [f64; 2], (a, b): (f64, f64)| (x - a).abs() < 0.01 && (y - b).abs() < 0.01;
+        match tool {
+            "zone" => {
+                assert_eq!(camera.zones[0].name.as_str(), "entry");
+                assert!(camera.zones[0].polygon.points().iter().zip(corners).all(|(p, c)| near(*p, c)), "{}", block());
+            }
+            "line" => {
+                assert!(near(camera.lines[0].from, corners[0]) && near(camera.lines[0].to, corners[1]), "{}", block())
+            }
+            _ => assert_eq!(camera.privacy_mask.len(), 2, "the mask of before is in it: {}", block()),
+        }
+    }
+    // A name that the loader would refuse gives no block.
+    browser.script("document.querySelector('input[value=zone]').click();");
+    browser.script(
+        "const n = document.getElementById('shape-name'); n.value = 'Entry 1'; n.dispatchEvent(new Event('input'));",
+    );
+    corners.iter().for_each(|corner| browser.drag("#canvas", *corner, *corner));
+    assert_eq!(block(), "");
+    assert_eq!(browser.log(), Vec::<String>::new());
+}
+
+#[test]
+fn everything_can_be_done_by_keyboard_alone() {
+    let Some(browser) = Browser::start(1180, 800) else { return };
+    let desk = Desk::open("", "");
+    desk.until_online();
+    enter(&browser, &desk);
+    // To the view, the purpose, the look, the tool, the picture.
+    browser.tab_to("nav a[href='#picture']");
+    browser.press(&[key("Enter")]);
+    browser.until("!document.getElementById('view-picture').hidden");
+    browser.tab_to("#look-purpose");
+    browser.write("maint");
+    browser.until("document.getElementById('look-purpose').value === 'maintenance'");
+    browser.tab_to("#look-start");
+    browser.press(&[key("Space")]);
+    browser.until("Number(document.getElementById('canvas').dataset.pictures) > 0");
+    browser.script("document.getElementById('main').focus();");
+    browser.tab_to("#canvas");
+    browser.tab_to("input[name=tool]:checked");
+    browser.press(&[key("Down")]);
+    browser.until("document.querySelector('input[value=zone]').checked");
+    browser.script("document.getElementById('main').focus();");
+    browser.tab_to("#canvas");
+    let outlined = browser.script("return getComputedStyle(document.activeElement).outlineStyle;");
+    assert_eq!(outlined, json!("solid"), "where the focus is can be seen");
+    for moves in [&["Left"; 10][..], &["Right"; 20], &["Down"; 20]] {
+        browser.press(&moves.iter().map(|name| key(name)).collect::<Vec<_>>());
+        browser.press(&[key("Enter")]);
+    }
+    browser.press(&[key("Left"), key("Enter"), key("Backspace")]);
+    let told = browser.script("return document.getElementById('stage-said').innerText;");
+    assert_eq!(told, json!("3 points left."), "a screen reader is told");
+    let block = browser.script("return document.getElementById('block').value;").as_str().unwrap().to_owned();
+    let zone = accepted(&block).cameras.remove(0).zones.remove(0);
+    assert_eq!(zone.polygon.points(), &[[0.4, 0.5], [0.6, 0.5], [0.6, 0.7]]);
+    // The ruler by keyboard: two corners.
+    browser.tab_to("input[name=tool]:checked");
+    browser.press(&[key("Up")]);
+    browser.script("document.getElementById('main').focus();");
+    browser.tab_to("#canvas");
+    browser.press(&[key("Enter"), key("Right"), key("Down"), key("Enter")]);
+    browser.until("/pixels of/.test(document.getElementById('ruler-said').innerText)");
+    assert_eq!(browser.log(), Vec::<String>::new());
+}
