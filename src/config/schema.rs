@@ -100,6 +100,7 @@ fn form(key: &KeyDoc) -> Value {
             "items": { "type": "number", "minimum": low, "maximum": high },
         }),
         Form::Names => json!({ "anyOf": [word, { "type": "array", "minItems": 1, "items": word }] }),
+        Form::Words => json!({ "type": "array", "uniqueItems": true, "items": word }),
         Form::Texts => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Form::Polygons => json!({ "anyOf": [polygon, { "type": "array", "items": polygon }] }),
         Form::Segment => json!({ "type": "array", "minItems": 2, "maxItems": 2, "items": point }),

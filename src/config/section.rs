@@ -41,6 +41,8 @@ pub enum Form {
     Reals(usize, f64, f64),
     /// A text, or a list of texts.
     Names,
+    /// A list of words, each once.
+    Words,
     /// A table of texts.
     Texts,
     /// One polygon of `[x, y]`, or a list of them.
@@ -323,8 +325,10 @@ impl<'a> Section<'a> {
     }
 
     /// A list of words that are known, each once; empty when it is not there or wrong.
-    pub fn words(&mut self, key: &str, known: &[&str], doc: &'static str) -> Vec<String> {
-        let Some(node) = self.node(key, "none", doc) else { return Vec::new() };
+    pub fn words(&mut self, key: &str, known: &[&'static str], doc: &'static str) -> Vec<String> {
+        let node = self.node(key, "none", doc, Form::Words);
+        self.one_of(known);
+        let Some(node) = node else { return Vec::new() };
         let get = |v: &Value| match v {
             Value::Array(items) => items.iter().map(|n| n.text().map(str::to_owned)).collect::<Option<Vec<String>>>(),
             _ => None,

@@ -23,21 +23,6 @@ const PATIENCE: Duration = Duration::from_mins(10);
 /// Pages at a time: most of what they do is waiting.
 const AT_A_TIME: usize = 2;
 
-/// Pages that are being written; their commands are not held to this test yet.
-const PENDING: &[(&str, &str)] = &[
-    ("README.md", "its fences are marked when it is next written"),
-    ("docs/install.md", "is being rewritten for the package"),
-    ("docs/hardening.md", "is being written"),
-    ("docs/release.md", "is being written"),
-    ("docs/yocto.md", "is being written"),
-    ("docs/console.md", "is being written"),
-    ("docs/integrations.md", "is being written"),
-];
-
-fn is_pending(name: &str) -> bool {
-    PENDING.iter().any(|(pending, _)| *pending == name)
-}
-
 /// All pages that are held to this test.
 fn pages() -> Vec<Page> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -49,7 +34,6 @@ fn pages() -> Vec<Page> {
         .collect();
     names.push("README.md".to_owned());
     names.sort();
-    names.retain(|name| !is_pending(name));
     let read = |name: &String| Page::read(name, &std::fs::read_to_string(root.join(name)).unwrap());
     let (pages, faults): (Vec<_>, Vec<_>) = names.iter().map(read).partition(Result::is_ok);
     let faults: Vec<String> = faults.into_iter().filter_map(Result::err).collect();
@@ -68,9 +52,6 @@ fn every_block_of_commands_is_run_or_says_why_not() {
                 eprintln!("  {}:{}: {why}", page.name, block.line);
             }
         }
-    }
-    for (name, why) in PENDING {
-        eprintln!("  {name}, all of it: {why}");
     }
     assert!(run >= 15, "the pages were not read");
 }
@@ -218,7 +199,6 @@ fn step(script: &mut String, page: &Page, block: &Block, file: &Path) {
 
 /// The test server as a process of a page's own: the page's network is not this process's.
 #[test]
-#[ignore = "run by pages that need a camera"]
 fn camera() {
     if std::env::var_os("META").is_none() {
         return;

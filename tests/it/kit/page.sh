@@ -33,7 +33,7 @@ need_broker() { say_beside broker running <<< 'exec mosquitto -c centre/broker/m
 need_addresses() { ip addr add 192.0.2.10/32 dev lo; }
 need_camera() {
     ip addr add 192.0.2.7/32 dev lo
-    say_beside camera 'camera ready' <<< 'exec "$CAMERA" --ignored --exact doc_commands::camera --nocapture'
+    say_beside camera 'camera ready' <<< 'exec "$CAMERA" --exact doc_commands::camera --nocapture'
 }
 # A camera `gate` at 192.0.2.7 and its credential, and a list that has what passes there.
 need_gate() {
