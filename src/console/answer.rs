@@ -48,6 +48,22 @@ pub(super) fn problem(status: StatusCode, words: impl Into<String>) -> Answer {
     body(status, "application/json", serde_json::json!({ "error": words.into() }).to_string())
 }
 
+/// What went wrong, on its way to be an answer.
+pub(super) struct Problem {
+    status: StatusCode,
+    words: String,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, words: impl Into<String>) -> Self {
+        Self { status, words: words.into() }
+    }
+
+    pub(super) fn answer(self) -> Answer {
+        problem(self.status, self.words)
+    }
+}
+
 /// To another place of the console.
 pub(super) fn see_other(place: &'static str) -> Answer {
     let mut answer = text(StatusCode::SEE_OTHER, place);

@@ -8,17 +8,21 @@ use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, Problem};
 use super::route::Shared;
 use crate::centre::ask::{self, Outcome, Question};
+use crate::command::Refusal;
+use crate::command::ops;
 use crate::command::ops::query::{Asked, ReadRow, evidence, reads};
-use crate::command::{Refusal, ops};
 use crate::domain::{CameraId, EventId, Op, Picture, Reason};
 
 /// Rows of a page.
 const ROWS: u16 = 50;
 /// Longest case number, bytes.
 const CASE: usize = 64;
+
+/// Why a picture is not there.
+const NOT_KEPT: &str = "none is kept of it: scenes and clips are kept of hits alone";
 
 /// What for, and by which case.
 #[derive(Deserialize)]
@@ -45,20 +49,20 @@ pub(super) struct Evidence {
     which: String,
 }
 
-fn with(question: Question, why: &Why) -> Result<Question, Answer> {
+fn with(question: Question, why: &Why) -> Result<Question, Problem> {
     let purpose = why.purpose.parse().ok();
     if purpose.is_none() {
-        return Err(answer::problem(StatusCode::BAD_REQUEST, "choose a purpose"));
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "choose a purpose"));
     }
     let case = why.case.trim();
     if case.is_empty() || case.len() > CASE {
-        return Err(answer::problem(StatusCode::BAD_REQUEST, "give a case number of 1 to 64 bytes"));
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "give a case number of 1 to 64 bytes"));
     }
     Ok(Question { purpose, case: Some(case.to_owned()), ..question })
 }
 
 /// What the executor said, or why not, as the page is to be told.
-fn asked(shared: &Shared, question: Question) -> Result<ask::Answer, Answer> {
+fn asked(shared: &Shared, question: Question) -> Result<ask::Answer, Problem> {
     match shared.door.ask(question) {
         Ok(Outcome::Answered(answer)) => Ok(answer),
         Ok(Outcome::Refused(reply)) => {
@@ -69,23 +73,23 @@ fn asked(shared: &Shared, question: Question) -> Result<ask::Answer, Answer> {
             };
             let reason = reply.reason.map(|r| r.to_string()).unwrap_or_default();
             let text = reply.text.unwrap_or_default();
-            Err(answer::problem(status, format!("{reason}: {text}")))
+            Err(Problem::new(status, format!("{reason}: {text}")))
         }
         Ok(Outcome::Silent | Outcome::Offline) => {
-            Err(answer::problem(StatusCode::GATEWAY_TIMEOUT, "the box did not answer in time: ask again"))
+            Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "the box did not answer in time: ask again"))
         }
-        Ok(Outcome::Unbelieved(why)) | Err(why) => Err(answer::problem(StatusCode::SERVICE_UNAVAILABLE, why)),
+        Ok(Outcome::Unbelieved(why)) | Err(why) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)),
     }
 }
 
-fn decoded<T: for<'b> minicbor::Decode<'b, ()> + minicbor::Encode<()>>(answer: &ask::Answer) -> Result<T, Answer> {
+fn decoded<T: for<'b> minicbor::Decode<'b, ()> + minicbor::Encode<()>>(answer: &ask::Answer) -> Result<T, Problem> {
     ops::decode(answer.reply.result.as_deref().unwrap_or_default())
-        .map_err(|why: Refusal| answer::problem(StatusCode::INTERNAL_SERVER_ERROR, why.text))
+        .map_err(|why: Refusal| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why.text))
 }
 
 /// The newest reads, a page.
-pub(super) fn last(shared: &Shared, wanted: &Reads) -> Result<Answer, Answer> {
-    let wrong = |what: &str| answer::problem(StatusCode::BAD_REQUEST, what);
+pub(super) fn last(shared: &Shared, wanted: &Reads) -> Result<Answer, Problem> {
+    let wrong = |what: &str| Problem::new(StatusCode::BAD_REQUEST, what);
     let camera = wanted.camera.as_deref().filter(|id| !id.is_empty()).map(CameraId::new).transpose();
     let camera = camera.map_err(|_| wrong("there is no such camera"))?;
     let cursor = wanted.cursor.as_ref().map(|text| data_encoding::HEXLOWER.decode(text.as_bytes())).transpose();
@@ -113,8 +117,8 @@ fn row(read: &ReadRow) -> Value {
 }
 
 /// A crop, a scene or a clip.
-pub(super) fn evidence(shared: &Shared, wanted: &Evidence) -> Result<Answer, Answer> {
-    let wrong = |what: &str| answer::problem(StatusCode::BAD_REQUEST, what);
+pub(super) fn evidence(shared: &Shared, wanted: &Evidence) -> Result<Answer, Problem> {
+    let wrong = |what: &str| Problem::new(StatusCode::BAD_REQUEST, what);
     let id = uuid::Uuid::parse_str(&wanted.id).map_err(|_| wrong("there is no such read"))?;
     let id = EventId(id.into_bytes());
     let (pictures, clip) = match wanted.which.as_str() {
@@ -131,6 +135,6 @@ pub(super) fn evidence(shared: &Shared, wanted: &Evidence) -> Result<Answer, Ans
         let kind = if clip { "video/mp4" } else { "image/jpeg" };
         return Ok(answer::body(StatusCode::OK, kind, bytes));
     }
-    let why = told.clip.and_then(|clip| clip.why).unwrap_or_else(|| "no picture is kept of it".to_owned());
-    Err(answer::problem(StatusCode::NOT_FOUND, why))
+    let why = told.clip.and_then(|clip| clip.why).unwrap_or_else(|| NOT_KEPT.to_owned());
+    Err(Problem::new(StatusCode::NOT_FOUND, why))
 }

@@ -19,7 +19,7 @@ use hyper::header::{self, HeaderMap};
 use hyper::{Method, Request, StatusCode};
 use serde::de::DeserializeOwned;
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, Problem};
 use super::door::Door;
 use super::guard::{Denied, Guard};
 use super::{Parts, live, metrics, page, reads, told};
@@ -148,29 +148,29 @@ async fn post(path: String, headers: HeaderMap, body: Bytes, shared: Arc<Shared>
         "/api/look" => {
             let asked = match asked::<live::Look>(&headers, &body) {
                 Ok(asked) => asked,
-                Err(answer) => return answer,
+                Err(problem) => return problem.answer(),
             };
             waiting(move || live::look(&shared, &who, &asked)).await
         }
         "/api/reads" => match asked::<reads::Reads>(&headers, &body) {
-            Ok(asked) => waiting(move || reads::last(&shared, &asked).unwrap_or_else(|answer| answer)).await,
-            Err(answer) => answer,
+            Ok(asked) => waiting(move || reads::last(&shared, &asked).unwrap_or_else(Problem::answer)).await,
+            Err(problem) => problem.answer(),
         },
         "/api/evidence" => match asked::<reads::Evidence>(&headers, &body) {
-            Ok(asked) => waiting(move || reads::evidence(&shared, &asked).unwrap_or_else(|answer| answer)).await,
-            Err(answer) => answer,
+            Ok(asked) => waiting(move || reads::evidence(&shared, &asked).unwrap_or_else(Problem::answer)).await,
+            Err(problem) => problem.answer(),
         },
         _ => answer::text(StatusCode::NOT_FOUND, "there is nothing here"),
     }
 }
 
 /// A body in JSON, which no form of another page can send.
-fn asked<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Answer> {
+fn asked<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Problem> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if kind.split(';').next().map(str::trim) != Some("application/json") {
-        return Err(answer::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wanted application/json"));
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wanted application/json"));
     }
-    serde_json::from_slice(body).map_err(|e| answer::problem(StatusCode::BAD_REQUEST, format!("no question: {e}")))
+    serde_json::from_slice(body).map_err(|e| Problem::new(StatusCode::BAD_REQUEST, format!("no question: {e}")))
 }
 
 /// The form's token for a cookie.

@@ -113,13 +113,12 @@ async fn connection(stream: Box<dyn Stream>, shared: Arc<Shared>, mut stopped: w
         _ = stopped.changed() => None,
         () = tokio::time::sleep(LIVES) => None,
     };
-    let ended = match ended {
-        Some(ended) => Ok(ended),
-        None => {
-            // The answer under way is finished; who does not read it is not waited for.
-            served.as_mut().graceful_shutdown();
-            tokio::time::timeout(HEAD_WITHIN, served).await
-        }
+    let ended = if let Some(ended) = ended {
+        Ok(ended)
+    } else {
+        // The answer under way is finished; who does not read it is not waited for.
+        served.as_mut().graceful_shutdown();
+        tokio::time::timeout(HEAD_WITHIN, served).await
     };
     if let Ok(Err(error)) = ended {
         tracing::debug!(%error, "a connection to the console ended");

@@ -3,6 +3,7 @@
 //! With `WATCHPOST_PICTURES=DIR` a picture of each view is left in that folder: those of `docs/images` are made so.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -13,6 +14,8 @@ const VIEWS: [&str; 7] = ["cameras", "picture", "reads", "doctor", "health", "ou
 
 fn keep(browser: &Browser, name: &str) {
     if let Some(folder) = std::env::var_os("WATCHPOST_PICTURES") {
+        // What fades in is there.
+        std::thread::sleep(Duration::from_millis(300));
         std::fs::write(Path::new(&folder).join(format!("console-{name}.png")), browser.picture()).unwrap();
     }
 }
@@ -68,7 +71,8 @@ fn every_view_opens_without_a_word_in_the_browsers_log() {
                     look(&browser);
                     browser.script("document.querySelector('input[value=ruler]').click();");
                     browser.until("document.getElementById('ruler-said').innerText");
-                    browser.drag("#canvas", (0.44, 0.62), (0.56, 0.68));
+                    // The plate of the car that is parked there.
+                    browser.drag("#canvas", (0.853, 0.408), (0.912, 0.436));
                     browser.until("/pixels of/.test(document.getElementById('ruler-said').innerText)");
                 }
                 "reads" => {
@@ -134,7 +138,7 @@ fn zones_lines_and_masks_are_drawn_by_mouse_and_the_loader_takes_the_block() {
                 assert!(camera.zones[0].polygon.points().iter().zip(corners).all(|(p, c)| near(*p, c)), "{}", block());
             }
             "line" => {
-                assert!(near(camera.lines[0].from, corners[0]) && near(camera.lines[0].to, corners[1]), "{}", block())
+                assert!(near(camera.lines[0].from, corners[0]) && near(camera.lines[0].to, corners[1]), "{}", block());
             }
             _ => assert_eq!(camera.privacy_mask.len(), 2, "the mask of before is in it: {}", block()),
         }
@@ -144,7 +148,9 @@ fn zones_lines_and_masks_are_drawn_by_mouse_and_the_loader_takes_the_block() {
     browser.script(
         "const n = document.getElementById('shape-name'); n.value = 'Entry 1'; n.dispatchEvent(new Event('input'));",
     );
-    corners.iter().for_each(|corner| browser.drag("#canvas", *corner, *corner));
+    for corner in corners {
+        browser.drag("#canvas", corner, corner);
+    }
     assert_eq!(block(), "");
     assert_eq!(browser.log(), Vec::<String>::new());
 }

@@ -53,7 +53,6 @@ const ARROWS: &[(&str, &[&str])] = &[
             "centre::wire",
             "command::ops",
             "command::Refusal",
-            "command::{Refusal",
         ],
     ),
     (

@@ -198,7 +198,7 @@ impl Vehicles {
     /// Everything that is followed. What may be a person is one.
     pub(super) fn marked(&self) -> impl Iterator<Item = Marked> {
         self.tracker.tracks().map(|track| {
-            let voted = self.tallies.iter().find(|t| t.track == track.id()).and_then(|t| t.class());
+            let voted = self.tallies.iter().find(|t| t.track == track.id()).and_then(Tally::class);
             let voted = voted.map_or(track.class(), |(class, _)| class);
             let class = if track.class() == Class::Person { Class::Person } else { voted };
             Marked::of(track, class)
