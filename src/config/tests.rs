@@ -137,9 +137,8 @@ fn addresses_that_cannot_be_opened_are_told_with_the_other_faults() {
 
 #[test]
 fn keys_of_later_versions_are_named_as_such() {
-    let more = "[centre]\nbroker = \"mqtt://127.0.0.1\"\nkeyring = \"k\"\nroot_key = \"r\"\njson_mirror = true\n";
-    let faults = load_text(&format!("{GOOD}\n{more}")).unwrap_err();
-    assert!(faults.to_string().contains("json_mirror: is not supported by this version"), "{faults}");
+    let faults = load_text(&format!("{GOOD}\n[store]\nsize_gib = 4\n")).unwrap_err();
+    assert!(faults.to_string().contains("size_gib: is not supported by this version"), "{faults}");
 }
 
 #[test]

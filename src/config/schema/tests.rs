@@ -42,6 +42,11 @@ fn faults(schema: &Value, value: &Value, at: &str) -> Vec<String> {
             "maximum" => want(number.is_none_or(|n| n <= says.as_f64().unwrap()), "too large"),
             "minItems" => want(length.is_none_or(|n| n >= within(says)), "too few"),
             "maxItems" => want(length.is_none_or(|n| n <= within(says)), "too many"),
+            "uniqueItems" => {
+                let items = value.as_array().map_or(&[][..], Vec::as_slice);
+                let twice = items.iter().enumerate().any(|(n, item)| items.iter().take(n).any(|before| before == item));
+                want(!twice, "one twice");
+            }
             "required" => {
                 for name in says.as_array().unwrap() {
                     want(value.get(name.as_str().unwrap()).is_some(), &format!("{name} is missing"));
@@ -147,7 +152,8 @@ fn every_word_that_the_schema_offers_is_taken() {
         let outer = section.split('.').next().unwrap();
         let outer = if ROWS.contains(&outer) && outer != section { format!("[[{outer}]]\n") } else { String::new() };
         for word in &key.choices {
-            let text = format!("{outer}{head}\n{name} = \"{word}\"\n");
+            let value = if key.form == Form::Words { format!("[\"{word}\"]") } else { format!("\"{word}\"") };
+            let text = format!("{outer}{head}\n{name} = {value}\n");
             let told = super::super::of_text(&text).unwrap_err().to_string();
             let own = format!("].{name}: ");
             let refused = |line: &&str| (line.contains(&own) || line.contains(&key.key)) && line.contains("wanted");
