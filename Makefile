@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 export ORT_DYLIB_PATH ?= $(CURDIR)/target/onnxruntime/libonnxruntime.so.1.31.1
+# The vendor's build of the library tells its vendor of what it runs, unless this is set before it is loaded.
+export ORT_DISABLE_TELEMETRY := 1
 export PATH := $(CURDIR)/target/tools:$(PATH)
 export RUST_BACKTRACE ?= 1
 # The RTSP server of tests and demo; the product's default features stay as they are.

@@ -42,12 +42,13 @@ fi
 # --- Debian packages
 
 packages=(
-    build-essential pkg-config clang libclang-dev python3 python3-pip unzip openssl mosquitto chromium chromium-driver
+    build-essential pkg-config clang libclang-dev python3 python3-pip unzip openssl mosquitto
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstrtspserver-1.0-dev gstreamer1.0-tools
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav glib-networking
     libopencv-core-dev libopencv-imgproc-dev libopencv-calib3d-dev
-    systemd bubblewrap
 )
+# The tests look at the console in a browser, at the unit with systemd's tools, and give documentation a network of its own.
+[ "${1-}" != --tools ] || packages+=(chromium chromium-driver systemd bubblewrap iproute2)
 installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null | sed -n 's/^installed //p' || true)
 missing=()
 for package in "${packages[@]}"; do

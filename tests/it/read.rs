@@ -394,3 +394,17 @@ fn a_cameras_zones_and_lines_are_drawn_where_they_are_asked_for() {
         assert!(!output.status.success() && stderr(&output).contains(words), "{}", stderr(&output));
     }
 }
+
+/// The vendor's build of ONNX Runtime keeps a database below the home of whoever loads it, and sends it to its vendor, where
+/// it was not told otherwise before.
+#[test]
+fn nobody_is_told_of_what_runs_here() {
+    let home = tempfile::tempdir().unwrap();
+    let mut read = Command::new(env!("CARGO_BIN_EXE_watchpost"));
+    read.arg("read").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/one-plate.jpg"));
+    read.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("ORT_DISABLE_TELEMETRY").env_remove("XDG_CACHE_HOME");
+    let said = read.env("HOME", home.path()).output().unwrap();
+    assert!(said.status.success() && String::from_utf8_lossy(&said.stdout).contains("CJ270FS"), "{said:?}");
+    let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
