@@ -1,7 +1,7 @@
 //! Listens and speaks HTTP/1.1: bounded in connections, heads, and the time that each may take.
 //!
 //! 32 connections, each at most a minute old; a 33rd is closed at once. A head has 10 s, 16 KiB and 32 fields; a body is
-//! bounded where it is read ([`route`](super::route)).
+//! bounded where it is read ([`route`]).
 
 use std::fs;
 use std::io;
