@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -45,6 +46,9 @@ pub fn run(args: &Args, log: &LogRing, out: &mut dyn Write) -> anyhow::Result<u8
     Ok(u8::from(!complete))
 }
 
+/// A life that lasted so long began well.
+const PROVEN_AFTER: Duration = Duration::from_mins(1);
+
 /// One life of the daemon after the other, until one ends that wants no other. A configuration on probation that does not
 /// start is rolled back, and what was before is started.
 fn live(args: &Args, log: &LogRing, shutdown: &Shutdown, reload: Reload) -> anyhow::Result<Summary> {
@@ -55,10 +59,15 @@ fn live(args: &Args, log: &LogRing, shutdown: &Shutdown, reload: Reload) -> anyh
     let (until_eos, config_path) = (args.until_eos, args.config.clone());
     let mut options = Options { until_eos, config_path, log: log.clone(), probation: None, reload };
     let mut config: Option<Arc<Config>> = None;
+    // The configuration of the life before, while the present one has not proven itself.
+    let mut before: Option<Arc<Config>> = None;
+    let mut goes_back = false;
     loop {
+        let began = clock.monotonic();
         options.probation = Probation::begin(&args.config, &clock);
         let rolls_back = |why: &str| options.probation.as_ref().is_some_and(|p| p.failed(why)) && !shutdown.is_set();
         let newest = match (config::load(&args.config), &config) {
+            (_, Some(good)) if std::mem::take(&mut goes_back) => Arc::clone(good),
             (Ok(newest), _) => Arc::new(newest),
             (Err(faults), _) if rolls_back(&faults.to_string()) => continue,
             (Err(faults), None) => return Err(faults.into()),
@@ -75,9 +84,20 @@ fn live(args: &Args, log: &LogRing, shutdown: &Shutdown, reload: Reload) -> anyh
                 if !summary.again {
                     return Ok(summary);
                 }
+                before = Some(Arc::clone(newest));
             }
             Err(error) if rolls_back(&causes::line(&error)) => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                let is_new = clock.monotonic().saturating_sub(began) < PROVEN_AFTER;
+                let Some(good) = before.take().filter(|_| is_new && !shutdown.is_set()) else { return Err(error) };
+                // A box that watches is better than one that does not; the next start reads the file again.
+                tracing::error!(
+                    error = causes::line(&error),
+                    "the configuration does not start: the one of before stays in force"
+                );
+                config = Some(good);
+                goes_back = true;
+            }
         }
         tracing::info!("starts anew");
     }

@@ -103,6 +103,8 @@ struct Standing {
     open: Mutex<HashMap<u64, Open>>,
     /// How many threads have a host in hand.
     readers: AtomicUsize,
+    /// All were ended: there are no others.
+    over: AtomicBool,
 }
 
 /// A reading thread's host, and its place among the readers: given up in that order, whatever ends the thread.
@@ -171,6 +173,9 @@ impl Connections {
     /// When too many stand already, or no thread can be made.
     pub fn serve(&self, stream: UnixStream, host: Arc<dyn Host>) -> io::Result<()> {
         let mut open = self.open();
+        if self.0.over.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the daemon stops"));
+        }
         if open.len() >= CONNECTIONS {
             return Err(io::Error::other(format!("{CONNECTIONS} connections stand already")));
         }
@@ -213,7 +218,10 @@ impl Connections {
     /// false: one is still at what was asked last, after `at_most`.
     #[must_use]
     pub fn end_all(&self, at_most: Duration) -> bool {
-        self.open().drain().for_each(|(_, one)| end(Some(one)));
+        let mut open = self.open();
+        self.0.over.store(true, Ordering::SeqCst);
+        open.drain().for_each(|(_, one)| end(Some(one)));
+        drop(open);
         waited(at_most, || self.0.readers.load(Ordering::SeqCst) == 0)
     }
 }

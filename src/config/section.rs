@@ -374,7 +374,7 @@ impl<'a> Section<'a> {
         read.map_err(|what| self.fault(key, what)).ok()
     }
 
-    /// Says that the contract knows `keys` and this version does not: using one is a fault of its own.
+    /// Says that `keys` are named in the docs and this version does not know them: using one is a fault of its own.
     pub fn not_yet(&mut self, keys: &[&str]) {
         for key in keys {
             if self.asked.insert((*key).to_owned()) && self.table.is_some_and(|t| t.contains_key(*key)) {

@@ -29,7 +29,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use zeroize::Zeroizing;
 
 pub use door::{Door, Live, Mark};
@@ -91,6 +91,8 @@ pub enum Error {
 pub struct Console {
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
+    /// All of it is free when nothing is worked at.
+    work: Arc<Semaphore>,
 }
 
 impl Console {
@@ -111,6 +113,7 @@ impl Console {
         let (stop, stopped) = watch::channel(false);
         let (tell, begun) = sync_channel(1);
         let shared = Arc::new(route::Shared::new(parts));
+        let working = Arc::clone(&shared.work);
         let work = move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(WAITING).build();
@@ -139,7 +142,7 @@ impl Console {
         match begun.recv_timeout(BEGIN_WITHIN) {
             Ok(Ok(())) => {
                 tracing::info!(at = place, "the console listens");
-                Ok(Self { stop, thread })
+                Ok(Self { stop, thread, work: working })
             }
             Ok(Err(source)) => Err(Error::Listen { place, source }),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
@@ -148,10 +151,12 @@ impl Console {
         }
     }
 
-    /// Ends; false: its thread was left behind.
+    /// Ends, and lets go of the door; false: its thread, or something that it was asked, was left behind.
     #[must_use]
     pub fn stop(self, at_most: Duration) -> bool {
         let _ = self.stop.send(true);
-        crate::shutdown::waited(at_most, || self.thread.is_finished())
+        crate::shutdown::waited(at_most, || {
+            self.thread.is_finished() && self.work.available_permits() == route::AT_ONCE
+        })
     }
 }

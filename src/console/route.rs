@@ -18,6 +18,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap};
 use hyper::{Method, Request, StatusCode};
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use super::answer::{self, Answer, Problem};
 use super::door::Door;
@@ -33,6 +34,12 @@ use crate::health::Health;
 const BODY: usize = 4 * 1024;
 /// How long it may take.
 const BODY_WITHIN: Duration = Duration::from_secs(5);
+/// Most that is worked at or waits for a thread.
+pub(super) const AT_ONCE: usize = 32;
+/// Pictures that are waited for at a time: there are threads left for everything else.
+const PICTURES: usize = 2;
+/// How long somebody waits for a turn.
+const TURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// What all connections share.
 pub(super) struct Shared {
@@ -42,6 +49,11 @@ pub(super) struct Shared {
     pub(super) door: Arc<dyn Door>,
     pub(super) guard: Guard,
     pub(super) min_plate_width: f32,
+    /// What is worked at: all of it back when nobody holds the door any more.
+    pub(super) work: Arc<Semaphore>,
+    /// Reads, crops and clips are asked for one after the other.
+    questions: Arc<Semaphore>,
+    pictures: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -55,6 +67,9 @@ impl Shared {
             door: parts.door,
             guard,
             min_plate_width: parts.min_plate_width,
+            work: Arc::new(Semaphore::new(AT_ONCE)),
+            questions: Arc::new(Semaphore::new(1)),
+            pictures: Arc::new(Semaphore::new(PICTURES)),
         }
     }
 }
@@ -92,9 +107,30 @@ async fn collected(body: Incoming) -> Result<Bytes, Answer> {
 }
 
 /// What may wait, on a thread where it may.
-async fn waiting(work: impl FnOnce() -> Answer + Send + 'static) -> Answer {
+async fn waiting(shared: &Shared, work: impl FnOnce() -> Answer + Send + 'static) -> Answer {
+    let Ok(place) = Arc::clone(&shared.work).try_acquire_owned() else {
+        return answer::problem(StatusCode::SERVICE_UNAVAILABLE, "too much is asked at once: ask again");
+    };
+    let work = move || {
+        let answer = work();
+        drop(place);
+        answer
+    };
     let failed = |_| answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "this failed; the log says more");
     tokio::task::spawn_blocking(work).await.unwrap_or_else(failed)
+}
+
+/// The same, a few at a time: whoever goes away before it is their turn asks nothing.
+async fn in_turn(shared: &Shared, lane: &Arc<Semaphore>, work: impl FnOnce() -> Answer + Send + 'static) -> Answer {
+    let Ok(Ok(turn)) = tokio::time::timeout(TURN_WITHIN, Arc::clone(lane).acquire_owned()).await else {
+        return answer::problem(StatusCode::TOO_MANY_REQUESTS, "others wait before you: ask again");
+    };
+    let work = move || {
+        let answer = work();
+        drop(turn);
+        answer
+    };
+    waiting(shared, work).await
 }
 
 async fn get(path: String, headers: HeaderMap, shared: Arc<Shared>) -> Answer {
@@ -108,7 +144,7 @@ async fn get(path: String, headers: HeaderMap, shared: Arc<Shared>) -> Answer {
         return answer::body(StatusCode::OK, kind, bytes);
     }
     if path == "/metrics" && shared.section.metrics && shared.section.open_metrics {
-        return waiting(move || counted(&shared)).await;
+        return metrics_page(shared).await;
     }
     let who = match shared.guard.who(&headers) {
         Ok(who) => who,
@@ -117,14 +153,28 @@ async fn get(path: String, headers: HeaderMap, shared: Arc<Shared>) -> Answer {
     };
     match path.as_str() {
         "/" => answer::body(StatusCode::OK, page::HTML, page::INDEX),
-        "/metrics" if shared.section.metrics => waiting(move || counted(&shared)).await,
-        "/api/fixed" => waiting(move || answer::json(&told::fixed(&shared))).await,
-        "/api/state" => waiting(move || answer::json(&told::state(&shared))).await,
+        "/metrics" if shared.section.metrics => metrics_page(shared).await,
+        "/api/fixed" => {
+            let asked = Arc::clone(&shared);
+            waiting(&shared, move || answer::json(&told::fixed(&asked))).await
+        }
+        "/api/state" => {
+            let asked = Arc::clone(&shared);
+            waiting(&shared, move || answer::json(&told::state(&asked))).await
+        }
         _ => match path.strip_prefix("/api/picture/").map(str::to_owned) {
-            Some(camera) => waiting(move || live::picture(&shared, &who, &camera)).await,
+            Some(camera) => {
+                let of = Arc::clone(&shared);
+                in_turn(&shared, &shared.pictures, move || live::picture(&of, &who, &camera)).await
+            }
             None => answer::text(StatusCode::NOT_FOUND, "there is nothing here"),
         },
     }
+}
+
+async fn metrics_page(shared: Arc<Shared>) -> Answer {
+    let asked = Arc::clone(&shared);
+    waiting(&shared, move || counted(&asked)).await
 }
 
 fn counted(shared: &Shared) -> Answer {
@@ -150,14 +200,23 @@ async fn post(path: String, headers: HeaderMap, body: Bytes, shared: Arc<Shared>
                 Ok(asked) => asked,
                 Err(problem) => return problem.answer(),
             };
-            waiting(move || live::look(&shared, &who, &asked)).await
+            let at = Arc::clone(&shared);
+            waiting(&shared, move || live::look(&at, &who, &asked)).await
         }
         "/api/reads" => match asked::<reads::Reads>(&headers, &body) {
-            Ok(asked) => waiting(move || reads::last(&shared, &asked).unwrap_or_else(Problem::answer)).await,
+            Ok(asked) => {
+                let at = Arc::clone(&shared);
+                let work = move || reads::last(&at, &asked).unwrap_or_else(Problem::answer);
+                in_turn(&shared, &shared.questions, work).await
+            }
             Err(problem) => problem.answer(),
         },
         "/api/evidence" => match asked::<reads::Evidence>(&headers, &body) {
-            Ok(asked) => waiting(move || reads::evidence(&shared, &asked).unwrap_or_else(Problem::answer)).await,
+            Ok(asked) => {
+                let at = Arc::clone(&shared);
+                let work = move || reads::evidence(&at, &asked).unwrap_or_else(Problem::answer);
+                in_turn(&shared, &shared.questions, work).await
+            }
             Err(problem) => problem.answer(),
         },
         _ => answer::text(StatusCode::NOT_FOUND, "there is nothing here"),

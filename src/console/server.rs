@@ -50,6 +50,12 @@ pub(super) fn bind(listen: &Listen) -> io::Result<Listener> {
 }
 
 fn unix(path: &Path) -> io::Result<Listener> {
+    use std::os::unix::fs::FileTypeExt as _;
+    // A path that was mistyped is not to cost a file.
+    if fs::symlink_metadata(path).is_ok_and(|there| !there.file_type().is_socket()) {
+        let words = "something that is no socket lies there: name another path, or move it away";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, words));
+    }
     // Made under another name and given its mode before anybody can find it. A reverse proxy is let in by the group.
     let made = path.with_extension(std::process::id().to_string());
     let _ = fs::remove_file(&made);

@@ -16,10 +16,10 @@ use crate::hotlist::Hotlists;
 use crate::shutdown::Shutdown;
 use crate::store::{Entry, RecorderHandle};
 use crate::vision::rules::Judge;
-use crate::vision::{self, Analyser};
+use crate::vision::{self, Analyser, Seen};
 
 use super::clips::{Clips, Look, View, Wish};
-use super::desk::Tap;
+use super::desk::{Sight, Tap};
 use super::models::swap::InUse;
 use super::second::{Asking, Due, Held, Looks};
 use super::told::Told;
@@ -109,16 +109,14 @@ impl Analysis {
                 if let Some(main) = main {
                     main.attach(&mut frame, &self.counters);
                 }
-                if self.tap.is_watched() {
-                    work.analyser.hurry();
-                }
                 self.analyse(work, &frame);
                 let whereabouts = work.analyser.whereabouts();
                 // Behind the analysis, which finds out whether masks lie right in this very frame.
                 let is_elsewhere = whereabouts.is_some_and(|w| w.is_elsewhere);
                 let marks = || work.analyser.marked();
-                let looked_at = !work.analyser.is_spared();
-                self.tap.serve(&frame, &self.vision.privacy_mask, is_elsewhere, looked_at.then_some(&marks));
+                let persons = |seen: &Seen<'_>| work.analyser.persons(seen).map_err(|e| e.to_string());
+                let sight = Sight { marks: &marks, persons: &persons };
+                self.tap.serve(&frame, &self.vision.privacy_mask, is_elsewhere, &sight);
                 let seen = |id| work.analyser.last_seen(id);
                 let look = Look { at: frame.at, may_wait: is_file, whereabouts, seen: &seen };
                 self.resting(is_file, "its clips", || self.clips.look(&self.camera.id, &look));

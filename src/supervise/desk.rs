@@ -21,10 +21,10 @@ use crate::clock::Clock;
 use crate::command::Refusal;
 use crate::config::{Config, managed};
 use crate::console::{Live, Mark};
-use crate::domain::{CameraId, Class, ClockState, Frame, Polygon, Reason, TimeMs};
+use crate::domain::{CameraId, Class, ClockState, Frame, Polygon, Reason, Rect, TimeMs};
 use crate::health::{CameraState, Health};
 use crate::vision::analyser::Marked;
-use crate::vision::mask::Mask;
+use crate::vision::mask::{Mask, Seen};
 use crate::vision::pictures;
 
 /// How long a pause waits for the camera's thread to end.
@@ -264,9 +264,18 @@ fn read(file: &std::path::Path) -> Result<BTreeMap<String, Pause>, String> {
 }
 
 /// What was made of a frame, or why nothing.
-type Made<T> = Result<T, String>;
-/// What is followed in a frame, once somebody wants to know.
-type Marks<'a> = Option<&'a dyn Fn() -> Vec<Marked>>;
+pub(super) type Made<T> = Result<T, String>;
+
+/// What the console has to know of a frame; asked for when somebody looks.
+pub(super) struct Sight<'a> {
+    /// What is followed in it.
+    pub(super) marks: &'a dyn Fn() -> Vec<Marked>,
+    /// What covers every person in it, followed or not.
+    pub(super) persons: &'a dyn Fn(&Seen<'_>) -> Made<Vec<Rect>>,
+}
+
+/// Most who wait for a picture of one camera; the oldest of more has given up.
+const MOST_WAITING: usize = 8;
 /// A JPEG.
 type Picture = Made<Vec<u8>>;
 
@@ -291,15 +300,15 @@ impl Tap {
         self.want(&self.watching)
     }
 
-    /// Whether the console wants the next frame: persons in it have to be looked for.
-    pub(super) fn is_watched(&self) -> bool {
-        let waits = || !self.watching.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
-        self.wanted.load(Ordering::Relaxed) && waits()
-    }
-
     fn want<T>(&self, asked: &Mutex<Vec<SyncSender<T>>>) -> Receiver<T> {
         let (to, from) = sync_channel(1);
-        asked.lock().unwrap_or_else(PoisonError::into_inner).push(to);
+        let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who gave up is still here while the camera gives nothing.
+        if asked.len() >= MOST_WAITING {
+            asked.remove(0);
+        }
+        asked.push(to);
+        drop(asked);
         self.wanted.store(true, Ordering::Release);
         if let Some(idle) = &*self.idle.lock().unwrap_or_else(PoisonError::into_inner) {
             idle.wake();
@@ -314,27 +323,19 @@ impl Tap {
 
     /// Called with every frame; hands it out, as it may be seen, to all who asked. `elsewhere`: the camera was moved, so that masks
     /// lie wrong and a camera that has some gives no picture.
-    /// `marks`: what is followed in it; `None`: nobody looked for that in this frame, and the console waits for the next.
-    pub(super) fn serve(&self, frame: &Frame, masks: &[Polygon], elsewhere: bool, marks: Marks<'_>) {
+    pub(super) fn serve(&self, frame: &Frame, masks: &[Polygon], elsewhere: bool, sight: &Sight<'_>) {
         if !self.wanted.load(Ordering::Relaxed) || !self.wanted.swap(false, Ordering::AcqRel) {
             return;
         }
         let asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
-        let watching = match marks {
-            Some(_) => std::mem::take(&mut *self.watching.lock().unwrap_or_else(PoisonError::into_inner)),
-            None => Vec::new(),
-        };
-        if marks.is_none() && !self.watching.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
-            self.wanted.store(true, Ordering::Release);
-        }
+        let watching = std::mem::take(&mut *self.watching.lock().unwrap_or_else(PoisonError::into_inner));
         let may_be_seen = if elsewhere && !masks.is_empty() {
             Err("it was moved or its view changed, so that its privacy masks lie wrong: no picture is given".to_owned())
         } else {
             Ok(())
         };
         give(&asked, || may_be_seen.clone().and_then(|()| picture(frame, masks)));
-        let marks = || marks.map(|marks| marks()).unwrap_or_default();
-        give(&watching, || may_be_seen.clone().and_then(|()| live(frame, masks, &marks())));
+        give(&watching, || may_be_seen.clone().and_then(|()| live(frame, masks, sight)));
     }
 }
 
@@ -351,10 +352,14 @@ fn give<T: Clone>(asked: &[SyncSender<T>], make: impl FnOnce() -> T) {
 }
 
 /// A frame as the console shows it.
-fn live(frame: &Frame, masks: &[Polygon], marks: &[Marked]) -> Made<Live> {
+fn live(frame: &Frame, masks: &[Polygon], sight: &Sight<'_>) -> Made<Live> {
     let mask = Mask::new(masks.to_vec());
     let seen = mask.apply(frame).map_err(|e| e.to_string())?;
-    let persons: Vec<_> = marks.iter().filter(|m| m.class == Class::Person).map(|m| m.cover).collect();
+    let marks = (sight.marks)();
+    let found =
+        (sight.persons)(&seen).map_err(|e| format!("persons can't be looked for, so no picture is given: {e}"))?;
+    let followed = marks.iter().filter(|m| m.class == Class::Person).map(|m| m.cover);
+    let persons: Vec<_> = followed.chain(found).collect();
     let pictures = pictures::of_object(&seen, None, &persons).ok_or("its picture cannot be encoded")?;
     let (width, height) = seen.size();
     // The larger picture of its moment is what a plate is read on.
@@ -378,7 +383,6 @@ fn picture(frame: &Frame, masks: &[Polygon]) -> Picture {
 mod tests {
     use super::*;
     use crate::clock::SimClock;
-    use crate::domain::Rect;
     use crate::domain::frame::OwnedI420;
 
     fn gate() -> CameraId {
@@ -468,6 +472,8 @@ mod tests {
         asking.join().unwrap().unwrap();
     }
 
+    const EMPTY: Sight<'_> = Sight { marks: &Vec::new, persons: &|_| Ok(Vec::new()) };
+
     #[test]
     fn a_picture_comes_from_the_next_frame_and_is_masked() {
         let yard = Yard::new();
@@ -479,13 +485,13 @@ mod tests {
             let (format, pixels) = OwnedI420::from_rgb(&vec![255; 64 * 48 * 3], 64, 48);
             Frame::new(format, TimeMs(0), Duration::ZERO, 0, Box::new(pixels))
         };
-        tap.serve(&white(), std::slice::from_ref(&right), false, Some(&Vec::new));
+        tap.serve(&white(), std::slice::from_ref(&right), false, &EMPTY);
         let asks = Arc::clone(&desk);
         let asking = std::thread::spawn(move || asks.snapshot(&gate()));
         while !tap.wanted.load(Ordering::Acquire) {
             std::thread::yield_now();
         }
-        tap.serve(&white(), std::slice::from_ref(&right), false, Some(&Vec::new));
+        tap.serve(&white(), std::slice::from_ref(&right), false, &EMPTY);
         let picture = image::load_from_memory(&asking.join().unwrap().unwrap()).unwrap().to_luma8();
         assert_eq!(picture.dimensions(), (64, 48));
         assert!(picture.get_pixel(10, 24).0[0] > 240 && picture.get_pixel(52, 24).0[0] < 20);
@@ -495,16 +501,16 @@ mod tests {
         while !tap.wanted.load(Ordering::Acquire) {
             std::thread::yield_now();
         }
-        tap.serve(&white(), std::slice::from_ref(&right), true, Some(&Vec::new));
+        tap.serve(&white(), std::slice::from_ref(&right), true, &EMPTY);
         let refusal = asking.join().unwrap().unwrap_err();
         assert!(refusal.text.contains("masks lie wrong"), "{refusal}");
         let asked = tap.ask();
-        tap.serve(&white(), &[], true, Some(&Vec::new));
+        tap.serve(&white(), &[], true, &EMPTY);
         assert!(asked.recv().unwrap().is_ok(), "without masks there is nothing to hide");
     }
 
     #[test]
-    fn what_the_console_shows_has_no_person_to_recognise_and_waits_for_a_frame_that_was_looked_at() {
+    fn what_the_console_shows_has_no_person_to_recognise() {
         let tap = Tap::default();
         // Stripes of two pixels: what is covered loses them.
         let striped = || {
@@ -515,10 +521,18 @@ mod tests {
         let rect = Rect::new(320.0, 90.0, 440.0, 270.0);
         let marks = || vec![Marked { class: Class::Person, rect, cover: rect.grown(20.0), confirmed: false }];
         let wanted = tap.watch();
-        assert!(tap.is_watched());
-        tap.serve(&striped(), &[], false, None);
-        assert!(wanted.try_recv().is_err() && tap.is_watched(), "nobody looked for persons in that frame");
-        tap.serve(&striped(), &[], false, Some(&marks));
+        let blind = |_: &Seen<'_>| Err("the model gave nothing".to_owned());
+        tap.serve(&striped(), &[], false, &Sight { marks: &marks, persons: &blind });
+        assert!(wanted.try_recv().unwrap().unwrap_err().contains("so no picture is given: the model gave nothing"));
+        // One who is followed by nothing yet, as outside the region that is looked at.
+        let wanted = tap.watch();
+        let stranger = |_: &Seen<'_>| Ok(vec![Rect::new(20.0, 70.0, 180.0, 290.0)]);
+        tap.serve(&striped(), &[], false, &Sight { marks: &Vec::new, persons: &stranger });
+        let picture = image::load_from_memory(&wanted.try_recv().unwrap().unwrap().jpeg).unwrap().to_luma8();
+        let row = (60..160).map(|x| picture.get_pixel(x, 180).0[0]);
+        assert!(row.clone().max().unwrap() - row.min().unwrap() < 60);
+        let wanted = tap.watch();
+        tap.serve(&striped(), &[], false, &Sight { marks: &marks, ..EMPTY });
         let shown = wanted.try_recv().unwrap().unwrap();
         assert_eq!((shown.size, shown.marks[0].rect), ((640, 360), rect.relative(640.0, 360.0)));
         let picture = image::load_from_memory(&shown.jpeg).unwrap().to_luma8();
@@ -530,11 +544,11 @@ mod tests {
         // Masks are black whatever lies there, and where they may lie wrong there is no picture.
         let left = Polygon::new(vec![[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]);
         let wanted = tap.watch();
-        tap.serve(&striped(), std::slice::from_ref(&left), false, Some(&Vec::new));
+        tap.serve(&striped(), std::slice::from_ref(&left), false, &EMPTY);
         let picture = image::load_from_memory(&wanted.try_recv().unwrap().unwrap().jpeg).unwrap().to_luma8();
         assert!((0..300).all(|x| picture.get_pixel(x, 180).0[0] < 24));
         let wanted = tap.watch();
-        tap.serve(&striped(), std::slice::from_ref(&left), true, Some(&Vec::new));
+        tap.serve(&striped(), std::slice::from_ref(&left), true, &EMPTY);
         assert!(wanted.try_recv().unwrap().unwrap_err().contains("masks lie wrong"));
     }
 }

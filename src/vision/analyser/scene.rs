@@ -4,6 +4,7 @@
 use super::{Analyser, Error, VehicleSource, Vehicles, View};
 use crate::domain::{Class, EventId, Frame, PlateRead, Rect, SightingEvent, TimeMs};
 use crate::vision::Models;
+use crate::vision::mask::Seen;
 use crate::vision::track::Track;
 use crate::vision::view::{Kept, News, Whereabouts};
 
@@ -23,10 +24,14 @@ pub struct Marked {
 /// Room around what is to be hidden, a share of its larger side.
 const COVER: f32 = 0.15;
 
+/// What hides `rect`.
+pub(super) fn covering(rect: &Rect) -> Rect {
+    rect.grown(COVER * rect.width().max(rect.height()))
+}
+
 impl Marked {
     pub(super) fn of(track: &Track, class: Class) -> Self {
-        let both = track.rect().joined(&track.last_rect());
-        let cover = both.grown(COVER * both.width().max(both.height()));
+        let cover = covering(&track.rect().joined(&track.last_rect()));
         Self { class, rect: track.last_rect(), cover, confirmed: track.is_confirmed() }
     }
 }
@@ -39,11 +44,13 @@ impl Analyser {
         plates.chain(self.vehicles.iter().flat_map(Vehicles::marked)).collect()
     }
 
-    /// Looks for vehicles and persons in the next frame that is looked at, whatever the pace: somebody is to see it.
-    pub fn hurry(&mut self) {
-        if let Some(vehicles) = &mut self.vehicles {
-            vehicles.hurry();
-        }
+    /// What must be covered so that nobody in this very frame can be recognised, pixels of the frame: whatever gate, region
+    /// and pace would leave out is looked at too. Nothing where no model tells of persons.
+    ///
+    /// # Errors
+    /// What the model says: who is in the frame is not known.
+    pub fn persons(&self, frame: &Seen<'_>) -> Result<Vec<Rect>, Error> {
+        self.vehicles.as_ref().map_or_else(|| Ok(Vec::new()), |vehicles| vehicles.persons(frame, &*self.finder))
     }
 
     /// Watches the view as well; `view` may know it from another start.

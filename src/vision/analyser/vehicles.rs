@@ -10,9 +10,9 @@
 use std::time::Duration;
 
 use super::memory::Memory;
-use super::scene::Marked;
+use super::scene::{Marked, covering};
 use super::votes::Tally;
-use super::{FindPlates, Settings};
+use super::{Error, FindPlates, Settings};
 use crate::domain::{Class, Detection, Rect, Vehicle, VehicleColour};
 use crate::vision::area::Area;
 use crate::vision::colour::Scene;
@@ -190,9 +190,14 @@ impl Vehicles {
         std::mem::take(&mut self.passed)
     }
 
-    /// The next frame is one to look at.
-    pub(super) fn hurry(&mut self) {
-        self.last = None;
+    /// What covers the persons in all of `frame`, followed or not; `plates` finds them where no model of their own does.
+    pub(super) fn persons(&self, frame: &Seen<'_>, plates: &dyn FindPlates) -> Result<Vec<Rect>, Error> {
+        let finder = match &self.source {
+            VehicleSource::SamePass => plates,
+            VehicleSource::Own(finder) => &**finder,
+        };
+        let found = finder.find(frame, Area::whole(frame))?;
+        Ok(found.iter().filter(|d| d.class == Class::Person).map(|d| covering(&d.rect)).collect())
     }
 
     /// Everything that is followed. What may be a person is one.
