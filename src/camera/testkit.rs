@@ -127,6 +127,11 @@ impl RtspServer {
             path => format!("/{path}"),
         };
         let server = rtsp::RTSPServer::new();
+        // Connections are served by the thread that closes them. Closed from another one, a connection by TLS may go on being
+        // asked for more in an endless loop (GStreamer 1.22).
+        let pool = rtsp::RTSPThreadPool::new();
+        pool.set_max_threads(0);
+        server.set_thread_pool(Some(&pool));
         let address = serving.address.clone().unwrap_or_else(|| "127.0.0.1".to_owned());
         server.set_address(&address);
         server.set_service(&serving.port.to_string());
