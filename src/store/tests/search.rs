@@ -355,7 +355,15 @@ fn an_index_of_an_older_version_is_made_anew_with_its_column() {
     let sought = Sought { plate: PlatePattern::new("AB1*", How::Exact).ok(), ..Sought::default() };
     site.recorder = None;
     site.store = None;
-    let db = sled::open(site.dir.path().join("index")).unwrap();
+    // A child that another test starts holds the lock as well, from its fork until its exec.
+    let open = || sled::open(site.dir.path().join("index")).ok();
+    let db = (0..500)
+        .find_map(|_| {
+            let db = open();
+            db.is_none().then(|| std::thread::sleep(Duration::from_millis(10)));
+            db
+        })
+        .unwrap();
     let mut meta = db.get(b"m").unwrap().unwrap().to_vec();
     meta[0] = 1;
     db.insert(b"m", meta).unwrap();
