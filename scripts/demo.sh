@@ -57,9 +57,14 @@ camera() {
 
 say "Building (the first time takes some minutes)"
 cargo build --release --bins
-cargo build --release --features testkit --example rtsp_server # the test server is in no product build
 built=$(realpath "${CARGO_TARGET_DIR:-target}")/release
 PATH=$built:$built/examples:/usr/sbin:$PATH
+
+say "The first plates"
+watchpost read "$clips/street-a.mp4"
+
+say "Building a test camera (it is in no product build)"
+cargo build --release --features testkit --example rtsp_server
 
 say "Making keys, certificates and the broker's configuration"
 port=$(free_port)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use watchpost::clock::Clock;
 use watchpost::domain::Severity;
 
+use crate::kit::one_box::{OneBox, camera};
 use crate::kit::outbox::MemoryOutbox;
 use crate::kit::site::Site;
 
@@ -64,6 +65,40 @@ async fn tail_shows_each_alert_once_over_its_restarts() {
     assert_eq!((summary["kind"].as_str(), summary["alerts"].as_u64()), (Some("summary"), Some(10)));
     assert!(summary["gaps"].as_array().unwrap().is_empty());
     running.stop().await;
+}
+
+/// Ends with this value.
+struct Daemon(std::process::Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_proof_that_tail_asks_for_does_not_end_its_own_session() {
+    let made = OneBox::new();
+    made.configure(&[camera("gate", 1, "test://ball", "")]);
+    let _broker = made.broker();
+    let mut listening = tail(&made.path("centre"), &["--json", "--until-idle", "25"]);
+    let listening = listening.stdout(Stdio::piped()).spawn().unwrap();
+    let daemon = Daemon(made.command("run").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    // A command makes the log grow, so that there is something to prove.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watchpostctl"));
+    let command = command.arg("--centre").arg(made.path("centre")).args(["box", "status"]);
+    assert!((0..20).any(|_| command.output().unwrap().status.success()));
+    let output = listening.wait_with_output().unwrap();
+    drop(daemon);
+    let told = objects(&output);
+    let sessions: Vec<_> = told.iter().filter(|o| o["kind"] == "session").map(|o| &o["state"]).collect();
+    assert_eq!(sessions, ["connected"], "{told:#?}");
+    let kept = std::fs::read_to_string(made.path("centre/audit/north.box-1.json")).unwrap();
+    let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    let first = told.iter().find(|o| o["kind"] == "audit").unwrap()["text"].as_str().unwrap();
+    let size = |text: &str, line: usize| -> u64 { text.split([' ', '\n']).nth(line).unwrap().parse().unwrap() };
+    assert!(size(kept["believed"].as_str().unwrap(), 1) > size(first, 0), "a proof was asked for: {first}, {kept}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -48,7 +48,7 @@ fn next(told: &UnixDatagram) -> String {
 }
 
 #[test]
-fn a_reload_takes_the_new_configuration_and_leaves_the_old_one_in_force_when_it_has_faults() {
+fn a_reload_takes_what_starts_and_leaves_in_force_what_ran_where_the_new_one_has_faults_or_does_not_start() {
     let made = OneBox::new();
     made.configure(&[camera("gate", 1, "test://ball", "")]);
     let told = UnixDatagram::bind(made.path("notify")).unwrap();
@@ -72,6 +72,21 @@ fn a_reload_takes_the_new_configuration_and_leaves_the_old_one_in_force_when_it_
     assert!(next(&told).contains("RELOADING=1"));
     assert!(next(&told).contains("READY=1"));
     assert!(said("watchpost runs cameras=2"));
+
+    // Without a fault of its own, but it cannot start: the box goes on with what it ran before.
+    made.configure(&["[vision]\ndetector = \"there-is-none\"\n".to_owned(), camera("gate", 1, "test://ball", "")]);
+    daemon.signal("-HUP");
+    assert!(next(&told).contains("RELOADING=1"));
+    assert!(next(&told).contains("READY=1"));
+    let log = std::fs::read_to_string(made.path("log")).unwrap();
+    assert!(log.contains("the configuration does not start: the one of before stays in force"), "{log}");
+    assert_eq!(log.matches("watchpost runs cameras=2").count(), 2, "{log}");
+
+    made.configure(&[camera("gate", 1, "test://ball", "")]);
+    daemon.signal("-HUP");
+    assert!(next(&told).contains("RELOADING=1"));
+    assert!(next(&told).contains("READY=1"));
+    assert_eq!(std::fs::read_to_string(made.path("log")).unwrap().matches("watchpost runs cameras=1").count(), 2);
 
     daemon.signal("-TERM");
     assert!(next(&told).contains("STOPPING=1"));

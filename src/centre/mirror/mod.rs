@@ -121,7 +121,8 @@ impl Mirrors {
         Self(Some(Box::new(On { settings, topics, board, book, tray, mirrored, health, clock })))
     }
 
-    /// A session stands: what the broker is to keep is told, and what it is not to keep any more is taken back.
+    /// A session stands: what the broker is to keep is told, and what it is not to keep any more is taken back. Each time:
+    /// sessions begin clean, so nobody says whether the broker has lost what it had.
     pub fn connected(&mut self) {
         let Some(on) = &mut self.0 else { return };
         let own = on.board.as_ref().map(Board::topic);

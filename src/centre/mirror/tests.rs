@@ -275,6 +275,29 @@ fn few_are_with_the_broker_at_a_time_and_alerts_keep_their_places() {
 }
 
 #[test]
+fn an_alert_waits_behind_few_bytes_of_theirs() {
+    let (mut tray, health, (mut sender, _events)) = (Tray::default(), Health::new(), sender());
+    let of = |n: usize, bytes: usize| Post { payload: vec![b'x'; bytes], ..post(n) };
+    for (n, bytes) in [2_000, 2_000, 2_000, 50_000, 10].into_iter().enumerate() {
+        tray.put(of(n, bytes), Duration::ZERO, &health.centre);
+    }
+    let mut step = |taken: Option<u64>| {
+        let room = sender.room();
+        if let Some(number) = taken {
+            tray.published(number, Taken::Yes, Duration::ZERO, &health.centre);
+        }
+        tray.pump(&mut sender, Duration::ZERO, &health.centre);
+        room - sender.room()
+    };
+    assert_eq!(step(None), 2);
+    assert_eq!(step(Some(1)), 1);
+    assert_eq!(step(Some(2)), 0, "the long one waits until it is alone");
+    assert_eq!(step(Some(3)), 1);
+    assert_eq!(step(None), 0, "and nothing goes beside it");
+    assert_eq!(step(Some(4)), 1);
+}
+
+#[test]
 fn a_broker_that_hangs_up_on_mirrors_keeps_its_session_without_them() {
     let (mut tray, health) = (Tray::default(), Health::new());
     for connection in 0..5 {

@@ -1,7 +1,8 @@
 //! What mirrors want to say: a bounded heap of messages that goes out beside the alerts, and never instead of them.
 //!
 //! At most [`LENT`] messages are with the broker at a time, and only while alerts have [`LEFT_TO_ALERTS`] places left; nothing
-//! is sent twice. What does not fit, what the broker refuses, what the link's budget does not allow and what was under way
+//! is sent twice. An alert waits on a thin link behind what was handed over before it, so these are at most [`LENT_BYTES`]
+//! together; a longer message goes alone. What does not fit, what the broker refuses, what the link's budget does not allow and what was under way
 //! when the connection ended is dropped, counted and said. A mirror that is refused rests for [`REST`], and all rest so long
 //! when [`STRIKES`] connections in a row ended while one of their messages was under way: there are brokers that hang up
 //! on who writes where its rules do not allow it, and no mirror may cost the centre its session.
@@ -21,6 +22,8 @@ const MOST_BYTES: usize = 1 << 20;
 pub(super) const MOST_OF_ONE: usize = 64 << 10;
 /// Most messages that the broker has not acknowledged.
 const LENT: usize = 4;
+/// Most bytes of theirs: half a second at 64 kbit/s.
+const LENT_BYTES: usize = 4 << 10;
 /// So many places of the link mirrors leave to what matters.
 const LEFT_TO_ALERTS: usize = 8;
 /// How long a mirror says nothing after the broker refused it.
@@ -59,12 +62,21 @@ pub(super) struct Post {
     pub retain: bool,
 }
 
+/// A message that the broker has not acknowledged.
+struct Lent {
+    number: u64,
+    which: Which,
+    bytes: usize,
+    /// Its topic, where the broker is to keep it.
+    retained: Option<String>,
+}
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Tray {
     waiting: VecDeque<Post>,
     bytes: usize,
-    lent: Vec<(u64, Which, Option<String>)>,
+    lent: Vec<Lent>,
     next: u64,
     strikes: u32,
     rests: [Option<Duration>; 3],
@@ -113,20 +125,16 @@ impl Tray {
 
     /// Hands to `link` what waits and has room beside alerts.
     pub(super) fn pump(&mut self, link: &mut Sender, now: Duration, counters: &CentreCounters) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        if !link.lets_go(Traffic::Mirror) {
-            let count = self.waiting.len();
-            self.waiting.clear();
-            self.bytes = 0;
-            return self.drop_some(count, "the link's budget is short", now, counters);
-        }
-        while self.lent.len() < LENT
-            && link.room() > LEFT_TO_ALERTS
-            && let Some(post) = self.waiting.pop_front()
-        {
-            self.bytes -= post.payload.len();
+        while self.lent.len() < LENT && link.room() > LEFT_TO_ALERTS && self.next_fits() {
+            if !link.lets_go(Traffic::Mirror) {
+                let count = self.waiting.len();
+                self.waiting.clear();
+                self.bytes = 0;
+                return self.drop_some(count, "the link's budget is short", now, counters);
+            }
+            let Some(post) = self.waiting.pop_front() else { return };
+            let bytes = post.payload.len();
+            self.bytes -= bytes;
             if self.rests(post.which, now) {
                 self.drop_some(1, "they rest", now, counters);
                 continue;
@@ -135,8 +143,15 @@ impl Tray {
             if !link.publish(&post.topic, post.payload, post.retain, Token::Mirror(self.next)) {
                 return self.drop_some(1, "the link was full", now, counters);
             }
-            self.lent.push((self.next, post.which, post.retain.then_some(post.topic)));
+            let retained = post.retain.then_some(post.topic);
+            self.lent.push(Lent { number: self.next, which: post.which, bytes, retained });
         }
+    }
+
+    /// Whether there is a next message, and it may go beside those that are under way.
+    fn next_fits(&self) -> bool {
+        let lent: usize = self.lent.iter().map(|lent| lent.bytes).sum();
+        self.waiting.front().is_some_and(|post| self.lent.is_empty() || lent + post.payload.len() <= LENT_BYTES)
     }
 
     /// Notes what the broker said; the topic of a retained message that it took.
@@ -147,8 +162,8 @@ impl Tray {
         now: Duration,
         counters: &CentreCounters,
     ) -> Option<String> {
-        let at = self.lent.iter().position(|(lent, _, _)| *lent == number)?;
-        let (_, which, retained) = self.lent.swap_remove(at);
+        let at = self.lent.iter().position(|lent| lent.number == number)?;
+        let Lent { which, retained, .. } = self.lent.swap_remove(at);
         self.strikes = 0;
         if taken != Taken::Refused {
             counters.mirrored.inc();

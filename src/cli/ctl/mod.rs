@@ -35,7 +35,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::centre::boxes::Boxes;
-use crate::centre::keys::SigningKey;
+use crate::centre::keys::{SigningKey, random_32};
 use crate::centre::link::LinkSettings;
 use crate::centre::tls::TlsFiles;
 use crate::centre::topics;
@@ -166,6 +166,7 @@ struct CentreFile {
 }
 
 /// What a verb works with.
+#[derive(Clone)]
 struct Centre {
     link: LinkSettings,
     topic_root: String,
@@ -175,6 +176,14 @@ struct Centre {
     keyring: Option<PathBuf>,
     root_key: Option<PathBuf>,
     state: Option<PathBuf>,
+}
+
+impl Centre {
+    /// The same over a connection of its own: who asks beside a `tail` with its client id would end its session.
+    fn beside(&self) -> anyhow::Result<Self> {
+        let client_id = of_ones_own(&self.link.client_id)?;
+        Ok(Self { link: LinkSettings { client_id, ..self.link.clone() }, ..self.clone() })
+    }
 }
 
 impl Ctl {
@@ -205,8 +214,8 @@ impl Ctl {
                 return options.run_offline(&self.connection.key_files()?, &mut std::io::stdout().lock());
             }
             Verb::Tail(_) => "watchpostctl".to_owned(),
-            // A question must not end the session of a tail.
-            _ => format!("watchpostctl-{}", std::process::id()),
+            // A question must not end the session of a tail, or of somebody who asks at the same time.
+            _ => of_ones_own("watchpostctl")?,
         };
         let centre = self.connection.resolve(client_id)?;
         // One thread serves: there is one connection.
@@ -294,6 +303,12 @@ impl Connection {
             state: file.state,
         })
     }
+}
+
+/// A client id that no other connection to the broker has, from whatever machine: process numbers are the same in containers.
+fn of_ones_own(name: &str) -> anyhow::Result<String> {
+    let random = random_32()?;
+    Ok(format!("{name}-{}", random.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>()))
 }
 
 fn missing(what: &str) -> String {

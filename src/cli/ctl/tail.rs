@@ -72,13 +72,14 @@ pub(super) async fn run(centre: &Centre, options: Options) -> anyhow::Result<Exi
     let witness = Witness::new(&state.parent().unwrap_or(Path::new(".")).join("audit"));
     let asking = watching::auditor(centre);
     let (ask, wanted) = tokio::sync::mpsc::channel(watching::WAITING);
+    let beside = centre.beside()?;
     let (tell, proven) = tokio::sync::mpsc::channel(watching::WAITING);
     let watched = Watching::new(witness.clone(), asking.is_some().then_some(ask));
     let mut tail = Tail::new(options, table, clock, watched, proven);
     tail.begin();
     let proofs = async {
         if let Some(asking) = &asking {
-            watching::prove(centre, asking, &witness, wanted, tell).await;
+            watching::prove(&beside, asking, &witness, wanted, tell).await;
         }
         // The client's end is the end of all.
         std::future::pending::<()>().await;
