@@ -120,6 +120,7 @@ use settings::clip_settings;
 pub use settings::{RUN_WITHIN, camera_settings, model_settings, vision_settings};
 pub use talk::converse;
 use watchdog::{Steps, Watchdog};
+pub use wipe::{Wiped, refuse_wiped};
 
 /// How often the watching thread looks around.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

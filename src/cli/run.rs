@@ -15,7 +15,7 @@ use crate::log::LogRing;
 use crate::memory;
 use crate::shutdown::Shutdown;
 use crate::supervise::probation::Probation;
-use crate::supervise::{self, Options, Reload, Summary};
+use crate::supervise::{self, Options, Reload, Summary, Wiped};
 
 /// Arguments of `watchpost run`.
 #[derive(Debug, clap::Args)]
@@ -28,6 +28,9 @@ pub struct Args {
     pub until_eos: bool,
 }
 
+/// What a wiped box ends with: whoever restarts daemons is not to restart this one (systemd/watchpost.service).
+const EXIT_WIPED: u8 = 78;
+
 /// Runs the daemon until SIGTERM, SIGINT or the end of the files; with `--until-eos` prints what was done to `out`.
 ///
 /// # Errors
@@ -38,7 +41,13 @@ pub fn run(args: &Args, log: &LogRing, out: &mut dyn Write) -> anyhow::Result<u8
     let shutdown = Shutdown::new();
     let reload = Reload::default();
     listen_for_signals(shutdown.clone(), reload.clone())?;
-    let summary = live(args, log, &shutdown, reload)?;
+    let summary = match live(args, log, &shutdown, reload) {
+        Err(error) if error.is::<Wiped>() => {
+            tracing::error!("{error}");
+            return Ok(EXIT_WIPED);
+        }
+        other => other?,
+    };
     if args.until_eos {
         print(&summary, out).context("stdout")?;
     }

@@ -33,6 +33,7 @@ pub const LOCAL: &[(&str, &str)] = &[
     ("centre.onvif_mirror", "who else is told of hits, unsigned, is said on the box alone"),
     ("centre.mirror_severity", "who else is told of hits, unsigned, is said on the box alone"),
     ("centre.home_assistant", "who else is told of hits, unsigned, is said on the box alone"),
+    ("console", "who may look at cameras on the box is said on the box alone"),
     ("store.retention", "how long things are kept is said by `retention.set`, and shorter by two people"),
     ("vision.onnxruntime", "it names a program library that would be loaded"),
 ];

@@ -46,7 +46,7 @@ pub struct Vision {
 
 pub(super) fn read(mut s: Section<'_>) -> Vision {
     let vision = Vision {
-        models: s.path("models", "Folder with one folder a model; without it `models` beside the program."),
+        models: s.path("models", "Folder with one folder a model; without it `models` beside the program or up to three folders above it, then `/usr/share/watchpost/models`, `/usr/local/share/watchpost/models`, `./models`."),
         detector: s.text_or("detector", "plates-1", "Folder name of the plate detector."),
         reader: s.text_or("reader", "reader-1", "Folder name of the plate reader."),
         corners: s.text_or("corners", "corners-1", "Folder name of the model that corrects plates' corners; empty: off. `corners-1` is left out where there is none."),

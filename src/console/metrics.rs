@@ -97,6 +97,8 @@ fn cameras(page: &mut Page, report: &HealthReport, all: &[(CameraId, std::sync::
     let of = |id: &CameraId| vec![("camera", id.to_string())];
     let up = all.iter().map(|(id, c)| (of(id), f64::from(u8::from(is_up(&c.state())))));
     page.family(Kind::Gauge, "camera_up", "1 while the camera gives frames.", up);
+    let wanted = all.iter().map(|(id, c)| (of(id), f64::from(u8::from(is_wanted(&c.state())))));
+    page.family(Kind::Gauge, "camera_wanted", "1 where the camera is to give frames.", wanted);
     let degraded =
         all.iter().map(|(id, c)| (of(id), f64::from(u8::from(matches!(c.state(), CameraState::Degraded(_))))));
     page.family(Kind::Gauge, "camera_degraded", "1 while it gives frames and something is wrong.", degraded);
@@ -118,6 +120,11 @@ fn cameras(page: &mut Page, report: &HealthReport, all: &[(CameraId, std::sync::
 
 fn is_up(state: &CameraState) -> bool {
     matches!(state, CameraState::Online | CameraState::Degraded(_))
+}
+
+/// Not: one that was switched off or paused, a file that has ended.
+fn is_wanted(state: &CameraState) -> bool {
+    !matches!(state, CameraState::Disabled | CameraState::Paused(_) | CameraState::Ended)
 }
 
 /// Whether a camera in this state gives frames, or gave all that it has.

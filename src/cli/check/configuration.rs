@@ -63,7 +63,7 @@ pub(super) fn check(config: &Config, _clock: &Clock) -> Vec<Finding> {
     )];
     if config.cameras.iter().all(|c| !c.enabled) {
         let todo = "add a [[camera]] with id, number and uri; `watchpost probe URI` writes one";
-        findings.push(Finding::failure("config", "no camera is configured", todo));
+        findings.push(Finding::warning("config", "no camera is configured: nothing is watched", todo));
     }
     if config.centre.is_none() {
         let todo = "add [centre], or run `watchpost init --centre DIR` for a centre on this machine";

@@ -65,7 +65,8 @@ fn decoders(config: &Config) -> Vec<Finding> {
             Finding::ok("decoding", format!("{}: pipeline = \"auto\" takes {what}", camera.id))
         })
         .collect();
-    if findings.is_empty()
+    let plain = config.cameras.iter().all(|c| !c.enabled || c.pipeline.is_none());
+    if plain
         && let Some(choices) = said("rtsp://192.0.2.1/")
         && choices.iter().any(|(_, choice)| choice.api.is_some())
     {

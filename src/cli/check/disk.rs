@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::supervise::machine;
 
-/// Below this the store does not start.
+/// Below this hits alone are kept, and twice as close to the end not even they (docs/store.md).
 const NEEDED_MIB: u64 = 64;
 /// Room for hits and pictures beside the outbox.
 const HITS_MIB: u64 = 1_024;
@@ -54,7 +54,7 @@ fn room(config: &Config, there: &Path) -> Finding {
     if free < NEEDED_MIB {
         Finding::failure(
             "disk",
-            format!("{free} MiB free at {path}: nothing is recorded below {NEEDED_MIB}"),
+            format!("{free} MiB free at {path}: below {NEEDED_MIB} hits alone are kept"),
             format!("free at least {NEEDED_MIB} MiB; {advised} are advised"),
         )
     } else if free < advised {

@@ -7,9 +7,12 @@ use super::Finding;
 use crate::centre::keys::{SigningKey, refuse_exposed};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::supervise::{box_key_path, read_store_key, store_key_path};
+use crate::supervise::{box_key_path, read_store_key, refuse_wiped, store_key_path};
 
 pub(super) fn check(config: &Config, _clock: &Clock) -> Vec<Finding> {
+    if let Err(wiped) = refuse_wiped(config) {
+        return vec![Finding::failure("keys", wiped.to_string(), "nothing, unless the box is to serve again")];
+    }
     let mut findings = vec![store_key(config), box_key(config)];
     findings.extend(
         [store_key_path(config), box_key_path(config)]

@@ -61,7 +61,7 @@ fn findings(look: &Look, shown: &str) -> Vec<Finding> {
         findings.push(Finding::warning(
             "store",
             format!("{shown}/keys holds {} key files that do not open: what they sealed is lost", look.unopened_keys),
-            "bring back the folder keys/ from a copy, if there is one",
+            "nothing brings them back (keys have no copies): test the disk (`smartctl -a`), replace it where it is worn",
         ));
     }
     findings

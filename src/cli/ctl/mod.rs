@@ -308,7 +308,7 @@ impl Connection {
 /// A client id that no other connection to the broker has, from whatever machine: process numbers are the same in containers.
 fn of_ones_own(name: &str) -> anyhow::Result<String> {
     let random = random_32()?;
-    Ok(format!("{name}-{}", random.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>()))
+    Ok(format!("{name}-{}", data_encoding::HEXLOWER.encode(random.get(..4).unwrap_or_default())))
 }
 
 fn missing(what: &str) -> String {

@@ -41,8 +41,9 @@ use self::report::Report;
 use self::target::{Target, Targets};
 use crate::causes as chain;
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, Config};
 use crate::shutdown::Shutdown;
+use crate::store;
 use crate::supervise;
 use crate::vision::detect::Detector;
 use crate::vision::model::{self, Manifest};
@@ -96,7 +97,8 @@ pub fn run(args: &Args, clock: &Clock, out: &mut dyn Write) -> anyhow::Result<u8
     let looking = load(&targets)?;
     let stop = Shutdown::new();
     on_interrupt(&stop)?;
-    let daemon = targets.config.as_deref().is_some_and(|c| supervise::socket_path(c).exists());
+    let holds = |c: &Config| store::holder(&supervise::store_dir(c)).is_ok_and(|holder| holder.is_some());
+    let daemon = targets.config.as_deref().is_some_and(holds);
     let mut reports = Vec::new();
     let mut well = targets.faults.is_empty();
     for (name, error) in &targets.faults {
