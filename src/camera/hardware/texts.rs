@@ -37,10 +37,11 @@ pub const TEXTS: &[(&str, &str)] = &[
     ("rtsp-h264-broken", BROKEN_RTSP),
 ];
 
-/// For tests: software behind an element that fails on the first picture, as a driver may.
+/// For tests: software behind an element that fails on the first picture, as a driver may. It lets later ones pass, which a
+/// decoder pushes where it had them already: nothing comes through the valve.
 #[cfg(feature = "testkit")]
 const BROKEN_FILE: &str =
-    "h264parse name=coded ! avdec_h264 max-threads=1 ! identity error-after=1 ! appsink name=frames";
+    "h264parse name=coded ! avdec_h264 max-threads=1 ! identity error-after=1 ! valve drop=true ! appsink name=frames";
 #[cfg(feature = "testkit")]
 const BROKEN_RTSP: &str = "rtph264depay ! h264parse name=coded ! avdec_h264 max-threads=1 ! identity error-after=1 \
-     ! appsink name=frames";
+     ! valve drop=true ! appsink name=frames";

@@ -76,14 +76,19 @@ fn an_overlay_merges_sections_and_puts_blocks_in_the_place_of_those_with_the_sam
 fn every_local_key_is_refused_in_the_overlay_with_its_place_and_the_reason() {
     let files = Files::new();
     for (key, why) in LOCAL {
-        let (section, name) = key.rsplit_once('.').unwrap();
-        let overlay = format!("# first line\n[{section}]\n{name} = \"other\"\n");
+        let (head, name) = match key.rsplit_once('.') {
+            Some((section, name)) => (format!("[{section}]"), name),
+            None => ("# a section as a whole".to_owned(), *key),
+        };
+        let overlay = format!("# first line\n{head}\n{name} = \"other\"\n");
         let faults = files.load(&overlay).unwrap_err();
         let fault = faults.0.iter().find(|f| f.key == *key).unwrap_or_else(|| panic!("{key}: {faults}"));
         assert!(fault.what.contains(why) && fault.place.as_ref().unwrap().line == 3, "{fault}");
     }
     let faults = files.load("[[camera]]\nid = \"gate\"\nnumber = 1\nuri = \"rtsp://192.0.2.7/a\"\npipeline = \"/p\"\n");
     assert!(faults.unwrap_err().to_string().contains("is a path"));
+    let faults = files.load("[console]\nlisten = \"127.0.0.1:8480\"\ntoken = \"console\"\n").unwrap_err().to_string();
+    assert!(faults.contains("console") && faults.contains("on the box alone"), "{faults}");
     assert!(files.load("[box]\nlocation = [1.0, 2.0]\n").unwrap().site.location.is_some());
 }
 
