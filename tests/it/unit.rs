@@ -92,3 +92,13 @@ fn a_reload_takes_what_starts_and_leaves_in_force_what_ran_where_the_new_one_has
     assert!(next(&told).contains("STOPPING=1"));
     assert!(daemon.0.wait().unwrap().success());
 }
+
+#[test]
+fn the_unit_has_what_the_daemon_counts_on() {
+    let unit = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/watchpost.service")).unwrap();
+    let says = |line: &str| unit.lines().any(|l| l == line);
+    // A decode worker that the kernel ends for its memory is no end of the daemon (docs/decisions/0020).
+    assert!(says("OOMPolicy=continue"));
+    // What the daemon ends with once it was wiped (src/cli/run.rs), and no other end.
+    assert!(says("RestartPreventExitStatus=78") && says("Restart=always"));
+}
