@@ -13,9 +13,11 @@
 //! waits for the console, and a console that fails costs the page alone.
 
 mod answer;
+mod bucket;
 pub mod door;
 mod guard;
 mod live;
+mod looks;
 mod metrics;
 mod page;
 mod reads;

@@ -141,12 +141,13 @@ impl Doors {
         Ok((entry, key, known.name.clone()))
     }
 
-    fn audited(&self, look: &Look) -> Result<(), Refusal> {
+    fn audited(&self, look: &Look, lasts: Duration) -> Result<(), Refusal> {
         let details = [
             ("what", "live".to_owned()),
             ("camera", look.camera().to_string()),
             ("by", PRINCIPAL.to_owned()),
             ("purpose", look.purpose().to_string()),
+            ("seconds", lasts.as_secs().to_string()),
         ];
         let written = self.rooms.store.audit(Event::PictureViewed, &details);
         let failed =
@@ -169,10 +170,10 @@ impl Door for Doors {
         silent.fatal().map_or(Ok(()), |silence| Err(format!("{} does nothing any more", silence.name)))
     }
 
-    fn look(&self, camera: &CameraId, purpose: Option<Purpose>) -> Result<(), Refusal> {
+    fn look(&self, camera: &CameraId, purpose: Option<Purpose>, lasts: Duration) -> Result<(), Refusal> {
         let look = authorise::look(camera, purpose)?;
         self.rooms.desk.is_there(look.camera())?;
-        self.audited(&look)
+        self.audited(&look, lasts)
     }
 
     fn picture(&self, camera: &CameraId) -> Result<Live, Refusal> {

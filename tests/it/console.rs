@@ -245,7 +245,11 @@ fn a_camera_is_looked_at_for_a_purpose_and_never_behind_its_masks() {
     ] {
         assert_eq!(desk.post("/api/look", &asked).status, status, "{asked}");
     }
-    assert_eq!(desk.post("/api/look", &json!({ "camera": "gate", "purpose": "maintenance" })).status, 200);
+    // However often it is asked for, one record says for how long.
+    for _ in 0..50 {
+        let heard = desk.post("/api/look", &json!({ "camera": "gate", "purpose": "maintenance" }));
+        assert!(heard.status == 200 && heard.json()["seconds"].as_u64() > Some(60), "{}", heard.text());
+    }
     let mut marks = 0;
     for _ in 0..12 {
         let heard = desk.get("/api/picture/gate");
@@ -273,6 +277,37 @@ fn a_camera_is_looked_at_for_a_purpose_and_never_behind_its_masks() {
     assert_eq!(looked.len(), 1, "{looked:#?}");
     let has = |key: &str, value: &str| looked[0].details.iter().any(|(k, v)| k == key && v == value);
     assert!(has("camera", "gate") && has("by", "console") && has("purpose", "maintenance"), "{looked:#?}");
+    assert!(has("seconds", "300"), "{looked:#?}");
+}
+
+#[test]
+fn looks_that_each_need_a_record_are_bounded_and_the_wait_is_said() {
+    let mut desk = Desk::open("", "");
+    let purposes: Vec<String> = serde_json::from_value(desk.get("/api/fixed").json()["purposes"].clone()).unwrap();
+    // Another cookie each time, which whoever has the token can make.
+    let form = format!("token={TOKEN}");
+    let (mut opened, mut refused) = (0, None);
+    for n in 0..200 {
+        let of_form = [("Content-Type", "application/x-www-form-urlencoded")];
+        let login = ask(desk.port, "POST", "/login", &of_form, form.as_bytes());
+        let cookie = login.field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        let asked = json!({ "camera": "gate", "purpose": purposes[n % purposes.len()] }).to_string();
+        let fields = [("Cookie", cookie.as_str()), ("Content-Type", "application/json")];
+        let heard = ask(desk.port, "POST", "/api/look", &fields, asked.as_bytes());
+        if heard.status == 429 {
+            refused = Some(heard);
+            break;
+        }
+        assert_eq!(heard.status, 200, "{}", heard.text());
+        opened += 1;
+    }
+    let refused = refused.expect("they are bounded");
+    let wait: u64 = refused.field("retry-after").unwrap().parse().unwrap();
+    assert!((1..=11).contains(&wait) && refused.text().contains("audit log"), "{refused:?}");
+    desk.daemon.stop();
+    let records = audit::read(&desk.made.config().site.data_dir.join("store")).unwrap();
+    let looked = records.iter().filter(|r| r.details.iter().any(|(k, v)| k == "what" && v == "live")).count();
+    assert!(looked == opened && (40..80).contains(&opened), "{looked} records of {opened} looks");
 }
 
 #[test]
