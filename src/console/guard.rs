@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hyper::header::{self, HeaderMap};
+use hyper::header::{self, HeaderMap, HeaderName};
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
@@ -20,9 +20,13 @@ use crate::domain::{CameraId, Purpose};
 
 /// Name of the cookie.
 const COOKIE: &str = "watchpost";
-/// How long one counts without being used, and at all.
+/// How long one counts without being used by a person, and at all.
 const IDLE: Duration = Duration::from_hours(1);
 const LIVES: Duration = Duration::from_hours(12);
+/// How long nobody may have used the page that goes on looking at a camera.
+pub(super) const ALONE: Duration = Duration::from_mins(15);
+/// What the page puts on a request when somebody moved, pressed or typed since the one before. It asks on by itself all the time: that is no use.
+const ACTED: HeaderName = HeaderName::from_static("watchpost-acted");
 /// Most that count at once; the one that was used longest ago gives way.
 const SESSIONS: usize = 16;
 /// Wrong tokens that are taken at once, and how long until there is room for one more.
@@ -146,8 +150,27 @@ impl Guard {
             state.sessions.remove(&key);
             return Err(Denied::Nobody);
         }
-        session.used = now;
+        if headers.contains_key(&ACTED) {
+            session.used = now;
+        }
         Ok(Who::Session(key))
+    }
+
+    /// A person has opened the page.
+    pub(super) fn used(&self, who: &Who) {
+        let now = self.clock.monotonic();
+        if let Who::Session(key) = who
+            && let Some(session) = self.state().sessions.get_mut(key)
+        {
+            session.used = now;
+        }
+    }
+
+    /// Whether somebody sits before the page, as far as that can be told. Who sends the token with every request sees to that.
+    pub(super) fn is_attended(&self, who: &Who) -> bool {
+        let Who::Session(key) = who else { return true };
+        let now = self.clock.monotonic();
+        self.state().sessions.get(key).is_some_and(|session| now.saturating_sub(session.used) < ALONE)
     }
 
     /// Whether this is the token.
@@ -296,6 +319,26 @@ mod tests {
     }
 
     #[test]
+    fn a_page_that_nobody_uses_is_alone_after_a_while() {
+        let (guard, clock) = guard();
+        let set = guard.open().unwrap();
+        let polls = headers(&[("cookie", set.split(';').next().unwrap())]);
+        let mut acts = polls.clone();
+        acts.insert(ACTED, "1".parse().unwrap());
+        let who = guard.who(&polls).unwrap();
+        clock.advance(ALONE / 2);
+        guard.who(&acts).unwrap();
+        clock.advance(ALONE / 2);
+        guard.who(&polls).unwrap();
+        assert!(guard.is_attended(&who));
+        clock.advance(ALONE / 2);
+        guard.who(&polls).unwrap();
+        assert!(!guard.is_attended(&who) && guard.is_attended(&Who::Bearer));
+        guard.used(&who);
+        assert!(guard.is_attended(&who));
+    }
+
+    #[test]
     fn a_look_is_written_down_before_it_is_open_and_one_that_is_not_is_none() {
         let (guard, clock) = guard();
         let gate = CameraId::new("gate").unwrap();
@@ -331,14 +374,23 @@ mod tests {
         guard.close(&who);
         assert!(!guard.may_look(&who, &gate));
         assert_eq!(guard.who(&of(&set)), Err(Denied::Nobody));
+        // A page that polls by itself is no use of it.
         let set = guard.open().unwrap();
-        clock.advance(IDLE + Duration::from_secs(1));
+        for _ in 0..60 {
+            clock.advance(Duration::from_mins(1));
+            assert!(guard.who(&of(&set)).is_ok());
+        }
+        clock.advance(Duration::from_secs(1));
         assert_eq!(guard.who(&of(&set)), Err(Denied::Nobody));
         let set = guard.open().unwrap();
-        for _ in 0..13 {
+        let mut used = of(&set);
+        used.insert(ACTED, "1".parse().unwrap());
+        for _ in 0..12 {
             clock.advance(Duration::from_mins(59));
-            let _ = guard.who(&of(&set));
+            assert!(guard.who(&used).is_ok(), "what a person does is use");
         }
+        clock.advance(Duration::from_mins(59));
+        let _ = guard.who(&used);
         assert_eq!(guard.who(&of(&set)), Err(Denied::Nobody), "at most 12 hours");
         assert_eq!(guard.who(&headers(&[("cookie", "watchpost=00")])), Err(Denied::Nobody));
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::answer::{self, Answer};
 use super::door::Live;
-use super::guard::{NoLook, Who};
+use super::guard::{ALONE, NoLook, Who};
 use super::looks::LASTS;
 use super::route::{Shared, refused};
 use crate::domain::CameraId;
@@ -28,6 +28,10 @@ pub(super) fn look(shared: &Shared, who: &Who, asked: &Look) -> Answer {
     let Ok(camera) = CameraId::new(&asked.camera) else {
         return answer::problem(StatusCode::NOT_FOUND, "there is no such camera");
     };
+    if !shared.guard.is_attended(who) {
+        let words = format!("nobody has used this page for {} minutes: press a key or move the pointer, then look on", ALONE.as_secs() / 60);
+        return answer::problem(StatusCode::CONFLICT, words);
+    }
     // Without one it is refused behind the door, where such things are decided.
     let purpose = asked.purpose.parse().ok();
     match shared.guard.look(who, (&camera, purpose), || shared.door.look(&camera, purpose, LASTS)) {

@@ -152,7 +152,10 @@ async fn get(path: String, headers: HeaderMap, shared: Arc<Shared>) -> Answer {
         Err(denied) => return denied_answer(denied),
     };
     match path.as_str() {
-        "/" => answer::body(StatusCode::OK, page::HTML, page::INDEX),
+        "/" => {
+            shared.guard.used(&who);
+            answer::body(StatusCode::OK, page::HTML, page::INDEX)
+        }
         "/metrics" if shared.section.metrics => metrics_page(shared).await,
         "/api/fixed" => {
             let asked = Arc::clone(&shared);

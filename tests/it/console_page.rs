@@ -199,3 +199,43 @@ fn everything_can_be_done_by_keyboard_alone() {
     browser.until("/pixels of/.test(document.getElementById('ruler-said').innerText)");
     assert_eq!(browser.log(), Vec::<String>::new());
 }
+
+#[test]
+fn a_page_that_nobody_uses_looks_no_more_and_shows_the_form_when_its_session_is_over() {
+    let Some(browser) = Browser::start(1180, 800) else { return };
+    let desk = Desk::open("", "");
+    desk.until_online();
+    enter(&browser, &desk);
+    look(&browser);
+    // What is asked from now on, and whether it says that a person acted.
+    browser.script(
+        "window.asked = []; const real = window.fetch; window.fetch = (path, options) => { \
+         window.asked.push([path, 'Watchpost-Acted' in options.headers]); return real(path, options); };",
+    );
+    let asks = |n: usize| {
+        browser.script("window.asked = [];");
+        browser.until(&format!("window.asked.length >= {n}"));
+        browser.script("return window.asked;").as_array().unwrap().clone()
+    };
+    asks(1);
+    let polled = asks(6);
+    assert!(polled.iter().all(|one| one[1] == json!(false)), "polling is no use of the page: {polled:?}");
+    browser.script("window.asked = [];");
+    browser.press(&[key("Tab")]);
+    browser.until("window.asked.some(([, acted]) => acted)");
+    // A quarter of an hour, made short.
+    browser.script("fixed.alone_s = 1;");
+    browser.until("!document.getElementById('look-alone').hidden");
+    let pictures = || browser.script("return Number(document.getElementById('canvas').dataset.pictures);").as_u64().unwrap();
+    let before = pictures();
+    let polled = asks(3);
+    assert!(polled.iter().all(|one| one[0] == json!("/api/state")) && pictures() == before, "{polled:?}");
+    keep(&browser, "alone");
+    browser.script("fixed.alone_s = 900;");
+    browser.drag("#look-on", (0.5, 0.5), (0.5, 0.5));
+    browser.until(&format!("Number(document.getElementById('canvas').dataset.pictures) > {before}"));
+    browser.until("document.getElementById('look-alone').hidden");
+    // As after an hour, or when it is closed in another tab.
+    browser.script("fetch('/logout', { method: 'POST', headers: {} });");
+    browser.until("document.getElementById('token') && getComputedStyle(document.getElementById('over')).display !== 'none'");
+}

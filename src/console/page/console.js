@@ -17,6 +17,17 @@ const VIEWS = ["cameras", "picture", "reads", "doctor", "health", "outbox", "aud
 const EVERY_MS = 2000;
 let fixed = null;
 let before = null;
+let acted = true;   // a person did something since the box was last asked
+let actedAt = 0;    // and when, milliseconds of the page
+
+/** Keys, wheel and pointer are what a person does; that the page asks by itself keeps no session open. */
+function act(event) {
+  if (!event.isTrusted) return;
+  // Some browsers tell of a pointer that lies still while the page changes below it.
+  if (event.type === "pointermove" && !event.movementX && !event.movementY) return;
+  acted = true;
+  actedAt = performance.now();
+}
 
 function say(words) {
   if ($("news").textContent !== words) $("news").textContent = words;
@@ -24,17 +35,25 @@ function say(words) {
 
 /** Asks the box; an Error says in words why not. */
 async function ask(path, body) {
-  const options = body === undefined ? {} : {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
-  };
+  const options = { headers: {} };
+  if (body !== undefined) {
+    Object.assign(options, { method: "POST", body: JSON.stringify(body) });
+    options.headers["Content-Type"] = "application/json";
+  }
+  const person = acted;
+  if (person) options.headers["Watchpost-Acted"] = "1";
+  acted = false;
   let answer;
   try {
     answer = await fetch(path, options);
   } catch {
+    acted = acted || person;
     throw new Error("The box does not answer.");
   }
   if (answer.status === 401) {
-    location.replace("/");
+    // The form for the token, with a word about why.
+    history.replaceState(null, "", "/#over");
+    location.reload();
     throw new Error("The session is over.");
   }
   if (!answer.ok) {
@@ -207,6 +226,9 @@ function options(select, values) {
 }
 
 async function begin() {
+  for (const kind of ["pointerdown", "pointermove", "wheel", "keydown"]) {
+    addEventListener(kind, act, { capture: true, passive: true });
+  }
   try {
     fixed = await (await ask("/api/fixed")).json();
   } catch (error) {
@@ -224,6 +246,8 @@ async function begin() {
   route();
   await tick();
   setInterval(() => { if (!document.hidden) tick(); }, EVERY_MS);
+  // What a page in the background did not ask is shown no longer than that.
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) tick(); });
 }
 
 addEventListener("DOMContentLoaded", begin);

@@ -12,6 +12,7 @@ const Picture = (() => {
   let seen = false;       // the view is open
   let looking = null;     // { camera, purpose, until }
   let held = false;
+  let alone = false;      // nobody used the page for too long: no more pictures until somebody says so
   let timer = 0;
   let points = [];        // of the shape under way, shares of the picture
   let cross = [0.5, 0.5]; // the keyboard's place
@@ -243,7 +244,8 @@ const Picture = (() => {
   async function next() {
     clearTimeout(timer);
     timer = 0;
-    if (!seen || !looking || held || document.hidden) return;
+    if (!seen || !looking || held || alone || document.hidden) return;
+    if (performance.now() - actedAt > fixed.alone_s * 1000) { stopped(true); return; }
     const { camera, purpose } = looking;
     try {
       if (performance.now() > looking.until) await look();
@@ -266,7 +268,14 @@ const Picture = (() => {
     if (!timer) timer = setTimeout(next, 1000);
   }
 
+  /** Nobody seems to look any more, or somebody does again. */
+  function stopped(is) {
+    alone = is;
+    $("look-alone").hidden = !is;
+  }
+
   function forget() {
+    stopped(false);
     [looking, image, about, points, held] = [null, null, null, [], false];
     $("look-hold").hidden = true;
     $("look-hold").setAttribute("aria-pressed", "false");
@@ -286,6 +295,7 @@ const Picture = (() => {
         $("look-hold").hidden = false;
         $("stage-said").textContent = `Looking at ${looking.camera}.`;
         held = false;
+        stopped(false);
         $("look-hold").setAttribute("aria-pressed", "false");
         next();
       } catch (error) {
@@ -293,6 +303,8 @@ const Picture = (() => {
       }
     });
     $("look-camera").addEventListener("change", forget);
+    $("look-alone-for").textContent = span(fixed.alone_s);
+    $("look-on").addEventListener("click", () => { stopped(false); next(); $("canvas").focus(); });
     $("look-hold").addEventListener("click", () => {
       held = !held;
       $("look-hold").setAttribute("aria-pressed", String(held));
