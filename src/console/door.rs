@@ -62,7 +62,8 @@ pub trait Door: Send + Sync + 'static {
     /// Why not, and what to do.
     fn reads(&self) -> Result<(), String>;
 
-    /// Asks the box's own executor, signed with the console's key.
+    /// Asks the box's own executor, signed with the console's key. Asked once at a time: others come in by the same few
+    /// connections.
     ///
     /// # Errors
     /// What is missing to ask.

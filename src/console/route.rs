@@ -51,7 +51,8 @@ pub(super) struct Shared {
     pub(super) min_plate_width: f32,
     /// What is worked at: all of it back when nobody holds the door any more.
     pub(super) work: Arc<Semaphore>,
-    /// Reads, crops and clips are asked for one after the other.
+    /// Reads, crops and clips are asked for one after the other, and nothing else asks through the door: the place is given back
+    /// when its answer is there, not when whoever asked goes away.
     questions: Arc<Semaphore>,
     pictures: Arc<Semaphore>,
 }

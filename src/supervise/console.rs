@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -98,7 +98,7 @@ fn open(rooms: Rooms, section: config::Console) -> anyhow::Result<Console> {
     }
     let min_plate_width = vision::Settings::default().min_plate_width;
     let (config, health, clock) = (Arc::clone(&rooms.config), Arc::clone(&rooms.health), rooms.clock.clone());
-    let door = Arc::new(Doors { rooms, key, turn: Mutex::new(()) });
+    let door = Arc::new(Doors { rooms, key });
     Ok(Console::start(Parts { config, section, token, health, min_plate_width, door, clock })?)
 }
 
@@ -115,8 +115,6 @@ struct Doors {
     rooms: Rooms,
     /// Read for each question, and in memory no longer than that.
     key: Option<PathBuf>,
-    /// One question at a time: others come in by the same few connections.
-    turn: Mutex<()>,
 }
 
 impl Doors {
@@ -201,7 +199,6 @@ impl Door for Doors {
             wait: ANSWER_WITHIN,
             clock: self.rooms.clock.clone(),
         });
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let pair = UnixStream::pair().and_then(|(ours, theirs)| {
             entry.connections.serve(theirs, Arc::clone(&entry.host))?;
             Ok(ours)
