@@ -66,6 +66,7 @@ mod second;
 mod second;
 mod settings;
 mod talk;
+mod tap;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod told;
