@@ -14,7 +14,7 @@ use super::desk::Desk;
 use super::settings::{credential_path, secret};
 use super::talk;
 use crate::centre::ask::{Outcome, Question, Signers, Talk, TalkParts, round_ids};
-use crate::centre::keyring::{KeyBook, Role};
+use crate::centre::keyring::{KeyBook, Keyring, Role};
 use crate::centre::keys::{BoxKey, Keys, SigningKey};
 use crate::centre::report::Reporter;
 use crate::centre::topics::Topics;
@@ -25,7 +25,7 @@ use crate::command::authorise::{self, Look};
 use crate::command::local::{Connections, Host};
 use crate::config::{self, Config};
 use crate::console::{Console, Door, Live, Parts};
-use crate::domain::{CameraId, Purpose, Reason};
+use crate::domain::{CameraId, Purpose, Reason, TimeMs};
 use crate::health::Health;
 use crate::store::Store;
 use crate::store::audit::Event;
@@ -92,10 +92,7 @@ pub(super) fn start(rooms: Rooms) -> Option<Console> {
 
 fn open(rooms: Rooms, section: config::Console) -> anyhow::Result<Console> {
     let token = read_token(&section, &rooms.config)?;
-    let key = section.key.as_deref().map(|name| credential_path(name, &rooms.config)).transpose()?;
-    if let Some(path) = &key {
-        SigningKey::read(path).context("the console's key, in whose name it asks for reads")?;
-    }
+    let key = read_key(&section, &rooms.config)?.map(|(path, _)| path);
     let min_plate_width = vision::Settings::default().min_plate_width;
     let (config, health, clock) = (Arc::clone(&rooms.config), Arc::clone(&rooms.health), rooms.clock.clone());
     let door = Arc::new(Doors { rooms, key });
@@ -109,6 +106,36 @@ fn open(rooms: Rooms, section: config::Console) -> anyhow::Result<Console> {
 pub fn read_token(section: &config::Console, config: &Config) -> anyhow::Result<Zeroizing<String>> {
     let (_, text) = secret(&section.token, "a line of 20 characters or more", config).context("the console's token")?;
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().trim().to_owned()))
+}
+
+/// The key in whose name the console asks for reads, and its file; `None` where none is named.
+///
+/// # Errors
+/// No such credential, one that others may read, or no key.
+pub fn read_key(section: &config::Console, config: &Config) -> anyhow::Result<Option<(PathBuf, SigningKey)>> {
+    let read = |name: &str| {
+        let path = credential_path(name, config)?;
+        let key = SigningKey::read(&path)?;
+        anyhow::Ok((path, key))
+    };
+    let key = section.key.as_deref().map(read).transpose();
+    key.context("the console's key, in whose name it asks for reads")
+}
+
+/// What the keyring calls that key, where it opens reads.
+///
+/// # Errors
+/// Why it does not.
+pub fn name_of_key(keyring: &Keyring, key: &SigningKey, now: TimeMs) -> Result<String, String> {
+    let kid = key.kid();
+    let known = keyring.entry(kid).ok_or_else(|| format!("the keyring does not know the console's key {kid}"))?;
+    if !known.valid_at(now) {
+        return Err(format!("the console's key {kid} is not valid now: it is too early, it has expired, or it was revoked"));
+    }
+    if known.role != Role::Investigator {
+        return Err(format!("the console's key has the role {}, wanted investigator", known.role.as_str()));
+    }
+    Ok(known.name.clone())
 }
 
 struct Doors {
@@ -130,13 +157,8 @@ impl Doors {
              credential in [console] key",
         )?;
         let key = SigningKey::read(key).map_err(|e| e.to_string())?;
-        let keyring = entry.keyring.current();
-        let known = keyring.entry(key.kid()).filter(|known| known.valid_at(rooms.clock.utc()));
-        let known = known.ok_or("the keyring does not know the console's key, or it is valid no more")?;
-        if known.role != Role::Investigator {
-            return Err(format!("the console's key has the role {}, wanted investigator", known.role.as_str()));
-        }
-        Ok((entry, key, known.name.clone()))
+        let name = name_of_key(&entry.keyring.current(), &key, rooms.clock.utc())?;
+        Ok((entry, key, name))
     }
 
     fn audited(&self, look: &Look, lasts: Duration) -> Result<(), Refusal> {
