@@ -108,8 +108,7 @@ fn text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
 impl Guard {
     pub(super) fn new(token: &Zeroizing<String>, hosts: &[String], clock: Clock) -> Self {
         let now = clock.monotonic();
-        let state =
-            State { sessions: HashMap::new(), looks: Looks::new(now), wrong: Bucket::new(WRONG, EVERY, now) };
+        let state = State { sessions: HashMap::new(), looks: Looks::new(now), wrong: Bucket::new(WRONG, EVERY, now) };
         let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
         Self { token: sha256(token.as_bytes()), hosts, clock, state: Mutex::new(state) }
     }
@@ -342,7 +341,9 @@ mod tests {
     fn a_look_is_written_down_before_it_is_open_and_one_that_is_not_is_none() {
         let (guard, clock) = guard();
         let gate = CameraId::new("gate").unwrap();
-        let asks = |record: &dyn Fn() -> Result<(), Refusal>| guard.look(&Who::Bearer, (&gate, Some(Purpose::Traffic)), record);
+        let asks = |record: &dyn Fn() -> Result<(), Refusal>| {
+            guard.look(&Who::Bearer, (&gate, Some(Purpose::Traffic)), record)
+        };
         // A disk that takes its time: what the record opens begins before it is written, so it is over no later than the record says.
         let slow = || {
             assert!(!guard.may_look(&Who::Bearer, &gate));

@@ -29,7 +29,10 @@ pub(super) fn look(shared: &Shared, who: &Who, asked: &Look) -> Answer {
         return answer::problem(StatusCode::NOT_FOUND, "there is no such camera");
     };
     if !shared.guard.is_attended(who) {
-        let words = format!("nobody has used this page for {} minutes: press a key or move the pointer, then look on", ALONE.as_secs() / 60);
+        let words = format!(
+            "nobody has used this page for {} minutes: press a key or move the pointer, then look on",
+            ALONE.as_secs() / 60
+        );
         return answer::problem(StatusCode::CONFLICT, words);
     }
     // Without one it is refused behind the door, where such things are decided.
@@ -41,11 +44,7 @@ pub(super) fn look(shared: &Shared, who: &Who, asked: &Look) -> Answer {
             let words = format!(
                 "too many looks were begun lately, and each stands in the audit log: wait {seconds} s, or look on at what is open"
             );
-            answer::with(
-                answer::problem(StatusCode::TOO_MANY_REQUESTS, words),
-                "retry-after",
-                &seconds.to_string(),
-            )
+            answer::with(answer::problem(StatusCode::TOO_MANY_REQUESTS, words), "retry-after", &seconds.to_string())
         }
         Err(NoLook::Refused(why)) => refused(&why),
     }

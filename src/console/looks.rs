@@ -153,7 +153,12 @@ mod tests {
         let now = Duration::from_hours(1);
         let mut looks = Looks::new(now);
         let many = |looks: &mut Looks, who: &Who, now: Duration| {
-            (0..100).filter(|n| asks(looks, &(who.clone(), CameraId::new(&format!("c-{n}")).unwrap(), Some(Purpose::Traffic)), now) == Ok(true)).count()
+            (0..100)
+                .filter(|n| {
+                    asks(looks, &(who.clone(), CameraId::new(&format!("c-{n}")).unwrap(), Some(Purpose::Traffic)), now)
+                        == Ok(true)
+                })
+                .count()
         };
         assert_eq!(many(&mut looks, &Who::Bearer, now), 20);
         assert_eq!(asks(&mut looks, &look("gate", Purpose::Traffic), now), Err(EACH.1));
@@ -163,7 +168,9 @@ mod tests {
         let written: usize = (0..=255).map(|n| many(&mut looks, &Who::Session([n; 32]), now)).sum();
         assert_eq!(written, 20);
         // A day of it, with another cookie each time.
-        let written: usize = (0..24 * 60).map(|n| many(&mut looks, &Who::Session([(n % 256) as u8; 32]), now + Duration::from_mins(n + 1))).sum();
+        let written: usize = (0..24 * 60)
+            .map(|n| many(&mut looks, &Who::Session([(n % 256) as u8; 32]), now + Duration::from_mins(n + 1)))
+            .sum();
         assert!(written <= 6 * 24 * 60 && looks.each.len() <= 40, "{written}, {}", looks.each.len());
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Shared {
     /// when its answer is there, not when whoever asked goes away.
     questions: Arc<Semaphore>,
     pictures: Arc<Semaphore>,
+    /// Room for what browsers still have to take, MiB.
+    pub(super) on_the_way: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -71,6 +73,7 @@ impl Shared {
             work: Arc::new(Semaphore::new(AT_ONCE)),
             questions: Arc::new(Semaphore::new(1)),
             pictures: Arc::new(Semaphore::new(PICTURES)),
+            on_the_way: Arc::new(Semaphore::new(reads::ON_THE_WAY_MIB)),
         }
     }
 }

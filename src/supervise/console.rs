@@ -130,7 +130,9 @@ pub fn name_of_key(keyring: &Keyring, key: &SigningKey, now: TimeMs) -> Result<S
     let kid = key.kid();
     let known = keyring.entry(kid).ok_or_else(|| format!("the keyring does not know the console's key {kid}"))?;
     if !known.valid_at(now) {
-        return Err(format!("the console's key {kid} is not valid now: it is too early, it has expired, or it was revoked"));
+        return Err(format!(
+            "the console's key {kid} is not valid now: it is too early, it has expired, or it was revoked"
+        ));
     }
     if known.role != Role::Investigator {
         return Err(format!("the console's key has the role {}, wanted investigator", known.role.as_str()));

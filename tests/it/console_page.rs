@@ -226,7 +226,8 @@ fn a_page_that_nobody_uses_looks_no_more_and_shows_the_form_when_its_session_is_
     // A quarter of an hour, made short.
     browser.script("fixed.alone_s = 1;");
     browser.until("!document.getElementById('look-alone').hidden");
-    let pictures = || browser.script("return Number(document.getElementById('canvas').dataset.pictures);").as_u64().unwrap();
+    let pictures =
+        || browser.script("return Number(document.getElementById('canvas').dataset.pictures);").as_u64().unwrap();
     let before = pictures();
     let polled = asks(3);
     assert!(polled.iter().all(|one| one[0] == json!("/api/state")) && pictures() == before, "{polled:?}");
@@ -237,5 +238,7 @@ fn a_page_that_nobody_uses_looks_no_more_and_shows_the_form_when_its_session_is_
     browser.until("document.getElementById('look-alone').hidden");
     // As after an hour, or when it is closed in another tab.
     browser.script("fetch('/logout', { method: 'POST', headers: {} });");
-    browser.until("document.getElementById('token') && getComputedStyle(document.getElementById('over')).display !== 'none'");
+    browser.until(
+        "document.getElementById('token') && getComputedStyle(document.getElementById('over')).display !== 'none'",
+    );
 }
