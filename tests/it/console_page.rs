@@ -242,3 +242,36 @@ fn a_page_that_nobody_uses_looks_no_more_and_shows_the_form_when_its_session_is_
         "document.getElementById('token') && getComputedStyle(document.getElementById('over')).display !== 'none'",
     );
 }
+
+/// Contrast of text and what it stands on, by WCAG 2.2 (relative luminance).
+const CONTRAST: &str = "
+    const parts = (colour) => colour.match(/[0-9.]+/g).slice(0, 3).map((v) => v / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    const light = (colour) => { const [r, g, b] = parts(colour); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+    const of = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);";
+
+#[test]
+fn verdicts_can_be_told_apart_in_both_themes_and_without_colours() {
+    let Some(browser) = Browser::start(1180, 800) else { return };
+    let desk = Desk::open("", "");
+    enter(&browser, &desk);
+    browser.script("location.hash = '#picture';");
+    browser.until("!document.getElementById('view-picture').hidden");
+    for scheme in ["light", "dark"] {
+        browser.prefers(scheme);
+        let told = browser.script(&format!(
+            "{CONTRAST}
+             const said = document.getElementById('ruler-said');
+             return ['good', 'warn', 'bad'].map((kind) => {{
+               said.className = `said ${{kind}}`;
+               const style = getComputedStyle(said);
+               return [of(style.color, style.backgroundColor), style.color, getComputedStyle(said, '::before').content];
+             }});"
+        ));
+        let told: Vec<(f64, String, String)> = serde_json::from_value(told).unwrap();
+        for (at, (contrast, colour, sign)) in told.iter().enumerate() {
+            assert!(*contrast >= 4.5, "{scheme}: {told:?}");
+            assert!(told.iter().skip(at + 1).all(|(_, c, s)| c != colour && s != sign), "{scheme}: {told:?}");
+        }
+    }
+}
