@@ -24,22 +24,28 @@ pub struct Desk {
     pub made: OneBox,
     pub daemon: Daemon,
     pub port: u16,
-    _camera: RtspServer,
+    _cameras: Vec<RtspServer>,
 }
 
 impl Desk {
     /// `more` are further lines of the camera and of the section.
     pub fn open(of_camera: &str, of_console: &str) -> Self {
-        let (made, port) = (OneBox::new(), free_port());
         let server = RtspServer::start(&fixture("street-a.mp4"), &looped()).unwrap();
+        let gate = camera("gate", 1, &server.url(), of_camera);
+        Self::of(OneBox::new(), vec![server], &[gate], of_console)
+    }
+
+    /// A box of one's own with a console, these cameras and these sections.
+    pub fn of(made: OneBox, cameras: Vec<RtspServer>, sections: &[String], of_console: &str) -> Self {
+        let port = free_port();
         let data = made.config().site.data_dir;
         credential(&data, "console", TOKEN.as_bytes());
         credential(&data, "reader", &std::fs::read(made.path("centre/keys/investigator.key")).unwrap());
         let console = format!("[console]\nlisten = \"127.0.0.1:{port}\"\nkey = \"reader\"\n{of_console}\n");
-        made.configure(&[camera("gate", 1, &server.url(), of_camera), console]);
+        made.configure(&[sections, &[console]].concat());
         let mut daemon = made.daemon();
         daemon.until("the console listens");
-        Self { made, daemon, port, _camera: server }
+        Self { made, daemon, port, _cameras: cameras }
     }
 
     pub fn get(&self, path: &str) -> Heard {

@@ -120,8 +120,10 @@ function cameras(now) {
     camera.road ? el("p", {}, camera.road) : null,
     camera.why ? el("p", { class: "why" }, camera.why) : null,
     terms([
-      ["Frames a second", `${rate(now, camera, "received")} received, ${rate(now, camera, "analysed")} analysed`],
-      ["Reads", `${count(camera.reads)} read, ${count(camera.unread)} passed unread`],
+      ["Frames a second", rate(now, camera, "received")],
+      ["Analysed a second", rate(now, camera, "analysed")],
+      ["Reads", count(camera.reads)],
+      ["Passed unread", count(camera.unread)],
       ["Hits", count(camera.hits)],
       ["Dropped", count(camera.dropped)],
       ["Newest frame", camera.frame_age_ms === null ? "none yet" : `${(camera.frame_age_ms / 1000).toFixed(1)} s ago`],
@@ -161,7 +163,7 @@ function health(now) {
       ["Threads, open files", `${count(h.process.threads)}, ${count(h.process.files)}`],
     ]),
     group("Hotlists", h.lists.length
-      ? h.lists.map((l) => [l.id, `${count(l.entries)} entries${l.stale ? ", past its freshness" : ""}${l.fault ? `; newest file refused: ${l.fault}` : ""}`])
+      ? h.lists.map((l) => [l.id, `${count(l.entries)} ${l.entries === 1 ? "entry" : "entries"}${l.stale ? ", past its freshness" : ""}${l.fault ? `; newest file refused: ${l.fault}` : ""}`])
       : [["None", "no list is configured"]]),
     group("Works with", h.parts.map((part) => [part.name, part.version])));
 }

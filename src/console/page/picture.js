@@ -62,7 +62,9 @@ const Picture = (() => {
 
   function marks() {
     const { width, height } = context.canvas;
-    for (const mark of about ? about.marks : []) {
+    // Plates last: a vehicle's name is not to hide the plate in it.
+    const all = about ? [...about.marks].sort((a, b) => (a.class === "plate") - (b.class === "plate")) : [];
+    for (const mark of all) {
       const [x1, y1, x2, y2] = mark.rect;
       const colour = COLOURS[mark.class] || VEHICLE;
       context.strokeStyle = colour;
@@ -70,7 +72,7 @@ const Picture = (() => {
       context.setLineDash(mark.sure ? [] : [3, 3]);
       context.strokeRect(x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height);
       context.setLineDash([]);
-      label(mark.class, x1 * width, y1 * height, colour);
+      label(mark.sure ? mark.class : `${mark.class}?`, x1 * width, y1 * height, colour);
     }
   }
 

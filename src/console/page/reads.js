@@ -49,11 +49,17 @@ const Reads = (() => {
 
   async function page(more) {
     const body = $("reads-table").tBodies[0];
+    if (!more) {
+      // What was asked before is not taken for the answer.
+      body.replaceChildren();
+      asked += 1;
+      put(el("p", { class: "hint" }, "Asking …"));
+    }
     try {
       const question = { ...why(), camera: $("reads-camera").value };
       if (more) question.cursor = cursor;
       const told = await (await ask("/api/reads", question)).json();
-      if (!more) { body.replaceChildren(); asked += 1; put(null); }
+      if (!more) { body.replaceChildren(); put(null); }
       body.append(...told.rows.map(line));
       cursor = told.next;
       $("reads-table").hidden = false;
