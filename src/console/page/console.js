@@ -17,6 +17,7 @@ const VIEWS = ["cameras", "picture", "reads", "doctor", "health", "outbox", "aud
 const EVERY_MS = 2000;
 let fixed = null;
 let before = null;
+const ACTED_MS = 2000;
 let acted = true;   // a person did something since the box was last asked
 let actedAt = 0;    // and when, milliseconds of the page
 
@@ -40,7 +41,8 @@ async function ask(path, body) {
     Object.assign(options, { method: "POST", body: JSON.stringify(body) });
     options.headers["Content-Type"] = "application/json";
   }
-  const person = acted;
+  // What is asked at the same moment by itself is not to take it from what the person asks.
+  const person = acted || performance.now() - actedAt < ACTED_MS;
   if (person) options.headers["Watchpost-Acted"] = "1";
   acted = false;
   let answer;
