@@ -66,6 +66,7 @@ mod second;
 mod second;
 mod settings;
 mod talk;
+mod tap;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod told;
@@ -106,7 +107,7 @@ pub use afterwards::After;
 pub use alone::Alone;
 use base::{Base, Origin, Trust};
 pub use commands::socket_path;
-pub use console::read_token as console_token;
+pub use console::{name_of_key as console_key_name, read_key as console_key, read_token as console_token};
 use contact::Contact;
 use controls::Wiring;
 use crew::{Crew, Failed, Maker, Stopped};

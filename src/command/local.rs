@@ -380,6 +380,10 @@ mod tests {
         wait.recv().unwrap();
         assert!(connections.end_all(Duration::from_mins(1)));
         assert_eq!(Arc::strong_count(&host), 1);
+        // Whoever comes later, as a question from the console, gets no host any more.
+        let (_late, theirs) = UnixStream::pair().unwrap();
+        let refused = connections.serve(theirs, Arc::clone(&host)).unwrap_err();
+        assert!(refused.to_string().contains("the daemon stops") && Arc::strong_count(&host) == 1, "{refused}");
     }
 
     #[test]

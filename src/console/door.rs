@@ -1,5 +1,7 @@
 //! What the console is given by the wiring; it reaches no other room by itself.
 
+use std::time::Duration;
+
 use crate::centre::ask::{Outcome, Question};
 use crate::centre::wire::HealthReport;
 use crate::command::Refusal;
@@ -41,12 +43,12 @@ pub trait Door: Send + Sync + 'static {
     /// The words for it.
     fn well(&self) -> Result<(), String>;
 
-    /// Lets whoever has the token look at a camera for a while, once that is in the audit log.
+    /// Writes into the audit log that whoever has the token looks at a camera, from now on and for so long.
     ///
     /// # Errors
     /// [`Reason::Purpose`](crate::domain::Reason::Purpose), [`Reason::NotFound`](crate::domain::Reason::NotFound); when the
     /// audit log cannot be written.
-    fn look(&self, camera: &CameraId, purpose: Option<Purpose>) -> Result<(), Refusal>;
+    fn look(&self, camera: &CameraId, purpose: Option<Purpose>, lasts: Duration) -> Result<(), Refusal>;
 
     /// What a camera sees now.
     ///
@@ -60,7 +62,8 @@ pub trait Door: Send + Sync + 'static {
     /// Why not, and what to do.
     fn reads(&self) -> Result<(), String>;
 
-    /// Asks the box's own executor, signed with the console's key.
+    /// Asks the box's own executor, signed with the console's key. Asked once at a time: others come in by the same few
+    /// connections.
     ///
     /// # Errors
     /// What is missing to ask.

@@ -7,23 +7,30 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hyper::header::{self, HeaderMap};
+use hyper::header::{self, HeaderMap, HeaderName};
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
+use super::bucket::Bucket;
+use super::looks::{Asked, LASTS, Looks};
 use crate::clock::Clock;
-use crate::domain::CameraId;
+use crate::command::Refusal;
+use crate::domain::{CameraId, Purpose};
 
 /// Name of the cookie.
 const COOKIE: &str = "watchpost";
-/// How long one counts without being used, and at all.
+/// How long one counts without being used by a person, and at all.
 const IDLE: Duration = Duration::from_hours(1);
 const LIVES: Duration = Duration::from_hours(12);
+/// How long nobody may have used the page that goes on looking at a camera.
+pub(super) const ALONE: Duration = Duration::from_mins(15);
+/// What the page puts on a request when somebody moved, pressed or typed since the one before. It asks on by itself all the time: that is no use.
+const ACTED: HeaderName = HeaderName::from_static("watchpost-acted");
 /// Most that count at once; the one that was used longest ago gives way.
 const SESSIONS: usize = 16;
 /// Wrong tokens that are taken at once, and how long until there is room for one more.
-const WRONG: f64 = 5.0;
+const WRONG: u32 = 5;
 const EVERY: Duration = Duration::from_secs(12);
 
 /// Who asks, once the token was given.
@@ -46,6 +53,15 @@ pub(super) enum Denied {
     TooMany,
 }
 
+/// Why nobody looks.
+#[derive(Debug)]
+pub(super) enum NoLook {
+    /// Too many lately; there is room for one after so long.
+    TooMany(Duration),
+    /// It was not written down.
+    Refused(Refusal),
+}
+
 struct Session {
     since: Duration,
     used: Duration,
@@ -53,9 +69,8 @@ struct Session {
 
 struct State {
     sessions: HashMap<[u8; 32], Session>,
-    looks: HashMap<(Who, CameraId), Duration>,
-    /// How many wrong tokens there is room for, as of when.
-    room: (f64, Duration),
+    looks: Looks,
+    wrong: Bucket,
 }
 
 /// See the module.
@@ -92,8 +107,8 @@ fn text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
 
 impl Guard {
     pub(super) fn new(token: &Zeroizing<String>, hosts: &[String], clock: Clock) -> Self {
-        let room = (WRONG, clock.monotonic());
-        let state = State { sessions: HashMap::new(), looks: HashMap::new(), room };
+        let now = clock.monotonic();
+        let state = State { sessions: HashMap::new(), looks: Looks::new(now), wrong: Bucket::new(WRONG, EVERY, now) };
         let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
         Self { token: sha256(token.as_bytes()), hosts, clock, state: Mutex::new(state) }
     }
@@ -134,25 +149,41 @@ impl Guard {
             state.sessions.remove(&key);
             return Err(Denied::Nobody);
         }
-        session.used = now;
+        if headers.contains_key(&ACTED) {
+            session.used = now;
+        }
         Ok(Who::Session(key))
+    }
+
+    /// A person has opened the page.
+    pub(super) fn used(&self, who: &Who) {
+        let now = self.clock.monotonic();
+        if let Who::Session(key) = who
+            && let Some(session) = self.state().sessions.get_mut(key)
+        {
+            session.used = now;
+        }
+    }
+
+    /// Whether somebody sits before the page, as far as that can be told. Who sends the token with every request sees to that.
+    pub(super) fn is_attended(&self, who: &Who) -> bool {
+        let Who::Session(key) = who else { return true };
+        let now = self.clock.monotonic();
+        self.state().sessions.get(key).is_some_and(|session| now.saturating_sub(session.used) < ALONE)
     }
 
     /// Whether this is the token.
     pub(super) fn token(&self, given: &str) -> Result<(), Denied> {
         let now = self.clock.monotonic();
         let mut state = self.state();
-        let (room, since) = state.room;
-        let room = (room + now.saturating_sub(since).as_secs_f64() / EVERY.as_secs_f64()).min(WRONG);
-        state.room = (room, now);
         // First: whoever has the token is not locked out by whoever guesses. Guessing gains nothing: a token is long.
         if same(&sha256(given.as_bytes()), &self.token) {
             return Ok(());
         }
-        if room < 1.0 {
+        if !state.wrong.wait(now).is_zero() {
             return Err(Denied::TooMany);
         }
-        state.room.0 -= 1.0;
+        state.wrong.take();
         tracing::warn!("a wrong token was given to the console");
         Err(Denied::Wrong)
     }
@@ -179,22 +210,39 @@ impl Guard {
         if let Who::Session(key) = who {
             state.sessions.remove(key);
         }
-        state.looks.retain(|(of, _), _| of != who);
+        state.looks.end(who);
         format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0")
     }
 
-    /// From now on, for so long, somebody may look at a camera.
-    pub(super) fn lets_look(&self, who: &Who, camera: &CameraId, lasts: Duration) {
-        let now = self.clock.monotonic();
+    /// Opens a look at a camera, once `record` has written it down, and says how long it lasts. One that is open already is not
+    /// written down again.
+    pub(super) fn look(
+        &self,
+        who: &Who,
+        (camera, purpose): (&CameraId, Option<Purpose>),
+        record: impl FnOnce() -> Result<(), Refusal>,
+    ) -> Result<Duration, NoLook> {
+        let (begun, look) = (self.clock.monotonic(), (who.clone(), camera.clone(), purpose));
+        match self.state().looks.ask(&look, begun) {
+            Asked::Open(left) => return Ok(left),
+            Asked::TooMany(wait) => return Err(NoLook::TooMany(wait)),
+            Asked::Anew => {}
+        }
+        // The disk may be slow: others are let in meanwhile.
+        let written = record();
         let mut state = self.state();
-        state.looks.retain(|_, until| *until > now);
-        state.looks.insert((who.clone(), camera.clone()), now + lasts);
+        if let Err(refusal) = written {
+            state.looks.refused(who);
+            return Err(NoLook::Refused(refusal));
+        }
+        state.looks.open(look, begun);
+        Ok(LASTS)
     }
 
     /// Whether somebody may look at a camera.
     pub(super) fn may_look(&self, who: &Who, camera: &CameraId) -> bool {
         let now = self.clock.monotonic();
-        self.state().looks.get(&(who.clone(), camera.clone())).is_some_and(|until| *until > now)
+        self.state().looks.may_look(who, camera, now)
     }
 }
 
@@ -208,7 +256,7 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::clock::SimClock;
-    use crate::domain::TimeMs;
+    use crate::domain::{Reason, TimeMs};
 
     const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -270,6 +318,51 @@ mod tests {
     }
 
     #[test]
+    fn a_page_that_nobody_uses_is_alone_after_a_while() {
+        let (guard, clock) = guard();
+        let set = guard.open().unwrap();
+        let polls = headers(&[("cookie", set.split(';').next().unwrap())]);
+        let mut acts = polls.clone();
+        acts.insert(ACTED, "1".parse().unwrap());
+        let who = guard.who(&polls).unwrap();
+        clock.advance(ALONE / 2);
+        guard.who(&acts).unwrap();
+        clock.advance(ALONE / 2);
+        guard.who(&polls).unwrap();
+        assert!(guard.is_attended(&who));
+        clock.advance(ALONE / 2);
+        guard.who(&polls).unwrap();
+        assert!(!guard.is_attended(&who) && guard.is_attended(&Who::Bearer));
+        guard.used(&who);
+        assert!(guard.is_attended(&who));
+    }
+
+    #[test]
+    fn a_look_is_written_down_before_it_is_open_and_one_that_is_not_is_none() {
+        let (guard, clock) = guard();
+        let gate = CameraId::new("gate").unwrap();
+        let asks = |record: &dyn Fn() -> Result<(), Refusal>| {
+            guard.look(&Who::Bearer, (&gate, Some(Purpose::Traffic)), record)
+        };
+        // A disk that takes its time: what the record opens begins before it is written, so it is over no later than the record says.
+        let slow = || {
+            assert!(!guard.may_look(&Who::Bearer, &gate));
+            clock.advance(Duration::from_secs(3));
+            Ok(())
+        };
+        let full = || Err(Refusal::new(Reason::Internal, "the disk is full".to_owned()));
+        for _ in 0..100 {
+            assert!(matches!(asks(&full), Err(NoLook::Refused(_))));
+            assert!(!guard.may_look(&Who::Bearer, &gate));
+        }
+        assert_eq!(asks(&slow).unwrap(), LASTS);
+        clock.advance(LASTS.saturating_sub(Duration::from_secs(4)));
+        assert!(guard.may_look(&Who::Bearer, &gate));
+        clock.advance(Duration::from_secs(1));
+        assert!(!guard.may_look(&Who::Bearer, &gate));
+    }
+
+    #[test]
     fn a_cookie_counts_until_it_is_closed_idle_or_old() {
         let (guard, clock) = guard();
         let of = |set: &str| headers(&[("cookie", &format!("other=1; {}", set.split(';').next().unwrap()))]);
@@ -277,20 +370,28 @@ mod tests {
         assert!(set.contains("HttpOnly") && set.contains("SameSite=Strict"));
         let who = guard.who(&of(&set)).unwrap();
         let gate = CameraId::new("gate").unwrap();
-        guard.lets_look(&who, &gate, Duration::from_mins(1));
+        guard.look(&who, (&gate, Some(Purpose::Maintenance)), || Ok(())).unwrap();
         assert!(guard.may_look(&who, &gate) && !guard.may_look(&Who::Bearer, &gate));
-        clock.advance(Duration::from_mins(2));
-        assert!(!guard.may_look(&who, &gate));
         guard.close(&who);
+        assert!(!guard.may_look(&who, &gate));
         assert_eq!(guard.who(&of(&set)), Err(Denied::Nobody));
+        // A page that polls by itself is no use of it.
         let set = guard.open().unwrap();
-        clock.advance(IDLE + Duration::from_secs(1));
-        assert_eq!(guard.who(&of(&set)), Err(Denied::Nobody));
-        let set = guard.open().unwrap();
-        for _ in 0..13 {
-            clock.advance(Duration::from_mins(59));
-            let _ = guard.who(&of(&set));
+        for _ in 0..60 {
+            clock.advance(Duration::from_mins(1));
+            assert!(guard.who(&of(&set)).is_ok());
         }
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(guard.who(&of(&set)), Err(Denied::Nobody));
+        let set = guard.open().unwrap();
+        let mut used = of(&set);
+        used.insert(ACTED, "1".parse().unwrap());
+        for _ in 0..12 {
+            clock.advance(Duration::from_mins(59));
+            assert!(guard.who(&used).is_ok(), "what a person does is use");
+        }
+        clock.advance(Duration::from_mins(59));
+        let _ = guard.who(&used);
         assert_eq!(guard.who(&of(&set)), Err(Denied::Nobody), "at most 12 hours");
         assert_eq!(guard.who(&headers(&[("cookie", "watchpost=00")])), Err(Denied::Nobody));
     }

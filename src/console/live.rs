@@ -1,10 +1,8 @@
 //! What a camera sees now: looked at for a purpose, for some minutes at a time, each of them in the audit log before the first picture
-//! is given.
+//! is given ([`looks`](super::looks)).
 //!
 //! The picture is made as every other that leaves a camera: behind the privacy masks, with the persons that are followed as a few
 //! squares, and no wider than the scene that is kept of a hit. A camera that was moved, so that its masks lie wrong, gives none.
-
-use std::time::Duration;
 
 use hyper::StatusCode;
 use serde::Deserialize;
@@ -12,12 +10,10 @@ use serde_json::json;
 
 use super::answer::{self, Answer};
 use super::door::Live;
-use super::guard::Who;
+use super::guard::{ALONE, NoLook, Who};
+use super::looks::LASTS;
 use super::route::{Shared, refused};
 use crate::domain::CameraId;
-
-/// How long one look lasts; the page asks anew while it is still being looked at.
-const LASTS: Duration = Duration::from_mins(5);
 
 /// What is asked before the first picture.
 #[derive(Deserialize)]
@@ -32,12 +28,25 @@ pub(super) fn look(shared: &Shared, who: &Who, asked: &Look) -> Answer {
     let Ok(camera) = CameraId::new(&asked.camera) else {
         return answer::problem(StatusCode::NOT_FOUND, "there is no such camera");
     };
-    match shared.door.look(&camera, asked.purpose.parse().ok()) {
-        Ok(()) => {
-            shared.guard.lets_look(who, &camera, LASTS);
-            answer::json(&json!({ "seconds": LASTS.as_secs() }))
+    if !shared.guard.is_attended(who) {
+        let words = format!(
+            "nobody has used this page for {} minutes: press a key or move the pointer, then look on",
+            ALONE.as_secs() / 60
+        );
+        return answer::problem(StatusCode::CONFLICT, words);
+    }
+    // Without one it is refused behind the door, where such things are decided.
+    let purpose = asked.purpose.parse().ok();
+    match shared.guard.look(who, (&camera, purpose), || shared.door.look(&camera, purpose, LASTS)) {
+        Ok(lasts) => answer::json(&json!({ "seconds": lasts.as_secs() })),
+        Err(NoLook::TooMany(wait)) => {
+            let seconds = wait.as_secs() + 1;
+            let words = format!(
+                "too many looks were begun lately, and each stands in the audit log: wait {seconds} s, or look on at what is open"
+            );
+            answer::with(answer::problem(StatusCode::TOO_MANY_REQUESTS, words), "retry-after", &seconds.to_string())
         }
-        Err(why) => refused(&why),
+        Err(NoLook::Refused(why)) => refused(&why),
     }
 }
 
@@ -46,10 +55,13 @@ pub(super) fn picture(shared: &Shared, who: &Who, camera: &str) -> Answer {
     let Ok(camera) = CameraId::new(camera) else {
         return answer::problem(StatusCode::NOT_FOUND, "there is no such camera");
     };
+    let nobody = || answer::problem(StatusCode::FORBIDDEN, "say what for first: nobody looks at this camera here");
     if !shared.guard.may_look(who, &camera) {
-        return answer::problem(StatusCode::FORBIDDEN, "say what for first: nobody looks at this camera here");
+        return nobody();
     }
     match shared.door.picture(&camera) {
+        // It took its time: what the record says may be over.
+        Ok(_) if !shared.guard.may_look(who, &camera) => nobody(),
         Ok(live) => {
             let about = about(&live);
             answer::with(answer::body(StatusCode::OK, "image/jpeg", live.jpeg), "watchpost-picture", &about)

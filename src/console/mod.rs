@@ -13,9 +13,11 @@
 //! waits for the console, and a console that fails costs the page alone.
 
 mod answer;
+mod bucket;
 pub mod door;
 mod guard;
 mod live;
+mod looks;
 mod metrics;
 mod page;
 mod reads;
@@ -158,5 +160,123 @@ impl Console {
         crate::shutdown::waited(at_most, || {
             self.thread.is_finished() && self.work.available_permits() == route::AT_ONCE
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+    use std::path::Path;
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, SyncSender};
+
+    use super::*;
+    use crate::centre::ask::{Outcome, Question};
+    use crate::centre::wire::HealthReport;
+    use crate::command::Refusal;
+    use crate::domain::{CameraId, Purpose, Reason};
+
+    const TOKEN: &str = "5c0d8a6e1f4b47d2a9e3";
+
+    /// A door behind which a picture takes as long as the test wants; `held` is what the rooms behind it hold, as a store.
+    struct Slow {
+        entered: SyncSender<()>,
+        leave: Mutex<Receiver<()>>,
+        _held: Arc<()>,
+    }
+
+    impl Door for Slow {
+        fn report(&self) -> HealthReport {
+            unreachable!("nobody asks")
+        }
+
+        fn waiting(&self) -> [u64; 4] {
+            [0; 4]
+        }
+
+        fn well(&self) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn look(&self, _: &CameraId, _: Option<Purpose>, _: Duration) -> Result<(), Refusal> {
+            Ok(())
+        }
+
+        fn picture(&self, _: &CameraId) -> Result<Live, Refusal> {
+            self.entered.send(()).unwrap();
+            self.leave.lock().unwrap().recv().unwrap();
+            Err(Refusal::new(Reason::Conflict, "none"))
+        }
+
+        fn reads(&self) -> Result<(), String> {
+            Err(String::new())
+        }
+
+        fn ask(&self, _: Question) -> Result<Outcome, String> {
+            unreachable!("nobody asks")
+        }
+    }
+
+    fn asks(socket: &Path, method: &str, path: &str, body: &str) -> UnixStream {
+        let mut stream = UnixStream::connect(socket).unwrap();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    }
+
+    /// Whether the console's own thread is still there.
+    fn runs() -> bool {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        tasks
+            .flatten()
+            .any(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name == "console\n"))
+    }
+
+    #[test]
+    fn a_stop_waits_until_nobody_holds_what_is_behind_the_door() {
+        for (leaves, stopped_well) in [(true, true), (false, false)] {
+            let dir = tempfile::tempdir().unwrap();
+            let (path, socket) = (dir.path().join("watchpost.toml"), dir.path().join("console.sock"));
+            let text = "[box]\nsite = \"n\"\nid = \"b\"\ndata_dir = \"data\"\n[console]\nsocket = '";
+            std::fs::write(&path, format!("{text}{}'\n", socket.display())).unwrap();
+            let config = Arc::new(crate::config::load(&path).unwrap());
+            let ((entered, inside), (leave, left)) = (sync_channel(1), sync_channel(1));
+            let held = Arc::new(());
+            let door = Slow { entered, leave: Mutex::new(left), _held: Arc::clone(&held) };
+            let console = Console::start(Parts {
+                section: config.console.clone().unwrap(),
+                config,
+                token: Zeroizing::new(TOKEN.to_owned()),
+                health: Health::new(),
+                min_plate_width: 24.0,
+                door: Arc::new(door),
+                clock: Clock::system(),
+            })
+            .unwrap();
+            let mut said = String::new();
+            let look = r#"{"camera": "gate", "purpose": "maintenance"}"#;
+            asks(&socket, "POST", "/api/look", look).read_to_string(&mut said).unwrap();
+            assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+            let _picture = asks(&socket, "GET", "/api/picture/gate", "");
+            inside.recv().unwrap();
+            let at_most = if leaves { Duration::from_mins(2) } else { Duration::from_secs(2) };
+            let stopping = std::thread::spawn(move || console.stop(at_most));
+            // Its thread leaves the picture behind, which still holds what is behind the door.
+            while runs() {
+                std::thread::yield_now();
+            }
+            if leaves {
+                assert!(!stopping.is_finished() && Arc::strong_count(&held) == 2);
+                leave.send(()).unwrap();
+            }
+            assert_eq!(stopping.join().unwrap(), stopped_well);
+            assert_eq!(Arc::strong_count(&held), if leaves { 1 } else { 2 });
+            let _ = leave.try_send(());
+        }
     }
 }

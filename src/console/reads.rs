@@ -4,9 +4,13 @@
 //! The console signs with a key of the keyring that the box's admin gave it: the centre says whether there is such a person, and
 //! can revoke it. Without one there are no reads here.
 
+use std::sync::Arc;
+
 use hyper::StatusCode;
+use hyper::body::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::{self, Answer, Problem};
 use super::route::Shared;
@@ -20,6 +24,11 @@ use crate::domain::{CameraId, EventId, Op, Picture, Reason};
 const ROWS: u16 = 50;
 /// Longest case number, bytes.
 const CASE: usize = 64;
+
+/// Largest picture or clip that is taken into memory, bytes: more than any that is kept with the usual `clip_mib`.
+const LARGEST: usize = 64 << 20;
+/// Most of them that is on its way to browsers at once, MiB.
+pub(super) const ON_THE_WAY_MIB: usize = 128;
 
 /// Why a picture is not there.
 const NOT_KEPT: &str = "none is kept of it: scenes and clips are kept of hits alone";
@@ -128,13 +137,55 @@ pub(super) fn evidence(shared: &Shared, wanted: &Evidence) -> Result<Answer, Pro
         _ => return Err(wrong("name crop, scene or clip")),
     };
     let args = evidence::Args { id, pictures: Some(pictures), rows: None, clip: Some(clip) };
-    let question = Question::new(Op::EvidenceGet, ops::encode(&args)).attached(evidence::attached);
+    let question = Question::new(Op::EvidenceGet, ops::encode(&args)).attached(evidence::attached).at_most(LARGEST);
     let answer = asked(shared, with(question, &wanted.why)?)?;
     let told: evidence::Answer = decoded(&answer)?;
     if let Some(bytes) = answer.attachments.into_values().next() {
         let kind = if clip { "video/mp4" } else { "image/jpeg" };
-        return Ok(answer::body(StatusCode::OK, kind, bytes));
+        return Ok(answer::body(StatusCode::OK, kind, on_its_way(&shared.on_the_way, bytes)?));
     }
     let why = told.clip.and_then(|clip| clip.why).unwrap_or_else(|| NOT_KEPT.to_owned());
     Err(Problem::new(StatusCode::NOT_FOUND, why))
+}
+
+/// Bytes that give their room back when the browser has them, or is gone.
+struct OnItsWay {
+    bytes: Vec<u8>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for OnItsWay {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn on_its_way(room: &Arc<Semaphore>, bytes: Vec<u8>) -> Result<Bytes, Problem> {
+    let mib = u32::try_from(bytes.len().div_ceil(1 << 20)).unwrap_or(u32::MAX);
+    let room = Arc::clone(room).try_acquire_many_owned(mib);
+    let full = "other pictures and clips are still on their way to browsers: ask again in a minute";
+    let room = room.map_err(|_| Problem::new(StatusCode::TOO_MANY_REQUESTS, full))?;
+    Ok(Bytes::from_owner(OnItsWay { bytes, _room: room }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_comes_back_when_what_was_on_its_way_is_gone() {
+        let room = Arc::new(Semaphore::new(ON_THE_WAY_MIB));
+        let clip = || vec![0; 50 << 20];
+        let (first, second) = (on_its_way(&room, clip()).ok().unwrap(), on_its_way(&room, clip()).ok());
+        assert!(second.is_some_and(|bytes| bytes.len() == 50 << 20));
+        let (second, small) = (on_its_way(&room, clip()).ok().unwrap(), on_its_way(&room, vec![1]).ok().unwrap());
+        assert!(on_its_way(&room, clip()).is_err());
+        let part = first.slice(10..20);
+        drop(first);
+        assert!(on_its_way(&room, clip()).is_err(), "a part of it is still being sent");
+        drop(part);
+        assert!(on_its_way(&room, clip()).is_ok());
+        drop((second, small));
+        assert_eq!(room.available_permits(), ON_THE_WAY_MIB);
+    }
 }

@@ -51,9 +51,12 @@ pub(super) struct Shared {
     pub(super) min_plate_width: f32,
     /// What is worked at: all of it back when nobody holds the door any more.
     pub(super) work: Arc<Semaphore>,
-    /// Reads, crops and clips are asked for one after the other.
+    /// Reads, crops and clips are asked for one after the other, and nothing else asks through the door: the place is given back
+    /// when its answer is there, not when whoever asked goes away.
     questions: Arc<Semaphore>,
     pictures: Arc<Semaphore>,
+    /// Room for what browsers still have to take, MiB.
+    pub(super) on_the_way: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -70,6 +73,7 @@ impl Shared {
             work: Arc::new(Semaphore::new(AT_ONCE)),
             questions: Arc::new(Semaphore::new(1)),
             pictures: Arc::new(Semaphore::new(PICTURES)),
+            on_the_way: Arc::new(Semaphore::new(reads::ON_THE_WAY_MIB)),
         }
     }
 }
@@ -152,7 +156,10 @@ async fn get(path: String, headers: HeaderMap, shared: Arc<Shared>) -> Answer {
         Err(denied) => return denied_answer(denied),
     };
     match path.as_str() {
-        "/" => answer::body(StatusCode::OK, page::HTML, page::INDEX),
+        "/" => {
+            shared.guard.used(&who);
+            answer::body(StatusCode::OK, page::HTML, page::INDEX)
+        }
         "/metrics" if shared.section.metrics => metrics_page(shared).await,
         "/api/fixed" => {
             let asked = Arc::clone(&shared);

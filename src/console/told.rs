@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::guard::ALONE;
 use super::metrics::gives_frames;
 use super::route::Shared;
 use crate::centre::wire::{HealthReport, Wire as _};
@@ -40,6 +41,7 @@ pub(super) fn fixed(shared: &Shared) -> Value {
         "purposes": purposes,
         "reads": shared.door.reads().err(),
         "cameras": cameras,
+        "alone_s": ALONE.as_secs(),
         "hides_persons": shared.config.vision.vehicles.is_some(),
         "min_plate_width": shared.min_plate_width,
         "good_plate_width": GOOD_PLATE_WIDTH,

@@ -19,9 +19,9 @@ use crate::vision::rules::Judge;
 use crate::vision::{self, Analyser, Seen};
 
 use super::clips::{Clips, Look, View, Wish};
-use super::desk::{Sight, Tap};
 use super::models::swap::InUse;
 use super::second::{Asking, Due, Held, Looks};
+use super::tap::{Sight, Tap};
 use super::told::Told;
 use super::views::{self, Door};
 

@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,7 +14,7 @@ use super::desk::Desk;
 use super::settings::{credential_path, secret};
 use super::talk;
 use crate::centre::ask::{Outcome, Question, Signers, Talk, TalkParts, round_ids};
-use crate::centre::keyring::{KeyBook, Role};
+use crate::centre::keyring::{KeyBook, Keyring, Role};
 use crate::centre::keys::{BoxKey, Keys, SigningKey};
 use crate::centre::report::Reporter;
 use crate::centre::topics::Topics;
@@ -25,7 +25,7 @@ use crate::command::authorise::{self, Look};
 use crate::command::local::{Connections, Host};
 use crate::config::{self, Config};
 use crate::console::{Console, Door, Live, Parts};
-use crate::domain::{CameraId, Purpose, Reason};
+use crate::domain::{CameraId, Purpose, Reason, TimeMs};
 use crate::health::Health;
 use crate::store::Store;
 use crate::store::audit::Event;
@@ -92,13 +92,10 @@ pub(super) fn start(rooms: Rooms) -> Option<Console> {
 
 fn open(rooms: Rooms, section: config::Console) -> anyhow::Result<Console> {
     let token = read_token(&section, &rooms.config)?;
-    let key = section.key.as_deref().map(|name| credential_path(name, &rooms.config)).transpose()?;
-    if let Some(path) = &key {
-        SigningKey::read(path).context("the console's key, in whose name it asks for reads")?;
-    }
+    let key = read_key(&section, &rooms.config)?.map(|(path, _)| path);
     let min_plate_width = vision::Settings::default().min_plate_width;
     let (config, health, clock) = (Arc::clone(&rooms.config), Arc::clone(&rooms.health), rooms.clock.clone());
-    let door = Arc::new(Doors { rooms, key, turn: Mutex::new(()) });
+    let door = Arc::new(Doors { rooms, key });
     Ok(Console::start(Parts { config, section, token, health, min_plate_width, door, clock })?)
 }
 
@@ -111,12 +108,42 @@ pub fn read_token(section: &config::Console, config: &Config) -> anyhow::Result<
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().trim().to_owned()))
 }
 
+/// The key in whose name the console asks for reads, and its file; `None` where none is named.
+///
+/// # Errors
+/// No such credential, one that others may read, or no key.
+pub fn read_key(section: &config::Console, config: &Config) -> anyhow::Result<Option<(PathBuf, SigningKey)>> {
+    let read = |name: &str| {
+        let path = credential_path(name, config)?;
+        let key = SigningKey::read(&path)?;
+        anyhow::Ok((path, key))
+    };
+    let key = section.key.as_deref().map(read).transpose();
+    key.context("the console's key, in whose name it asks for reads")
+}
+
+/// What the keyring calls that key, where it opens reads.
+///
+/// # Errors
+/// Why it does not.
+pub fn name_of_key(keyring: &Keyring, key: &SigningKey, now: TimeMs) -> Result<String, String> {
+    let kid = key.kid();
+    let known = keyring.entry(kid).ok_or_else(|| format!("the keyring does not know the console's key {kid}"))?;
+    if !known.valid_at(now) {
+        return Err(format!(
+            "the console's key {kid} is not valid now: it is too early, it has expired, or it was revoked"
+        ));
+    }
+    if known.role != Role::Investigator {
+        return Err(format!("the console's key has the role {}, wanted investigator", known.role.as_str()));
+    }
+    Ok(known.name.clone())
+}
+
 struct Doors {
     rooms: Rooms,
     /// Read for each question, and in memory no longer than that.
     key: Option<PathBuf>,
-    /// One question at a time: others come in by the same few connections.
-    turn: Mutex<()>,
 }
 
 impl Doors {
@@ -132,21 +159,17 @@ impl Doors {
              credential in [console] key",
         )?;
         let key = SigningKey::read(key).map_err(|e| e.to_string())?;
-        let keyring = entry.keyring.current();
-        let known = keyring.entry(key.kid()).filter(|known| known.valid_at(rooms.clock.utc()));
-        let known = known.ok_or("the keyring does not know the console's key, or it is valid no more")?;
-        if known.role != Role::Investigator {
-            return Err(format!("the console's key has the role {}, wanted investigator", known.role.as_str()));
-        }
-        Ok((entry, key, known.name.clone()))
+        let name = name_of_key(&entry.keyring.current(), &key, rooms.clock.utc())?;
+        Ok((entry, key, name))
     }
 
-    fn audited(&self, look: &Look) -> Result<(), Refusal> {
+    fn audited(&self, look: &Look, lasts: Duration) -> Result<(), Refusal> {
         let details = [
             ("what", "live".to_owned()),
             ("camera", look.camera().to_string()),
             ("by", PRINCIPAL.to_owned()),
             ("purpose", look.purpose().to_string()),
+            ("seconds", lasts.as_secs().to_string()),
         ];
         let written = self.rooms.store.audit(Event::PictureViewed, &details);
         let failed =
@@ -169,10 +192,10 @@ impl Door for Doors {
         silent.fatal().map_or(Ok(()), |silence| Err(format!("{} does nothing any more", silence.name)))
     }
 
-    fn look(&self, camera: &CameraId, purpose: Option<Purpose>) -> Result<(), Refusal> {
+    fn look(&self, camera: &CameraId, purpose: Option<Purpose>, lasts: Duration) -> Result<(), Refusal> {
         let look = authorise::look(camera, purpose)?;
         self.rooms.desk.is_there(look.camera())?;
-        self.audited(&look)
+        self.audited(&look, lasts)
     }
 
     fn picture(&self, camera: &CameraId) -> Result<Live, Refusal> {
@@ -200,7 +223,6 @@ impl Door for Doors {
             wait: ANSWER_WITHIN,
             clock: self.rooms.clock.clone(),
         });
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let pair = UnixStream::pair().and_then(|(ours, theirs)| {
             entry.connections.serve(theirs, Arc::clone(&entry.host))?;
             Ok(ours)

@@ -411,3 +411,26 @@ async fn clock_is_told_and_does_not_fail_on_a_machine_whose_clock_was_set() {
     assert_eq!(found.len(), 1);
     assert_ne!(found[0].0, "failure", "{found:#?}");
 }
+
+#[tokio::test]
+async fn console_tells_whether_its_key_opens_reads() {
+    let made = well();
+    let data = made.config().site.data_dir;
+    let put = |name: &str, bytes: &[u8]| {
+        let path = made.file(data.join("credentials").join(name).to_str().unwrap(), bytes);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    put("console", b"5c0d8a6e1f4b47d2a9e3");
+    let camera = camera("ball", 1, made.path("ball.mp4").to_str().unwrap(), "");
+    made.configure(&[camera, "[console]\nkey = \"reader\"\n".to_owned()]);
+    has(&look(&made, "console").await, "failure", "the console's key, in whose name it asks for reads");
+    for (of, level, words) in [
+        ("investigator", "ok", "it asks for reads as"),
+        ("custodian", "warning", "the console's key has the role custodian, wanted investigator"),
+    ] {
+        put("reader", &std::fs::read(made.path(&format!("centre/keys/{of}.key"))).unwrap());
+        has(&look(&made, "console").await, level, words);
+    }
+    put("reader", SigningKey::generate().unwrap().1.as_bytes());
+    has(&look(&made, "console").await, "warning", "the keyring does not know the console's key");
+}

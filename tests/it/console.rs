@@ -24,22 +24,28 @@ pub struct Desk {
     pub made: OneBox,
     pub daemon: Daemon,
     pub port: u16,
-    _camera: RtspServer,
+    _cameras: Vec<RtspServer>,
 }
 
 impl Desk {
     /// `more` are further lines of the camera and of the section.
     pub fn open(of_camera: &str, of_console: &str) -> Self {
-        let (made, port) = (OneBox::new(), free_port());
         let server = RtspServer::start(&fixture("street-a.mp4"), &looped()).unwrap();
+        let gate = camera("gate", 1, &server.url(), of_camera);
+        Self::of(OneBox::new(), vec![server], &[gate], of_console)
+    }
+
+    /// A box of one's own with a console, these cameras and these sections.
+    pub fn of(made: OneBox, cameras: Vec<RtspServer>, sections: &[String], of_console: &str) -> Self {
+        let port = free_port();
         let data = made.config().site.data_dir;
         credential(&data, "console", TOKEN.as_bytes());
         credential(&data, "reader", &std::fs::read(made.path("centre/keys/investigator.key")).unwrap());
         let console = format!("[console]\nlisten = \"127.0.0.1:{port}\"\nkey = \"reader\"\n{of_console}\n");
-        made.configure(&[camera("gate", 1, &server.url(), of_camera), console]);
+        made.configure(&[sections, &[console]].concat());
         let mut daemon = made.daemon();
         daemon.until("the console listens");
-        Self { made, daemon, port, _camera: server }
+        Self { made, daemon, port, _cameras: cameras }
     }
 
     pub fn get(&self, path: &str) -> Heard {
@@ -245,7 +251,11 @@ fn a_camera_is_looked_at_for_a_purpose_and_never_behind_its_masks() {
     ] {
         assert_eq!(desk.post("/api/look", &asked).status, status, "{asked}");
     }
-    assert_eq!(desk.post("/api/look", &json!({ "camera": "gate", "purpose": "maintenance" })).status, 200);
+    // However often it is asked for, one record says for how long.
+    for _ in 0..50 {
+        let heard = desk.post("/api/look", &json!({ "camera": "gate", "purpose": "maintenance" }));
+        assert!(heard.status == 200 && heard.json()["seconds"].as_u64() > Some(60), "{}", heard.text());
+    }
     let mut marks = 0;
     for _ in 0..12 {
         let heard = desk.get("/api/picture/gate");
@@ -273,6 +283,37 @@ fn a_camera_is_looked_at_for_a_purpose_and_never_behind_its_masks() {
     assert_eq!(looked.len(), 1, "{looked:#?}");
     let has = |key: &str, value: &str| looked[0].details.iter().any(|(k, v)| k == key && v == value);
     assert!(has("camera", "gate") && has("by", "console") && has("purpose", "maintenance"), "{looked:#?}");
+    assert!(has("seconds", "300"), "{looked:#?}");
+}
+
+#[test]
+fn looks_that_each_need_a_record_are_bounded_and_the_wait_is_said() {
+    let mut desk = Desk::open("", "");
+    let purposes: Vec<String> = serde_json::from_value(desk.get("/api/fixed").json()["purposes"].clone()).unwrap();
+    // Another cookie each time, which whoever has the token can make.
+    let form = format!("token={TOKEN}");
+    let (mut opened, mut refused) = (0, None);
+    for n in 0..200 {
+        let of_form = [("Content-Type", "application/x-www-form-urlencoded")];
+        let login = ask(desk.port, "POST", "/login", &of_form, form.as_bytes());
+        let cookie = login.field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        let asked = json!({ "camera": "gate", "purpose": purposes[n % purposes.len()] }).to_string();
+        let fields = [("Cookie", cookie.as_str()), ("Content-Type", "application/json")];
+        let heard = ask(desk.port, "POST", "/api/look", &fields, asked.as_bytes());
+        if heard.status == 429 {
+            refused = Some(heard);
+            break;
+        }
+        assert_eq!(heard.status, 200, "{}", heard.text());
+        opened += 1;
+    }
+    let refused = refused.expect("they are bounded");
+    let wait: u64 = refused.field("retry-after").unwrap().parse().unwrap();
+    assert!((1..=11).contains(&wait) && refused.text().contains("audit log"), "{refused:?}");
+    desk.daemon.stop();
+    let records = audit::read(&desk.made.config().site.data_dir.join("store")).unwrap();
+    let looked = records.iter().filter(|r| r.details.iter().any(|(k, v)| k == "what" && v == "live")).count();
+    assert!(looked == opened && (40..80).contains(&opened), "{looked} records of {opened} looks");
 }
 
 #[test]

@@ -2,21 +2,95 @@
 //!
 //! With `WATCHPOST_PICTURES=DIR` a picture of each view is left in that folder: those of `docs/images` are made so.
 
+use std::ffi::OsString;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use watchpost::camera::testkit::{RtspServer, Serving};
 
 use crate::console::{Desk, TOKEN};
+use crate::kit::broker::{Mosquitto, free_port};
 use crate::kit::browser::{Browser, key};
+use crate::kit::camera::looped;
+use crate::kit::centre::Centre;
+use crate::kit::one_box::{OneBox, camera, fixture, hotlist};
 
 const VIEWS: [&str; 7] = ["cameras", "picture", "reads", "doctor", "health", "outbox", "audit"];
 
+/// Where pictures are left.
+fn pictures() -> Option<OsString> {
+    std::env::var_os("WATCHPOST_PICTURES")
+}
+
 fn keep(browser: &Browser, name: &str) {
-    if let Some(folder) = std::env::var_os("WATCHPOST_PICTURES") {
-        // What fades in is there.
-        std::thread::sleep(Duration::from_millis(300));
-        std::fs::write(Path::new(&folder).join(format!("console-{name}.png")), browser.picture()).unwrap();
+    let Some(folder) = pictures() else { return };
+    // As high as what is shown, from its top.
+    let high = browser.script(
+        "window.scrollTo(0, 0); const bottom = document.getElementById('main').getBoundingClientRect().bottom; \
+         return Math.round(Math.min(1000, Math.max(360, bottom)) + outerHeight - innerHeight);",
+    );
+    let before = browser.script("return outerHeight;");
+    let size = |high: &Value| browser.size(1180, u32::try_from(high.as_u64().unwrap()).unwrap());
+    size(&high);
+    // What fades in is there.
+    std::thread::sleep(Duration::from_millis(300));
+    std::fs::write(Path::new(&folder).join(format!("console-{name}.png")), browser.picture()).unwrap();
+    size(&before);
+}
+
+/// A box at work: two cameras that play our clips, one that was unplugged, hotlists, a broker and a centre that acknowledges.
+struct Full {
+    desk: Desk,
+    _broker: Mosquitto,
+    _centre: Centre,
+    _runtime: Runtime,
+}
+
+const PLACES: &str = r#"
+road = "North gate, inbound"
+fps = 5
+[[camera.zone]]
+name = "bay"
+points = [[0.71, 0.19], [0.97, 0.19], [0.99, 0.54], [0.73, 0.54]]
+[[camera.line]]
+name = "stop"
+points = [[0.16, 0.64], [0.7, 0.64]]
+"#;
+
+impl Full {
+    /// Once there was a hit, and the centre has it.
+    fn open() -> Self {
+        let made = OneBox::new();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let broker = made.broker();
+        let centre = runtime.block_on(made.centre());
+        // The second looks at the same street some seconds later.
+        let since = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds));
+        let serve = |since| RtspServer::start(&fixture("street-a.mp4"), &Serving { since, ..looped() }).unwrap();
+        let [a, b] = [serve(None), serve(since(7))];
+        let stolen = "PlateNumber,PlateState,Category,EffectiveDate,ExpiryDate,Remark\nFK418XR,EU,serious,2025-01-01,,drawn clip\n";
+        let unplugged = format!("rtsp://127.0.0.1:{}/main", free_port());
+        let sections = [
+            camera("gate", 1, &a.url(), PLACES),
+            camera("ring-road", 2, &b.url(), "road = \"Ring road, northbound\"\nfps = 5"),
+            camera("yard", 3, &unplugged, "road = \"Yard, outbound\""),
+            hotlist("watched", 1, &fixture("hotlist.csv"), "info"),
+            hotlist("stolen", 2, &made.file("stolen.csv", stolen), "serious"),
+        ];
+        let desk = Desk::of(made, vec![a, b], &sections, "");
+        runtime.block_on(centre.until("hits", |log| log.alerts.len() > 1));
+        desk.until("/api/state", |told| {
+            let enough = |camera: &Value| camera["hits"].as_u64() > Some(1) && camera["reads"].as_u64() > Some(2);
+            enough(&told["cameras"][0]) && enough(&told["cameras"][1]) && told["connected"] == true
+        });
+        if pictures().is_some() {
+            // Every vehicle of the clip has passed, so that reads and hits are of the same.
+            let passed = |camera: &Value| camera["reads"].as_u64() > Some(4);
+            desk.until("/api/state", |told| passed(&told["cameras"][0]) && passed(&told["cameras"][1]));
+        }
+        Self { desk, _broker: broker, _centre: centre, _runtime: runtime }
     }
 }
 
@@ -52,11 +126,17 @@ fn accepted(block: &str) -> watchpost::config::Config {
 
 #[test]
 fn every_view_opens_without_a_word_in_the_browsers_log() {
-    let Some(browser) = Browser::start(1180, 800) else { return };
-    let desk = Desk::open("road = \"North gate, inbound\"", "");
-    desk.until("/api/state", |told| told["cameras"][0]["reads"].as_u64() > Some(1));
+    let Some(browser) = Browser::start(1180, 860) else { return };
+    let full = Full::open();
+    let desk = &full.desk;
     desk.stored("K-2026-17");
-    enter(&browser, &desk);
+    enter(&browser, desk);
+    // Bytes of pictures that the page holds.
+    browser.script(
+        "window.urls = 0; const [make, drop] = [URL.createObjectURL, URL.revokeObjectURL]; \
+         URL.createObjectURL = (bytes) => { window.urls += 1; return make.call(URL, bytes); }; \
+         URL.revokeObjectURL = (url) => { window.urls -= 1; drop.call(URL, url); };",
+    );
     for scheme in ["light", "dark"] {
         browser.prefers(scheme);
         for view in VIEWS {
@@ -66,7 +146,9 @@ fn every_view_opens_without_a_word_in_the_browsers_log() {
             browser.until(others);
             browser.until(&format!("document.querySelector('nav a[aria-current]').hash === '#{view}'"));
             match view {
-                "cameras" => browser.until("/[1-9][0-9.]* received/.test(document.getElementById('cards').innerText)"),
+                "cameras" => {
+                    browser.until("/Frames a second\\s+[1-9]/.test(document.getElementById('cards').innerText)");
+                }
                 "picture" => {
                     look(&browser);
                     browser.script("document.querySelector('input[value=ruler]').click();");
@@ -80,7 +162,12 @@ fn every_view_opens_without_a_word_in_the_browsers_log() {
                     browser.script("document.getElementById('reads-case').value = 'K-2026-17';");
                     browser.script("document.querySelector('#reads-form button').click();");
                     browser.until("document.querySelector('#reads-table tbody tr')");
-                    browser.script("document.querySelector('#reads-table td button').click();");
+                    // The surest.
+                    browser.script(
+                        "const rows = [...document.querySelectorAll('#reads-table tbody tr')]; \
+                         const sure = (row) => parseFloat(row.querySelector('td.n').innerText) || 0; \
+                         rows.sort((a, b) => sure(b) - sure(a))[0].querySelector('button').click();",
+                    );
                     browser.until("document.querySelector('#evidence img') && document.querySelector('#evidence img').naturalWidth > 20");
                 }
                 "doctor" => browser.until("document.getElementById('doctor-command').innerText.includes('gate')"),
@@ -100,6 +187,7 @@ fn every_view_opens_without_a_word_in_the_browsers_log() {
         assert_eq!(ground == "rgb(18, 23, 27)", scheme == "dark", "{ground}");
     }
     assert_eq!(browser.log(), Vec::<String>::new());
+    assert_eq!(browser.script("return window.urls;"), json!(1), "a crop is given back when another takes its place");
     // Every control has a name, every view a heading, and there are landmarks.
     let nameless = browser.script(
         "return [...document.querySelectorAll('button, input, select, textarea, canvas')].filter((e) => \
@@ -198,4 +286,79 @@ fn everything_can_be_done_by_keyboard_alone() {
     browser.press(&[key("Enter"), key("Right"), key("Down"), key("Enter")]);
     browser.until("/pixels of/.test(document.getElementById('ruler-said').innerText)");
     assert_eq!(browser.log(), Vec::<String>::new());
+}
+
+#[test]
+fn a_page_that_nobody_uses_looks_no_more_and_shows_the_form_when_its_session_is_over() {
+    let Some(browser) = Browser::start(1180, 800) else { return };
+    let desk = Desk::open("", "");
+    desk.until_online();
+    enter(&browser, &desk);
+    look(&browser);
+    // What is asked from now on, and whether it says that a person acted.
+    browser.script(
+        "window.asked = []; const real = window.fetch; window.fetch = (path, options) => { \
+         window.asked.push([path, 'Watchpost-Acted' in options.headers]); return real(path, options); };",
+    );
+    let asks = |n: usize| {
+        browser.script("window.asked = [];");
+        browser.until(&format!("window.asked.length >= {n}"));
+        browser.script("return window.asked;").as_array().unwrap().clone()
+    };
+    browser.until("performance.now() - actedAt > 2 * ACTED_MS");
+    let polled = asks(6);
+    assert!(polled.iter().all(|one| one[1] == json!(false)), "polling is no use of the page: {polled:?}");
+    browser.script("window.asked = [];");
+    browser.press(&[key("Tab")]);
+    browser.until("window.asked.some(([, acted]) => acted)");
+    // A quarter of an hour, made short.
+    browser.script("fixed.alone_s = 1;");
+    browser.until("!document.getElementById('look-alone').hidden");
+    let shown =
+        || browser.script("return Number(document.getElementById('canvas').dataset.pictures);").as_u64().unwrap();
+    let before = shown();
+    let polled = asks(3);
+    assert!(polled.iter().all(|one| one[0] == json!("/api/state")) && shown() == before, "{polled:?}");
+    browser.script("fixed.alone_s = 900;");
+    browser.drag("#look-on", (0.5, 0.5), (0.5, 0.5));
+    browser.until(&format!("Number(document.getElementById('canvas').dataset.pictures) > {before}"));
+    browser.until("document.getElementById('look-alone').hidden");
+    // As after an hour, or when it is closed in another tab.
+    browser.script("fetch('/logout', { method: 'POST', headers: {} });");
+    browser.until(
+        "document.getElementById('token') && getComputedStyle(document.getElementById('over')).display !== 'none'",
+    );
+}
+
+/// Contrast of text and what it stands on, by WCAG 2.2 (relative luminance).
+const CONTRAST: &str = "
+    const parts = (colour) => colour.match(/[0-9.]+/g).slice(0, 3).map((v) => v / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    const light = (colour) => { const [r, g, b] = parts(colour); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+    const of = (a, b) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);";
+
+#[test]
+fn verdicts_can_be_told_apart_in_both_themes_and_without_colours() {
+    let Some(browser) = Browser::start(1180, 800) else { return };
+    let desk = Desk::open("", "");
+    enter(&browser, &desk);
+    browser.script("location.hash = '#picture';");
+    browser.until("!document.getElementById('view-picture').hidden");
+    for scheme in ["light", "dark"] {
+        browser.prefers(scheme);
+        let told = browser.script(&format!(
+            "{CONTRAST}
+             const said = document.getElementById('ruler-said');
+             return ['good', 'warn', 'bad'].map((kind) => {{
+               said.className = `said ${{kind}}`;
+               const style = getComputedStyle(said);
+               return [of(style.color, style.backgroundColor), style.color, getComputedStyle(said, '::before').content];
+             }});"
+        ));
+        let told: Vec<(f64, String, String)> = serde_json::from_value(told).unwrap();
+        for (at, (contrast, colour, sign)) in told.iter().enumerate() {
+            assert!(*contrast >= 4.5, "{scheme}: {told:?}");
+            assert!(told.iter().skip(at + 1).all(|(_, c, s)| c != colour && s != sign), "{scheme}: {told:?}");
+        }
+    }
 }

@@ -50,13 +50,18 @@ pub struct Question {
     pub blobs: Vec<Vec<u8>>,
     /// The attachments that a result names.
     pub attached: fn(&[u8]) -> Vec<Attached>,
+    /// Most bytes of attachments that are taken.
+    pub most: usize,
 }
+
+/// Bytes of attachments that are taken of one box where nothing else is said.
+const MOST: usize = 512 << 20;
 
 impl Question {
     /// An operation with its arguments.
     #[must_use]
     pub fn new(op: Op, args: Vec<u8>) -> Self {
-        Self { op, args, purpose: None, case: None, blobs: Vec::new(), attached: |_| Vec::new() }
+        Self { op, args, purpose: None, case: None, blobs: Vec::new(), attached: |_| Vec::new(), most: MOST }
     }
 
     /// With a large content that the arguments name.
@@ -70,6 +75,12 @@ impl Question {
     #[must_use]
     pub fn attached(self, attached: fn(&[u8]) -> Vec<Attached>) -> Self {
         Self { attached, ..self }
+    }
+
+    /// With a bound on the bytes of attachments, for who has little memory; an answer with more is none, and says so.
+    #[must_use]
+    pub fn at_most(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     fn blob_of(&self, blob: &BlobRef) -> Option<&Vec<u8>> {

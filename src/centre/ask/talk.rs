@@ -32,8 +32,6 @@ const AWAY_TRIES: u32 = 3;
 const HEALTH_WITHIN: Duration = Duration::from_secs(40);
 /// An attachment of which nothing more comes for so long is asked for anew.
 const CHUNKS_WITHIN: Duration = Duration::from_secs(6);
-/// Most bytes of chunks that are held for one box.
-const MAX_HELD: usize = 512 << 20;
 /// Seconds that a command is valid beside the time that is waited for it.
 const LIFETIME_SLACK_S: u64 = 60;
 
@@ -210,7 +208,9 @@ impl Talk {
         match kind {
             Kind::Reply { .. } => self.hear_reply(kind, topic, payload, now),
             Kind::Evidence { id, chunk }
-                if self.held + payload.len() <= MAX_HELD && payload.len() <= CHUNK && !self.is_over() =>
+                if self.held + payload.len() <= self.parts.question.most
+                    && payload.len() <= CHUNK
+                    && !self.is_over() =>
             {
                 self.held += payload.len();
                 self.chunks.entry(*id).or_default().insert(*chunk, payload.to_vec());
@@ -389,6 +389,16 @@ impl Talk {
 
     fn answered(&mut self, reply: Reply, signed: Signed, now: Duration) {
         let wanted = (self.parts.question.attached)(reply.result.as_deref().unwrap_or_default());
+        let bytes = wanted.iter().fold(0_u64, |sum, one| sum.saturating_add(one.bytes));
+        let most = self.parts.question.most;
+        // More could never be here whole: chunks beyond it are let go of.
+        if usize::try_from(bytes).map_or(true, |bytes| bytes > most) {
+            let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+            let most = u64::try_from(most).unwrap_or(u64::MAX);
+            let text =
+                format!("the answer has {} MiB of pictures and clips; {} MiB are taken here", mib(bytes), most >> 20);
+            return self.end(Outcome::Unbelieved(text));
+        }
         self.stage = Stage::Gathering(Box::new((reply, signed)), wanted);
         self.gather(now);
     }
@@ -416,5 +426,57 @@ impl Talk {
         let (reply, signed) = (**told).clone();
         let answer = Answer { reply, attachments, missing: Vec::new(), signed };
         self.end(Outcome::Answered(answer));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::centre::keys::SigningKey;
+    use crate::clock::SimClock;
+    use crate::domain::{ClockState, Op, TimeMs};
+
+    /// As a result names it here: its length.
+    fn named(result: &[u8]) -> Vec<Attached> {
+        let bytes = result.first().map_or(0, |mib| u64::from(*mib) << 20);
+        vec![Attached { id: EventId([9; 16]), bytes, sha256: [0; 32] }]
+    }
+
+    #[test]
+    fn an_answer_with_more_than_is_taken_is_none_and_says_so() {
+        let key = |seed: u8| SigningKey::from_seed(&[seed; 32]).unwrap();
+        let signer = key(1);
+        let (site, box_id) = (SiteId::new("north").unwrap(), BoxId::new("box-1").unwrap());
+        let topics = Topics::new("watchpost", &site, &box_id).unwrap();
+        let question = Question::new(Op::EvidenceGet, Vec::new()).attached(named).at_most(3 << 20);
+        let clock = SimClock::at(TimeMs(1_800_000_000_000));
+        let answers = |mib: u8| {
+            let mut talk = Talk::new(Parts {
+                site: site.clone(),
+                box_id: box_id.clone(),
+                topics: topics.clone(),
+                keys: Keys::from(signer.public().clone()),
+                question: Arc::new(question.clone()),
+                signers: Arc::new(Signers { first: key(2), issuer: "anna".to_owned(), second: None }),
+                ids: Arc::new([[7; 16]; ROUNDS]),
+                wait: Duration::from_secs(20),
+                clock: Clock::of(clock.clone()),
+            });
+            let kind = Kind::Reply { op: Op::EvidenceGet.as_str().to_owned(), id: hex(&[7; 16]) };
+            let mut reply =
+                Reply::new([7; 16], CommandStatus::Successful, TimeMs(1_800_000_000_000), ClockState::Synced);
+            reply.result = Some(vec![mib]);
+            // Chunks come before the answer that names them.
+            let chunk = Kind::Evidence { id: EventId([9; 16]), chunk: 0 };
+            (0..100).for_each(|_| talk.hear(&chunk, "", &vec![0; CHUNK]));
+            assert!(talk.held <= 3 << 20, "{}", talk.held);
+            let topic = topics.of(&kind);
+            talk.hear(&kind, &topic, &wire::sign(&reply, &topic, &signer).unwrap());
+            talk
+        };
+        let taken = answers(3);
+        assert!(!taken.is_over() && taken.unbelieved.is_none(), "it is awaited");
+        let Outcome::Unbelieved(why) = answers(4).outcome() else { panic!("it is too large") };
+        assert_eq!(why, "the answer has 4 MiB of pictures and clips; 3 MiB are taken here");
     }
 }

@@ -17,8 +17,7 @@ const SOON: Duration = Duration::from_hours(30 * 24);
 pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
     let Some(centre) = &config.centre else { return Vec::new() };
     let todo = "get both files from the centre; `watchpost init --centre DIR` makes them for a centre of one box";
-    let read = PublicKey::read(&centre.root_key).map_err(|e| e.to_string());
-    let ring = match read.and_then(|root| newest(config, centre, &root)) {
+    let ring = match newest(config, centre) {
         Ok(ring) => ring,
         Err(error) => return vec![Finding::failure("keyring", error, todo)],
     };
@@ -29,8 +28,9 @@ pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
 }
 
 /// Of the file that the configuration names and of what the centre has put.
-fn newest(config: &Config, centre: &config::Centre, root: &PublicKey) -> Result<Keyring, String> {
-    let newest = book::newest(&config.site.data_dir.join("keys"), &centre.keyring, root);
+pub(super) fn newest(config: &Config, centre: &config::Centre) -> Result<Keyring, String> {
+    let root = PublicKey::read(&centre.root_key).map_err(|e| e.to_string())?;
+    let newest = book::newest(&config.site.data_dir.join("keys"), &centre.keyring, &root);
     newest.map(|(ring, _)| ring).map_err(|e| e.to_string())
 }
 

@@ -17,6 +17,18 @@ const VIEWS = ["cameras", "picture", "reads", "doctor", "health", "outbox", "aud
 const EVERY_MS = 2000;
 let fixed = null;
 let before = null;
+const ACTED_MS = 2000;
+let acted = true;   // a person did something since the box was last asked
+let actedAt = 0;    // and when, milliseconds of the page
+
+/** Keys, wheel and pointer are what a person does; that the page asks by itself keeps no session open. */
+function act(event) {
+  if (!event.isTrusted) return;
+  // Some browsers tell of a pointer that lies still while the page changes below it.
+  if (event.type === "pointermove" && !event.movementX && !event.movementY) return;
+  acted = true;
+  actedAt = performance.now();
+}
 
 function say(words) {
   if ($("news").textContent !== words) $("news").textContent = words;
@@ -24,17 +36,26 @@ function say(words) {
 
 /** Asks the box; an Error says in words why not. */
 async function ask(path, body) {
-  const options = body === undefined ? {} : {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
-  };
+  const options = { headers: {} };
+  if (body !== undefined) {
+    Object.assign(options, { method: "POST", body: JSON.stringify(body) });
+    options.headers["Content-Type"] = "application/json";
+  }
+  // What is asked at the same moment by itself is not to take it from what the person asks.
+  const person = acted || performance.now() - actedAt < ACTED_MS;
+  if (person) options.headers["Watchpost-Acted"] = "1";
+  acted = false;
   let answer;
   try {
     answer = await fetch(path, options);
   } catch {
+    acted = acted || person;
     throw new Error("The box does not answer.");
   }
   if (answer.status === 401) {
-    location.replace("/");
+    // The form for the token, with a word about why.
+    history.replaceState(null, "", "/#over");
+    location.reload();
     throw new Error("The session is over.");
   }
   if (!answer.ok) {
@@ -101,8 +122,10 @@ function cameras(now) {
     camera.road ? el("p", {}, camera.road) : null,
     camera.why ? el("p", { class: "why" }, camera.why) : null,
     terms([
-      ["Frames a second", `${rate(now, camera, "received")} received, ${rate(now, camera, "analysed")} analysed`],
-      ["Reads", `${count(camera.reads)} read, ${count(camera.unread)} passed unread`],
+      ["Frames a second", rate(now, camera, "received")],
+      ["Analysed a second", rate(now, camera, "analysed")],
+      ["Reads", count(camera.reads)],
+      ["Passed unread", count(camera.unread)],
       ["Hits", count(camera.hits)],
       ["Dropped", count(camera.dropped)],
       ["Newest frame", camera.frame_age_ms === null ? "none yet" : `${(camera.frame_age_ms / 1000).toFixed(1)} s ago`],
@@ -142,7 +165,7 @@ function health(now) {
       ["Threads, open files", `${count(h.process.threads)}, ${count(h.process.files)}`],
     ]),
     group("Hotlists", h.lists.length
-      ? h.lists.map((l) => [l.id, `${count(l.entries)} entries${l.stale ? ", past its freshness" : ""}${l.fault ? `; newest file refused: ${l.fault}` : ""}`])
+      ? h.lists.map((l) => [l.id, `${count(l.entries)} ${l.entries === 1 ? "entry" : "entries"}${l.stale ? ", past its freshness" : ""}${l.fault ? `; newest file refused: ${l.fault}` : ""}`])
       : [["None", "no list is configured"]]),
     group("Works with", h.parts.map((part) => [part.name, part.version])));
 }
@@ -207,6 +230,9 @@ function options(select, values) {
 }
 
 async function begin() {
+  for (const kind of ["pointerdown", "pointermove", "wheel", "keydown"]) {
+    addEventListener(kind, act, { capture: true, passive: true });
+  }
   try {
     fixed = await (await ask("/api/fixed")).json();
   } catch (error) {
@@ -224,6 +250,8 @@ async function begin() {
   route();
   await tick();
   setInterval(() => { if (!document.hidden) tick(); }, EVERY_MS);
+  // What a page in the background did not ask is shown no longer than that.
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) tick(); });
 }
 
 addEventListener("DOMContentLoaded", begin);

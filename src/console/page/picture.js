@@ -12,6 +12,7 @@ const Picture = (() => {
   let seen = false;       // the view is open
   let looking = null;     // { camera, purpose, until }
   let held = false;
+  let alone = false;      // nobody used the page for too long: no more pictures until somebody says so
   let timer = 0;
   let points = [];        // of the shape under way, shares of the picture
   let cross = [0.5, 0.5]; // the keyboard's place
@@ -61,7 +62,9 @@ const Picture = (() => {
 
   function marks() {
     const { width, height } = context.canvas;
-    for (const mark of about ? about.marks : []) {
+    // Plates last: a vehicle's name is not to hide the plate in it.
+    const all = about ? [...about.marks].sort((a, b) => (a.class === "plate") - (b.class === "plate")) : [];
+    for (const mark of all) {
       const [x1, y1, x2, y2] = mark.rect;
       const colour = COLOURS[mark.class] || VEHICLE;
       context.strokeStyle = colour;
@@ -69,7 +72,7 @@ const Picture = (() => {
       context.setLineDash(mark.sure ? [] : [3, 3]);
       context.strokeRect(x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height);
       context.setLineDash([]);
-      label(mark.class, x1 * width, y1 * height, colour);
+      label(mark.sure ? mark.class : `${mark.class}?`, x1 * width, y1 * height, colour);
     }
   }
 
@@ -243,7 +246,8 @@ const Picture = (() => {
   async function next() {
     clearTimeout(timer);
     timer = 0;
-    if (!seen || !looking || held || document.hidden) return;
+    if (!seen || !looking || held || alone || document.hidden) return;
+    if (performance.now() - actedAt > fixed.alone_s * 1000) { stopped(true); return; }
     const { camera, purpose } = looking;
     try {
       if (performance.now() > looking.until) await look();
@@ -266,7 +270,14 @@ const Picture = (() => {
     if (!timer) timer = setTimeout(next, 1000);
   }
 
+  /** Nobody seems to look any more, or somebody does again. */
+  function stopped(is) {
+    alone = is;
+    $("look-alone").hidden = !is;
+  }
+
   function forget() {
+    stopped(false);
     [looking, image, about, points, held] = [null, null, null, [], false];
     $("look-hold").hidden = true;
     $("look-hold").setAttribute("aria-pressed", "false");
@@ -286,6 +297,7 @@ const Picture = (() => {
         $("look-hold").hidden = false;
         $("stage-said").textContent = `Looking at ${looking.camera}.`;
         held = false;
+        stopped(false);
         $("look-hold").setAttribute("aria-pressed", "false");
         next();
       } catch (error) {
@@ -293,6 +305,8 @@ const Picture = (() => {
       }
     });
     $("look-camera").addEventListener("change", forget);
+    $("look-alone-for").textContent = span(fixed.alone_s);
+    $("look-on").addEventListener("click", () => { stopped(false); next(); $("canvas").focus(); });
     $("look-hold").addEventListener("click", () => {
       held = !held;
       $("look-hold").setAttribute("aria-pressed", String(held));

@@ -3,23 +3,34 @@
 
 const Reads = (() => {
   let cursor = null;
+  let shown = null;   // the address of the picture or clip that is shown: its bytes are the page's until it is given back
+  let asked = 0;      // of questions for one: a later one counts
 
   const why = () => ({ purpose: $("reads-purpose").value, case: $("reads-case").value.trim() });
 
+  /** Shows this in place of what was there. */
+  function put(child, url) {
+    $("evidence").replaceChildren(...(child ? [child] : []));
+    if (shown) URL.revokeObjectURL(shown);
+    shown = url || null;
+  }
+
   async function evidence(row, which) {
-    const place = $("evidence");
-    place.replaceChildren(el("p", { class: "hint" }, "Asking …"));
+    asked += 1;
+    const own = asked;
+    put(el("p", { class: "hint" }, "Asking …"));
     try {
-      const answer = await ask("/api/evidence", { ...why(), id: row.id, which });
-      const url = URL.createObjectURL(await answer.blob());
+      const answer = await (await ask("/api/evidence", { ...why(), id: row.id, which })).blob();
+      if (own !== asked) return;
+      const url = URL.createObjectURL(answer);
       const words = `${which} of the read of ${time(row.at)} UTC, camera ${row.camera}`;
-      const shown = which === "clip"
+      const node = which === "clip"
         ? el("video", { src: url, controls: true, "aria-label": words })
         : el("img", { src: url, alt: words });
-      place.replaceChildren(el("figure", {}, shown, el("figcaption", { class: "hint" }, words)));
-      place.scrollIntoView({ block: "nearest" });
+      put(el("figure", {}, node, el("figcaption", { class: "hint" }, words)), url);
+      $("evidence").scrollIntoView({ block: "nearest" });
     } catch (error) {
-      place.replaceChildren(el("p", { class: "notice" }, error.message));
+      if (own === asked) put(el("p", { class: "notice" }, error.message));
     }
   }
 
@@ -38,18 +49,25 @@ const Reads = (() => {
 
   async function page(more) {
     const body = $("reads-table").tBodies[0];
+    if (!more) {
+      // What was asked before is not taken for the answer.
+      body.replaceChildren();
+      asked += 1;
+      put(el("p", { class: "hint" }, "Asking …"));
+    }
     try {
       const question = { ...why(), camera: $("reads-camera").value };
       if (more) question.cursor = cursor;
       const told = await (await ask("/api/reads", question)).json();
-      if (!more) { body.replaceChildren(); $("evidence").replaceChildren(); }
+      if (!more) { body.replaceChildren(); put(null); }
       body.append(...told.rows.map(line));
       cursor = told.next;
       $("reads-table").hidden = false;
       $("reads-more").hidden = !cursor;
       say(body.rows.length ? "" : "No reads are kept.");
     } catch (error) {
-      $("evidence").replaceChildren(el("p", { class: "notice" }, error.message));
+      asked += 1;
+      put(el("p", { class: "notice" }, error.message));
     }
   }
 

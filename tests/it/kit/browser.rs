@@ -151,6 +151,11 @@ impl Browser {
         self.send("POST", "/actions", &json!({ "actions": [mouse] }));
     }
 
+    /// Makes the window so large.
+    pub fn size(&self, width: u32, height: u32) {
+        self.send("POST", "/window/rect", &json!({ "width": width, "height": height }));
+    }
+
     /// What the page is told that its user prefers: `light` or `dark`.
     pub fn prefers(&self, scheme: &str) {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
