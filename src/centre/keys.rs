@@ -245,7 +245,20 @@ impl SigningKey {
     /// # Errors
     /// When the file cannot be read, others may read it, or it holds something else.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        refuse_exposed(path)?;
+        Self::read_with(path, 0o077)
+    }
+
+    /// Reads it from a file in `$CREDENTIALS_DIRECTORY`. systemd lets the user of a unit read its credentials by an access
+    /// control list, which shows as a mode of 0440: the group's bit is the list's mask and opens it to no group.
+    ///
+    /// # Errors
+    /// As [`SigningKey::read`]; reading by a group alone is allowed.
+    pub fn read_credential(path: &Path) -> Result<Self, Error> {
+        Self::read_with(path, 0o037)
+    }
+
+    fn read_with(path: &Path, refused: u32) -> Result<Self, Error> {
+        refuse_open_to(path, refused)?;
         let bytes = Zeroizing::new(read_bounded(path)?);
         let bad = |reason: String| Error::Format { path: path.to_owned(), reason };
         let (kind, der) = pem::section(&bytes).map_err(bad)?;
@@ -334,10 +347,13 @@ pub fn random_32() -> Result<Zeroizing<[u8; 32]>, Error> {
 /// # Errors
 /// [`Error::Exposed`] when group or others have any right to it, [`Error::Io`] when it is not there.
 pub fn refuse_exposed(path: &Path) -> Result<(), Error> {
+    refuse_open_to(path, 0o077)
+}
+
+fn refuse_open_to(path: &Path, refused: u32) -> Result<(), Error> {
     let meta = fs::metadata(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
     let mode = meta.permissions().mode() & 0o7777;
-    let others = mode & 0o077;
-    if others == 0 { Ok(()) } else { Err(Error::Exposed { path: path.to_owned(), mode }) }
+    if mode & refused == 0 { Ok(()) } else { Err(Error::Exposed { path: path.to_owned(), mode }) }
 }
 
 /// Writes a file that must not be there yet, durably, with `mode`.
@@ -401,6 +417,21 @@ mod tests {
         let public = dir.path().join("box.pub");
         fs::write(&public, made.public().to_pem()).unwrap();
         assert_eq!(PublicKey::read(&public).unwrap(), *made.public());
+    }
+
+    #[test]
+    fn a_credential_of_systemd_may_show_its_mask_and_nothing_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("reader");
+        SigningKey::create(&path).unwrap();
+        let mode = |mode: u32| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o440);
+        assert!(matches!(SigningKey::read(&path), Err(Error::Exposed { .. })));
+        SigningKey::read_credential(&path).unwrap();
+        for open in [0o444, 0o460, 0o441] {
+            mode(open);
+            assert!(matches!(SigningKey::read_credential(&path), Err(Error::Exposed { .. })), "{open:o}");
+        }
     }
 
     #[test]

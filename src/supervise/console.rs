@@ -1,7 +1,6 @@
 //! Starts the console, where one is asked for, and gives it its doors: health, the desk's pictures, the executor.
 
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use zeroize::Zeroizing;
 use super::base::Base;
 use super::contact::Contact;
 use super::desk::Desk;
-use super::settings::{credential_path, secret};
+use super::settings::{secret, signing_key};
 use super::talk;
 use crate::centre::ask::{Outcome, Question, Signers, Talk, TalkParts, round_ids};
 use crate::centre::keyring::{KeyBook, Keyring, Role};
@@ -92,7 +91,8 @@ pub(super) fn start(rooms: Rooms) -> Option<Console> {
 
 fn open(rooms: Rooms, section: config::Console) -> anyhow::Result<Console> {
     let token = read_token(&section, &rooms.config)?;
-    let key = read_key(&section, &rooms.config)?.map(|(path, _)| path);
+    read_key(&section, &rooms.config)?;
+    let key = section.key.clone();
     let min_plate_width = vision::Settings::default().min_plate_width;
     let (config, health, clock) = (Arc::clone(&rooms.config), Arc::clone(&rooms.health), rooms.clock.clone());
     let door = Arc::new(Doors { rooms, key });
@@ -108,17 +108,12 @@ pub fn read_token(section: &config::Console, config: &Config) -> anyhow::Result<
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().trim().to_owned()))
 }
 
-/// The key in whose name the console asks for reads, and its file; `None` where none is named.
+/// The key in whose name the console asks for reads; `None` where none is named.
 ///
 /// # Errors
 /// No such credential, one that others may read, or no key.
-pub fn read_key(section: &config::Console, config: &Config) -> anyhow::Result<Option<(PathBuf, SigningKey)>> {
-    let read = |name: &str| {
-        let path = credential_path(name, config)?;
-        let key = SigningKey::read(&path)?;
-        anyhow::Ok((path, key))
-    };
-    let key = section.key.as_deref().map(read).transpose();
+pub fn read_key(section: &config::Console, config: &Config) -> anyhow::Result<Option<SigningKey>> {
+    let key = section.key.as_deref().map(|name| signing_key(name, config)).transpose();
     key.context("the console's key, in whose name it asks for reads")
 }
 
@@ -142,8 +137,8 @@ pub fn name_of_key(keyring: &Keyring, key: &SigningKey, now: TimeMs) -> Result<S
 
 struct Doors {
     rooms: Rooms,
-    /// Read for each question, and in memory no longer than that.
-    key: Option<PathBuf>,
+    /// Its credential's name: it is read for each question, and in memory no longer than that.
+    key: Option<String>,
 }
 
 impl Doors {
@@ -158,7 +153,7 @@ impl Doors {
             "reads, crops and clips are closed: have the centre make a key for this console (role investigator) and name its \
              credential in [console] key",
         )?;
-        let key = SigningKey::read(key).map_err(|e| e.to_string())?;
+        let key = signing_key(key, &rooms.config).map_err(|e| crate::causes::line(&e))?;
         let name = name_of_key(&entry.keyring.current(), &key, rooms.clock.utc())?;
         Ok((entry, key, name))
     }

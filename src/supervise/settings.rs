@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use zeroize::Zeroizing;
 
 use crate::camera::{self, Credential, SourceUri};
-use crate::centre::keys::refuse_exposed;
+use crate::centre::keys::{SigningKey, refuse_exposed};
 use crate::command::secrets::{Found, Vault, Whose};
 use crate::config::{self, Config};
 use crate::domain::Polygon;
@@ -135,10 +135,11 @@ fn credential(name: &str, config: &Config) -> anyhow::Result<Credential> {
     Ok(Credential::new(user, password))
 }
 
-/// Where a credential lies that is a file as it is: one of systemd's, or of the box's admin.
-pub(super) fn credential_path(name: &str, config: &Config) -> anyhow::Result<PathBuf> {
+/// A credential that is a private key: one of systemd's, or a file of the box's admin.
+pub(super) fn signing_key(name: &str, config: &Config) -> anyhow::Result<SigningKey> {
     match Vault::of(&config.site.data_dir).find(name)? {
-        Found::System(path) | Found::File(path) => Ok(path),
+        Found::System(path) => Ok(SigningKey::read_credential(&path)?),
+        Found::File(path) => Ok(SigningKey::read(&path)?),
         Found::Sealed(_) => {
             anyhow::bail!("credential {name:?} was sealed by the centre; this one has to be a file of the box's admin")
         }

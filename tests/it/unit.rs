@@ -95,7 +95,8 @@ fn a_reload_takes_what_starts_and_leaves_in_force_what_ran_where_the_new_one_has
 
 #[test]
 fn the_unit_has_what_the_daemon_counts_on() {
-    let unit = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/watchpost.service")).unwrap();
+    let unit =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/watchpost.service")).unwrap();
     let says = |line: &str| unit.lines().any(|l| l == line);
     // A decode worker that the kernel ends for its memory is no end of the daemon (docs/decisions/0020).
     assert!(says("OOMPolicy=continue"));

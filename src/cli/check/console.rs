@@ -32,7 +32,7 @@ pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
 /// not know opens no reads.
 fn key(section: &config::Console, config: &Config, clock: &Clock) -> Option<Finding> {
     let key = match supervise::console_key(section, config) {
-        Ok(key) => key?.1,
+        Ok(key) => key?,
         Err(error) => return Some(Finding::failure("console", causes::line(&error), KEY_TODO)),
     };
     let Some(centre) = &config.centre else {
