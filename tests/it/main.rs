@@ -64,6 +64,8 @@ mod idle;
 #[cfg(feature = "testkit")]
 mod kept_pictures;
 mod kit;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod logged;
 mod messages;
 mod mirrors;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
