@@ -36,6 +36,7 @@ mod afterwards;
 mod alone;
 mod analysis;
 mod base;
+mod certificates;
 #[cfg(feature = "gst")]
 mod clips;
 #[cfg(not(feature = "gst"))]

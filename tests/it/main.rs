@@ -91,6 +91,7 @@ mod readers;
 mod refusals;
 #[cfg(feature = "onnx")]
 mod regions;
+mod rotation;
 #[cfg(all(feature = "gst", feature = "onnx"))]
 mod rules;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
