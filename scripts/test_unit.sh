@@ -6,7 +6,8 @@
 # 1. `systemd-analyze verify`, and the unit's exposure is at most 1.2.
 # 2. The unit's namespaces by bubblewrap, everything else by scripts/as_unit.py: `watchpost check decoding`, `watchpost read CLIP` and
 #    `watchpost run --until-eos` with a camera that is that clip. Plates have to come out of both.
-# 3. Memory that can be written and run is refused there: the restrictions are really in force.
+# 3. systemd-timedated, on a bus of its own, says there that the clock is kept, and then says nothing: `watchpost check clock` follows.
+# 4. Memory that can be written and run is refused there: the restrictions are really in force.
 #
 # Writes to a folder below TMPDIR, and removes it.
 set -euo pipefail
@@ -23,7 +24,8 @@ for tool in systemd-analyze bwrap python3; do
     command -v "$tool" >/dev/null || fail "$tool is missing: scripts/setup.sh installs it"
 done
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+children=()
+trap 'kill "${children[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
 
 # --- the file
 
@@ -104,4 +106,37 @@ stored=$(awk '$1 == "street" { print $6 }' "$work/ran")
 [ "${stored:-0}" -gt 0 ] || { cat "$work/ran" "$work/told" >&2; fail "watchpost run stored no read under the unit's restrictions"; }
 say "run --until-eos: $stored reads stored"
 ! grep -iE 'orc.*(fail|error)|not fenced' "$work/told" || fail "see above"
+# --- the clock: the unit forbids asking the kernel, so systemd-timedated is asked over the system bus
+
+if ! command -v dbus-daemon >/dev/null || ! command -v cc >/dev/null || [ ! -x /usr/lib/systemd/systemd-timedated ]; then
+    say "no dbus-daemon, cc or systemd-timedated here: the clock is not tried"
+else
+    cat >"$work/bus.conf" <<EOF
+<busconfig><listen>unix:path=$work/run/bus</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/></policy></busconfig>
+EOF
+    # What the kernel says when a time service keeps its clock.
+    echo '#include <string.h>
+#include <sys/timex.h>
+int adjtimex(struct timex *t) { memset(t, 0, sizeof *t); return TIME_OK; }' | cc -shared -fPIC -x c -o "$work/kept.so" -
+    dbus-daemon --config-file="$work/bus.conf" --nofork 2>"$work/bus.log" & children+=($!)
+    export DBUS_SYSTEM_BUS_ADDRESS=unix:path=$work/run/bus
+    for _ in $(seq 50); do [ -S "$work/run/bus" ] && break; sleep 0.1; done
+    LD_PRELOAD=$work/kept.so /usr/lib/systemd/systemd-timedated 2>"$work/timedated.log" & timedated=$!
+    children+=("$timedated")
+    asked() { inside "$program" check --config "$work/etc/watchpost.toml" clock 2>/dev/null; }
+    for _ in $(seq 5); do
+        asked >"$work/clock" || true
+        grep -q 'Z, kept by a time service' "$work/clock" && break
+        sleep 1
+    done
+    grep -q 'Z, kept by a time service' "$work/clock" || { cat "$work/clock" "$work"/*.log >&2; fail "systemd-timedated is not asked, or not believed"; }
+    kill "$timedated"
+    wait "$timedated" 2>/dev/null || true
+    asked >"$work/clock" || true
+    grep -q 'not known to be kept' "$work/clock" || [ -e /run/systemd/timesync/synchronized ] ||
+        { cat "$work/clock" >&2; fail "the clock is said to be kept, and nobody said so"; }
+    say "clock: kept where systemd-timedated says so, not known to be where it does not answer"
+fi
+
 say "fine"

@@ -4,14 +4,16 @@
 
 mod challenge;
 mod kernel;
+mod timedated;
 
 pub use challenge::Challenges;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::domain::{ClockState, TimeMs};
+use timedated::Timedated;
 
 /// Where time comes from.
 pub trait TimeSource: Send + Sync {
@@ -31,7 +33,18 @@ impl Clock {
     /// The system's clock.
     #[must_use]
     pub fn system() -> Self {
-        Self(Arc::new(SystemClock { start: Instant::now() }))
+        Self(Arc::new(SystemClock::new()))
+    }
+
+    /// The system's clock, of which it is known from the first moment on whether it is kept: waits some seconds at most
+    /// where others than the kernel have to be asked for that.
+    #[must_use]
+    pub fn system_known() -> Self {
+        let clock = SystemClock::new();
+        // Asks, if that has to be.
+        clock.state();
+        clock.timedated.get().iter().for_each(|asked| asked.wait(KNOWN_WITHIN));
+        Self(Arc::new(clock))
     }
 
     /// A clock of one's own.
@@ -68,11 +81,29 @@ impl std::fmt::Debug for Clock {
 /// Before this (2025-01-01) the clock cannot have been set.
 pub const PLAUSIBLE_FROM: TimeMs = TimeMs(1_735_689_600_000);
 
+/// How long [`Clock::system_known`] waits.
+const KNOWN_WITHIN: Duration = Duration::from_secs(5);
+
 /// Made by systemd-timesyncd when it has set the clock.
 const TIMESYNCD_MARK: &str = "/run/systemd/timesync/synchronized";
 
 struct SystemClock {
     start: Instant,
+    /// There from when the kernel first refused to tell.
+    timedated: OnceLock<Timedated>,
+}
+
+impl SystemClock {
+    fn new() -> Self {
+        Self { start: Instant::now(), timedated: OnceLock::new() }
+    }
+
+    /// Whether a time service keeps the clock: the kernel knows, where it may be asked.
+    fn is_kept(&self) -> bool {
+        let asked = || self.timedated.get_or_init(|| Timedated::ask_by(timedated::PROGRAM)).is_kept();
+        // Where nobody answers, timesyncd's mark says at least that the clock was right once.
+        kernel::is_kept().or_else(asked).unwrap_or_else(|| std::path::Path::new(TIMESYNCD_MARK).exists())
+    }
 }
 
 impl TimeSource for SystemClock {
@@ -91,9 +122,7 @@ impl TimeSource for SystemClock {
         if self.utc() < PLAUSIBLE_FROM {
             return ClockState::Unset;
         }
-        // Where the kernel may not be asked, timesyncd's mark says at least that the clock was right once.
-        let kept = kernel::is_kept().unwrap_or_else(|| std::path::Path::new(TIMESYNCD_MARK).exists());
-        if kept { ClockState::Synced } else { ClockState::Holdover }
+        if self.is_kept() { ClockState::Synced } else { ClockState::Holdover }
     }
 }
 

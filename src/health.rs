@@ -343,6 +343,7 @@ pub struct CentreCounters {
     /// 1 while a session with the broker stands.
     pub connected: AtomicU64,
     fault: Mutex<Option<String>>,
+    soon: Mutex<Option<String>>,
     last_loss: Mutex<Option<(TimeMs, String)>>,
 }
 
@@ -361,6 +362,17 @@ impl CentreCounters {
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says what will end the session with the broker in some days, or that nothing will.
+    pub fn set_soon(&self, soon: Option<String>) {
+        *self.soon.lock().unwrap_or_else(PoisonError::into_inner) = soon;
+    }
+
+    /// What will end the session with the broker in some days.
+    #[must_use]
+    pub fn soon(&self) -> Option<String> {
+        self.soon.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says when and why a session ended, or could not be made.

@@ -1,11 +1,12 @@
 //! Sets up `tracing` for a binary: to stderr, level by `WATCHPOST_LOG` (default `info`), and into a ring in memory.
 //!
 //! The [`LogRing`] holds the newest lines at INFO and above, whatever stderr shows, for the operation `log.tail`: at most
-//! 2,000 lines, each cut at 400 bytes. DEBUG and TRACE never go in: plates may be named there. Writing a line takes one
+//! 2,000 lines, each cut at 400 bytes (and what was left out before it). DEBUG and TRACE never go in: plates may be named there. Writing a line takes one
 //! short lock; the oldest goes when the ring is full. Where stderr is the journal of systemd, lines are as it wants them
-//! ([`journal`]).
+//! ([`journal`]). How much is said is bounded, in both ([`limit`]).
 
 mod journal;
+mod limit;
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
@@ -14,11 +15,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets};
+use tracing_subscriber::fmt::format::Format;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::clock::Clock;
 use crate::domain::TimeMs;
+use limit::{Bounded, Limit, Told};
 
 /// Most lines that are held.
 const LINES: usize = 2_000;
@@ -78,16 +81,21 @@ impl LogRing {
 pub fn init(default: &str) -> LogRing {
     let filter = EnvFilter::try_from_env("WATCHPOST_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let ring = LogRing::default();
+    let (ring, clock) = (LogRing::default(), Clock::system());
+    let limit = Limit::new(clock.clone());
+    let bounded = Bounded { filter, limit: limit.clone() };
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let to_stderr = if journal::is_stderr() {
-        lines.with_ansi(false).event_format(journal::Lines::default()).with_filter(filter).boxed()
+        let format = Told { format: journal::Lines::default(), limit };
+        lines.with_ansi(false).event_format(format).with_filter(bounded).boxed()
     } else {
-        lines.with_ansi(colour).with_filter(filter).boxed()
+        let format = Told { format: Format::default().with_ansi(colour), limit };
+        lines.with_ansi(colour).event_format(format).with_filter(bounded).boxed()
     };
     // ONNX Runtime tells of devices and versions at INFO; what matters of it comes as an error.
-    let level = Targets::new().with_default(LevelFilter::INFO).with_target("ort", LevelFilter::WARN);
-    let into_ring = IntoRing { ring: ring.clone(), clock: Clock::system() }.with_filter(level);
+    let filter = Targets::new().with_default(LevelFilter::INFO).with_target("ort", LevelFilter::WARN);
+    let limit = Limit::new(clock.clone());
+    let into_ring = IntoRing { ring: ring.clone(), clock, limit: limit.clone() }.with_filter(Bounded { filter, limit });
     // An Err means that a subscriber is set already, as in tests: that one serves.
     let _ = tracing_subscriber::registry().with(to_stderr).with(into_ring).try_init();
     ring
@@ -104,6 +112,7 @@ pub fn init_plain(default: &str) {
 struct IntoRing {
     ring: LogRing,
     clock: Clock,
+    limit: Limit,
 }
 
 impl<S: Subscriber> Layer<S> for IntoRing {
@@ -111,7 +120,8 @@ impl<S: Subscriber> Layer<S> for IntoRing {
         let mut line = Line::default();
         event.record(&mut line);
         let metadata = event.metadata();
-        self.ring.push(self.clock.utc(), *metadata.level(), metadata.target(), line.text());
+        let text = line.text() + &self.limit.left_out(event).unwrap_or_default();
+        self.ring.push(self.clock.utc(), *metadata.level(), metadata.target(), text);
     }
 }
 
@@ -156,7 +166,8 @@ mod tests {
     #[test]
     fn the_ring_holds_the_newest_lines_from_info_up() {
         let ring = LogRing::default();
-        let layer = IntoRing { ring: ring.clone(), clock: Clock::system() }.with_filter(LevelFilter::INFO);
+        let (clock, limit) = (Clock::system(), Limit::new(Clock::system()));
+        let layer = IntoRing { ring: ring.clone(), clock, limit }.with_filter(LevelFilter::INFO);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             for n in 0..2_100_u32 {
                 tracing::info!(n, why = "because\nof", "a line");

@@ -36,6 +36,7 @@ mod afterwards;
 mod alone;
 mod analysis;
 mod base;
+mod certificates;
 #[cfg(feature = "gst")]
 mod clips;
 #[cfg(not(feature = "gst"))]
@@ -55,6 +56,8 @@ mod lists;
 pub mod machine;
 mod mirrors;
 pub mod models;
+#[cfg(test)]
+mod no_time_server;
 #[allow(dead_code, reason = "wired with the commands")]
 pub mod probation;
 pub mod reload;

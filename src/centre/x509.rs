@@ -1,9 +1,12 @@
 //! What a certificate says of itself: whose it is and from when to when it is valid (RFC 5280, 4.1).
 //!
-//! For people who must know in time: `watchpost check` tells the days that are left. Nothing is verified here: whom to
+//! For people who must know in time: `watchpost check` tells the days that are left, a daemon when they are few. Nothing is verified here: whom to
 //! trust is rustls' to judge. Reads DER (X.690) as far as the subject, and no further.
 
 use crate::domain::TimeMs;
+
+/// With fewer days left somebody should look.
+pub const SOON_DAYS: u64 = 30;
 
 /// The fields of a certificate that are told.
 #[derive(Debug, Clone, PartialEq, Eq)]

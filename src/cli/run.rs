@@ -62,7 +62,7 @@ const PROVEN_AFTER: Duration = Duration::from_mins(1);
 /// start is rolled back, and what was before is started.
 fn live(args: &Args, log: &LogRing, shutdown: &Shutdown, reload: Reload) -> anyhow::Result<Summary> {
     #[cfg(not(feature = "testkit"))]
-    let clock = Clock::system();
+    let clock = Clock::system_known();
     #[cfg(feature = "testkit")]
     let clock = supervise::testkit::clock();
     let (until_eos, config_path) = (args.until_eos, args.config.clone());

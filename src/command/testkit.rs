@@ -13,6 +13,8 @@ use super::authorise::{Verified, authorise};
 use super::blobs::Blobs;
 use super::executor::{Executor, Parts};
 use super::line::{Incoming, Line, ReplyTo, Via};
+use super::models::canary::Plate;
+use super::models::{Picture, Plan, Seen};
 use super::rate::Limits;
 use super::{Afterwards, Attachment, Authorised, Caller, CommandId, Controls, Done, Person, Refusal, Rooms, ops};
 use crate::centre::keyring::{Entry, KeyBook, Keyring, Role};
@@ -22,7 +24,7 @@ use crate::centre::topics::{DEFAULT_ROOT, Topics};
 use crate::centre::wire::{self, Order, Reply};
 use crate::clock::{Challenges, Clock, SimClock};
 use crate::config;
-use crate::domain::{BoxId, CameraId, Op, Purpose, SiteId, TimeMs};
+use crate::domain::{BoxId, CameraId, Op, Purpose, Reason, SiteId, TimeMs};
 use crate::health::Health;
 use crate::hotlist::Hotlists;
 use crate::log::LogRing;
@@ -151,16 +153,24 @@ pub struct Site {
 
 /// Notes what is asked of the wiring, and answers yes.
 #[derive(Default)]
-pub struct Asked(Mutex<Vec<String>>);
+pub struct Asked {
+    lines: Mutex<Vec<String>>,
+    reads: Mutex<Option<String>>,
+}
 
 impl Asked {
     /// What was asked so far, one line each: `pause gate`, `resume gate`, `snapshot gate`.
     pub fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// From now on every model reads this in a picture that does not say that it is unreadable.
+    pub fn read(&self, plate: &str) {
+        *self.reads.lock().unwrap() = Some(plate.to_owned());
     }
 
     fn note(&self, line: String) {
-        self.0.lock().unwrap().push(line);
+        self.lines.lock().unwrap().push(line);
     }
 }
 
@@ -182,6 +192,17 @@ impl Controls for Asked {
 
     fn health(&self) -> Vec<u8> {
         vec![0xa0]
+    }
+
+    fn try_models(&self, plan: &Plan) -> Result<Vec<Seen>, Refusal> {
+        let none = || Refusal::new(Reason::Unsupported, "this daemon runs no models");
+        let plate = self.reads.lock().unwrap().clone().ok_or_else(none)?;
+        let seen = |picture: &Picture| {
+            let unreadable = std::fs::read(&picture.path).unwrap().ends_with(b"unreadable");
+            let plate = Plate { text: Some(plate.clone()), place: None };
+            Seen { plates: if unreadable { Vec::new() } else { vec![plate] }, ..Seen::default() }
+        };
+        Ok(plan.pictures.iter().map(seen).collect())
     }
 }
 

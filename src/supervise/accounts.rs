@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::base::{Base, Trust};
 use super::box_key_path;
+use super::certificates::Certificates;
 use crate::centre::budget::{Budget, Traffic};
 use crate::centre::carry::{Carrier, Letter};
 use crate::centre::keys::BoxKey;
@@ -62,6 +63,7 @@ pub(super) struct Accounts {
     clock: Clock,
     tell: Option<(Carrier, String)>,
     budget: Budget,
+    certificates: Certificates,
     /// Wall clock less monotonic time at the last look, milliseconds, and the clock's state.
     clock_was: (i128, ClockState),
     lists: InForce,
@@ -104,6 +106,7 @@ impl Accounts {
             hotlists: Arc::clone(hotlists),
             tell: topics.map(|topics| (carrier.clone(), topics.of(&Kind::Audit))),
             budget: base.budget.clone(),
+            certificates: Certificates::new(config.centre.as_ref(), health, &clock),
             clock_was: (offset_ms(&clock), clock.state()),
             clock,
             lists: InForce::new(),
@@ -134,6 +137,7 @@ impl Accounts {
     pub(super) fn look(&mut self) {
         let now = self.clock.monotonic();
         self.look_at_clock();
+        self.certificates.look();
         self.look_at_cameras(now);
         if now >= self.lists_at {
             self.lists_at = now + LISTS_EVERY;
@@ -341,9 +345,11 @@ mod tests {
             Checkpoint { origin: "watchpost/s/b".to_owned(), log, head: *head }.text().into_bytes()
         }));
         let carrier = Carrier::new(clock.clone());
+        let health = Health::new();
         let accounts = Accounts {
             store,
-            health: Health::new(),
+            certificates: Certificates::new(None, &health, &clock),
+            health,
             hotlists: Arc::new(Hotlists::new()),
             clock: clock.clone(),
             tell: Some((carrier.clone(), "audit".to_owned())),

@@ -46,7 +46,7 @@ fn settings() -> ListSettings {
 }
 
 /// The list of a day: three hundred plates, of which some change every day.
-fn list(day: u32, now: TimeMs) -> Packed {
+pub(super) fn list(day: u32, now: TimeMs) -> Packed {
     let plates: Vec<String> = (0..300).map(|n| format!("AB{:04}Z", (n * 7 + day) % 9_000)).collect();
     let csv = format!("PlateNumber\n{}\n", plates.join("\n"));
     package::pack(Path::new("l.csv"), csv.as_bytes(), &settings(), day, now).unwrap()
@@ -73,12 +73,12 @@ fn done(reply: &Reply) -> &[u8] {
 
 /// What a folder holds.
 #[derive(Debug, Clone, Copy)]
-struct Weight {
-    bytes: u64,
-    files: usize,
+pub(super) struct Weight {
+    pub(super) bytes: u64,
+    pub(super) files: usize,
 }
 
-fn weight(dir: &Path) -> Weight {
+pub(super) fn weight(dir: &Path) -> Weight {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
     entries.fold(Weight { bytes: 0, files: 0 }, |sum, entry| {
         let kind = entry.metadata().unwrap();

@@ -33,7 +33,10 @@ const TABLES: &[(&str, &[Site])] = &[
             site(&["Self", ":", ":", "Offline", ","], 0, "centre/wire/camera.rs"),
         ],
     ),
-    ("Delivery", &[site(&["=", ">"], 0, "centre/fault.rs")]),
+    (
+        "Delivery",
+        &[site(&["=", ">"], 0, "centre/fault.rs"), site(&["let", "text", "="], 0, "supervise/certificates.rs")],
+    ),
     (
         "Before it runs",
         &[

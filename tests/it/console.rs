@@ -96,7 +96,7 @@ impl Desk {
     }
 }
 
-fn credential(data: &std::path::Path, name: &str, bytes: &[u8]) {
+pub fn credential(data: &std::path::Path, name: &str, bytes: &[u8]) {
     let path = data.join("credentials").join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(&path, bytes).unwrap();

@@ -64,6 +64,8 @@ mod idle;
 #[cfg(feature = "testkit")]
 mod kept_pictures;
 mod kit;
+#[cfg(all(feature = "testkit", feature = "onnx"))]
+mod logged;
 mod messages;
 mod mirrors;
 #[cfg(all(feature = "testkit", feature = "onnx"))]
@@ -89,6 +91,7 @@ mod readers;
 mod refusals;
 #[cfg(feature = "onnx")]
 mod regions;
+mod rotation;
 #[cfg(all(feature = "gst", feature = "onnx"))]
 mod rules;
 #[cfg(all(feature = "testkit", feature = "onnx"))]

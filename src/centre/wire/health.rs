@@ -143,7 +143,7 @@ pub struct HealthReport {
     /// What the daemon works with, at most 8.
     #[n(21)]
     pub parts: Vec<Part>,
-    /// What is wrong with delivery now, at most 160 bytes.
+    /// What is wrong with delivery now, or will be in some days; at most 160 bytes.
     #[n(22)]
     pub fault: Option<String>,
     /// When and why there was no session the last time that there was none.
@@ -225,7 +225,7 @@ impl HealthReport {
             memory,
             pictures_lost,
             parts,
-            fault: centre.fault().map(|fault| cut(&fault, MAX_FAULT)),
+            fault: centre.fault().or_else(|| centre.soon()).map(|fault| cut(&fault, MAX_FAULT)),
             last_alert: counters.last_alert(),
             overlay: counters.config().as_ref().map(Overlay::of),
             clips: Some([counters.clips.get(), counters.clips_missing.get()])

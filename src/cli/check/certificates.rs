@@ -5,13 +5,10 @@ use std::path::Path;
 
 use super::Finding;
 use crate::centre::tls::{self, TlsFiles};
-use crate::centre::x509::Certificate;
+use crate::centre::x509::{Certificate, SOON_DAYS};
 use crate::clock::Clock;
 use crate::config::{Centre, Config};
 use crate::domain::{ClockState, TimeMs};
-
-/// With fewer days left somebody should look.
-const SOON_DAYS: u64 = 30;
 
 pub(super) fn check(config: &Config, clock: &Clock) -> Vec<Finding> {
     let mut findings = Vec::new();

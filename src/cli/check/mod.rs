@@ -81,7 +81,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
     };
     match config::load(&args.config) {
         Ok(config) => {
-            let clock = Clock::system();
+            let clock = Clock::system_known();
             let wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|only| only == name);
             if wanted("config") {
                 print(configuration::overlay(&args.config))?;

@@ -416,3 +416,5 @@ fn shipped(folder: &Path) -> Vec<Told> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod weeks;

@@ -4,9 +4,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
+};
 use watchpost::centre::boxes::{Boxes, KnownBox};
 use watchpost::centre::carry::Carrier;
 use watchpost::centre::keyring::{Entry, KeyBook, Keyring, Role};
@@ -31,6 +35,7 @@ use super::broker::{Mosquitto, free_port};
 pub struct Authority {
     dir: PathBuf,
     issuer: CertifiedIssuer<'static, KeyPair>,
+    serial: AtomicU64,
 }
 
 impl Authority {
@@ -41,7 +46,7 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         fs::write(dir.join("ca.pem"), issuer.pem()).unwrap();
-        Self { dir: dir.to_owned(), issuer }
+        Self { dir: dir.to_owned(), issuer, serial: AtomicU64::new(1) }
     }
 
     pub fn ca(&self) -> PathBuf {
@@ -50,15 +55,26 @@ impl Authority {
 
     /// Certificate and key of `name`; gives their files.
     pub fn issue(&self, name: &str) -> TlsFiles {
+        self.issue_into(name, &self.dir)
+    }
+
+    /// The serial number of the certificate that was issued last.
+    pub fn newest_serial(&self) -> u64 {
+        self.serial.load(Ordering::Relaxed)
+    }
+
+    /// Certificate and key of `name`, laid into another folder.
+    pub fn issue_into(&self, name: &str, dir: &Path) -> TlsFiles {
         let mut params = CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().unwrap();
+        params.serial_number = Some(SerialNumber::from(self.serial.fetch_add(1, Ordering::Relaxed) + 1));
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let files = TlsFiles {
             ca: self.ca(),
-            certificate: self.dir.join(format!("{name}.pem")),
-            private_key: self.dir.join(format!("{name}.key")),
+            certificate: dir.join(format!("{name}.pem")),
+            private_key: dir.join(format!("{name}.key")),
         };
         fs::write(&files.certificate, certificate.pem()).unwrap();
         fs::write(&files.private_key, key.serialize_pem()).unwrap();
@@ -144,6 +160,34 @@ impl Site {
         let text = topics::mosquitto_acl(topics::DEFAULT_ROOT, "centre").unwrap();
         let kept: Vec<&str> = text.lines().filter(|line| alerts || !line.contains("alert")).collect();
         fs::write(&acl, kept.join("\n") + "\n").unwrap();
+    }
+
+    /// The broker's next start takes the certificate of this number no more.
+    pub fn revoke(&self, serial: u64) {
+        let revoked = RevokedCertParams {
+            serial_number: SerialNumber::from(serial),
+            revocation_time: date_time_ymd(2026, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2026, 1, 1),
+            next_update: date_time_ymd(2099, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: vec![revoked],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let path = self.dir.path().join("crl.pem");
+        fs::write(&path, list.signed_by(&self.authority.issuer).unwrap().pem().unwrap()).unwrap();
+        let text = fs::read_to_string(&self.config).unwrap();
+        fs::write(&self.config, format!("{text}crlfile {}\n", path.display())).unwrap();
+    }
+
+    /// The broker's next start shows this certificate, trusts what the authority's file then holds, and asks no list of what
+    /// was revoked.
+    pub fn show(&self, broker: &TlsFiles) {
+        self.write_config(broker, &self.authority.ca());
     }
 
     pub fn start_broker(&self) -> Mosquitto {
