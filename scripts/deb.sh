@@ -82,6 +82,14 @@ for program in watchpost watchpostctl; do
     "$release/$program" completions fish >"$out/$program.fish"
 done
 scripts/sbom.py "$out"
+gzip -9nc CHANGELOG.md >"$out/changelog.gz"
+cat >"$out/changelog" <<EOF
+watchpost ($version-$revision) bookworm; urgency=medium
+
+  * What changed: /usr/share/doc/watchpost/changelog.gz
+
+ -- The Watchpost developers <>  $(LC_ALL=C date -Rud "@$SOURCE_DATE_EPOCH")
+EOF
 cargo deb --no-build --no-strip --locked --deb-revision "$revision" --output "$out/"
 package=$(ls -t "$out"/watchpost_*.deb | head -1)
 say "$(cd "$out" && sha256sum "$(basename "$package")"), $(stat -c %s "$package") bytes, times of $(date -u -d "@$SOURCE_DATE_EPOCH" +%FT%TZ)"
