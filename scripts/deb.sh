@@ -67,6 +67,7 @@ if [ -n "$ctl" ]; then
     "$out/$name/watchpostctl" man >"$out/$name/watchpostctl.1"
     for shell in bash zsh fish; do "$out/$name/watchpostctl" completions $shell >"$out/$name/watchpostctl.$shell"; done
     cp LICENSE-MIT LICENSE-APACHE "$out/$name/"
+    scripts/sbom.py "$out/$name" --ctl
     tar --sort=name --mode=u=rwX,go=rX --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -C "$out" -c "$name" | gzip -9n >"$out/$name.tar.gz"
     rm -rf "${out:?}/$name"
     say "$(cd "$out" && sha256sum "$name.tar.gz"), $(stat -c %s "$out/$name.tar.gz") bytes"
