@@ -35,8 +35,8 @@ export CARGO_INCREMENTAL=0
 
 # build FEATURES-AND-PROGRAMS…: into $release, without a path of this machine.
 #
-# Rust is told by a wrapper: RUSTFLAGS would take the place of those in cargo's configuration. The debug information counts although it is
-# stripped: the linker's build id is a digest of all.
+# Rust is told by a wrapper: RUSTFLAGS would take the place of those in cargo's configuration. Programs are stripped while they are linked,
+# since the linker's build id is a digest of all that it writes: rustc names private symbols otherwise each time, in the same code.
 build() {
     local home map crates sysroot
     home=$(realpath -m "${CARGO_HOME:-$HOME/.cargo}") sysroot=$(rustc --print sysroot)
@@ -44,7 +44,7 @@ build() {
     map=("$here=/watchpost" "$(realpath -m "$target")=/watchpost/target" "$home=/cargo")
     for crates in "$home"/registry/src/*/; do map+=("${crates%/}=/cargo/crates"); done
     map+=("$sysroot=/rust" "$sysroot/lib/rustlib/src/rust=/rustc/$(rustc -vV | sed -n 's/^commit-hash: //p')")
-    { echo '#!/bin/bash'; printf 'exec "$@"'; printf ' --remap-path-prefix=%q' "${map[@]}"; echo; } >"$out/rustc.new"
+    { echo '#!/bin/bash'; echo 'case " $* " in *" --crate-type bin "*) set -- "$@" -C strip=symbols ;; esac'; printf 'exec "$@"'; printf ' --remap-path-prefix=%q' "${map[@]}"; echo; } >"$out/rustc.new"
     # Cargo sees nothing of it: what was compiled with other paths (a checkout that was moved) must not be taken again.
     cmp -s "$out/rustc.new" "$out/rustc" || rm -rf "${target:?}/deb"
     mv "$out/rustc.new" "$out/rustc"
