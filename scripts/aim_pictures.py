@@ -23,6 +23,7 @@ PLATE = (311, 505, 111, 26)     # in one-plate.jpg
 TEXT = "CJ270FS"
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
 TILE = (240, 96)
+TURNED = (240, 176)             # a plate at 45° is as high as it is wide
 
 
 def smaller(picture, width):
@@ -61,27 +62,27 @@ def read(watchpost, picture):
     return [(r["plate"], r["confidence"]) for r in json.loads(said.stdout)["reads"] if r.get("plate")]
 
 
-def tile(picture, k):
+def tile(picture, k, size):
     """The plate's surroundings, enlarged to one size whatever they had."""
     x, y, w, h = (value * k for value in PLATE)
-    half = (0.75 * w, 0.75 * w * TILE[1] / TILE[0])
+    half = (0.75 * w, 0.75 * w * size[1] / size[0])
     box = [x + w / 2 - half[0], y + h / 2 - half[1], x + w / 2 + half[0], y + h / 2 + half[1]]
     image = Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
-    return image.resize(TILE, Image.Resampling.NEAREST if k < 1 else Image.Resampling.BILINEAR, box=tuple(box))
+    return image.resize(size, Image.Resampling.NEAREST if k < 1 else Image.Resampling.BILINEAR, box=tuple(box))
 
 
-def row(watchpost, name, out, cases):
+def row(watchpost, name, out, cases, size=TILE):
     font = ImageFont.truetype(FONT, 15)
-    sheet = Image.new("RGB", (len(cases) * (TILE[0] + 8) - 8, TILE[1] + 48), "white")
+    sheet = Image.new("RGB", (len(cases) * (size[0] + 8) - 8, size[1] + 48), "white")
     draw = ImageDraw.Draw(sheet)
     for i, (label, (picture, k)) in enumerate(cases):
-        x = i * (TILE[0] + 8)
-        sheet.paste(tile(picture, k), (x, 0))
+        x = i * (size[0] + 8)
+        sheet.paste(tile(picture, k, size), (x, 0))
         reads = read(watchpost, picture)
         told = f"{reads[0][0]}  {reads[0][1] * 100:.0f} %" if reads else "not read"
         right = bool(reads) and reads[0][0] == TEXT
-        draw.text((x + 2, TILE[1] + 4), label, fill="black", font=font)
-        draw.text((x + 2, TILE[1] + 25), told, fill="#0a6b2d" if right else "#a8200d", font=font)
+        draw.text((x + 2, size[1] + 4), label, fill="black", font=font)
+        draw.text((x + 2, size[1] + 25), told, fill="#0a6b2d" if right else "#a8200d", font=font)
         print(f"{name}: {label}: {told}")
     sheet.quantize(200).save(out / f"aim-{name}.png", optimize=True)
 
@@ -92,7 +93,7 @@ def main():
     row(watchpost, "size", out, [(f"{w} pixels wide", smaller(picture, w)) for w in (111, 60, 40, 24)])
     row(watchpost, "shutter", out, [("sharp" if p == 1 else f"smeared by {p} pixels", smeared(picture, p)) for p in (1, 5, 9, 15)])
     row(watchpost, "light", out, [(f"{int(s * 100)} % of the light", dark(picture, s)) for s in (1.0, 0.3, 0.12, 0.05)])
-    row(watchpost, "angle", out, [(f"turned by {d}°", leaning(picture, d)) for d in (0, 14, 30, 45)])
+    row(watchpost, "angle", out, [(f"turned by {d}°", leaning(picture, d)) for d in (0, 14, 30, 45)], TURNED)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What is in the package: an SBOM (CycloneDX 1.5, JSON) and the licences of the crates that are linked in.
 
-    scripts/sbom.py FOLDER
+    scripts/sbom.py FOLDER [--ctl]
 
-Writes FOLDER/watchpost.cdx.json and FOLDER/third-party-licences.txt. Crates come from `cargo metadata` as they are locked: those
-that the default features link on this target, without build and development dependencies; their checksums are those of Cargo.lock. ONNX Runtime and the
+Writes FOLDER/watchpost.cdx.json and FOLDER/third-party-licences.txt; with --ctl those of watchpostctl alone, built without the
+native features: FOLDER/watchpostctl.cdx.json. Crates come from `cargo metadata` as they are locked: those
+that these features link on this target, without build and development dependencies; their checksums are those of Cargo.lock. ONNX Runtime and the
 models are named with the sha256 of their files. The same sources give the same bytes: no random serial number, and the time is
 SOURCE_DATE_EPOCH's.
 """
@@ -53,11 +54,13 @@ def purl(package):
 
 
 def main():
-    out = pathlib.Path(sys.argv[1])
+    out, ctl = pathlib.Path(sys.argv[1]), sys.argv[2:] == ["--ctl"]
+    name = "watchpostctl" if ctl else "watchpost"
     out.mkdir(parents=True, exist_ok=True)
     triple = re.search(r"host: (\S+)", subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True).stdout).group(1)
     told = subprocess.run(
-        ["cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", triple], cwd=root, capture_output=True, check=True
+        ["cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", triple, *(["--no-default-features"] if ctl else [])],
+        cwd=root, capture_output=True, check=True,
     )
     own, crates, edges = linked(json.loads(told.stdout))
     locked = {(p["name"], p["version"]): p.get("checksum") for p in tomllib.loads((root / "Cargo.lock").read_text())["package"]}
@@ -76,14 +79,14 @@ def main():
             if file.is_file() and re.match(r"(?i)(licen[cs]e|copying|notice|unlicense)", file.name):
                 text = file.read_text(errors="replace").strip()
                 texts.setdefault(text, []).append(f"{crate['name']} {crate['version']} ({crate.get('license')}): {file.name}")
-    for file in sorted((root / "target/onnxruntime").glob("libonnxruntime.so.*")):
+    for file in sorted((root / "target/onnxruntime").glob("libonnxruntime.so.*")) if not ctl else []:
         if found := ONNXRUNTIME.search(file.name):
             ref = f"pkg:pypi/onnxruntime@{found.group(1)}"
             components.append({
                 "type": "library", "bom-ref": ref, "name": "onnxruntime", "version": found.group(1), "purl": ref,
                 "licenses": [{"expression": "MIT"}], "hashes": [{"alg": "SHA-256", "content": sha256(file)}],
             })
-    for manifest in sorted((root / "models").glob("*/manifest.toml")):
+    for manifest in sorted((root / "models").glob("*/manifest.toml")) if not ctl else []:
         model = manifest.parent / "model.onnx"
         components.append({
             "type": "machine-learning-model", "bom-ref": f"model/{manifest.parent.name}", "name": manifest.parent.name,
@@ -102,7 +105,7 @@ def main():
         "metadata": {
             "timestamp": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "component": {
-                "type": "application", "bom-ref": purl(own), "name": own["name"], "version": own["version"],
+                "type": "application", "bom-ref": purl(own), "name": name, "version": own["version"],
                 "licenses": [{"expression": own["license"]}], "purl": purl(own),
             },
         },
@@ -110,7 +113,7 @@ def main():
     }
     digest = hashlib.sha256(json.dumps(bom, sort_keys=True).encode()).hexdigest()
     bom["serialNumber"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, digest)}"
-    (out / "watchpost.cdx.json").write_text(json.dumps(bom, indent=1, sort_keys=True) + "\n")
+    (out / f"{name}.cdx.json").write_text(json.dumps(bom, indent=1, sort_keys=True) + "\n")
     parts = []
     for text, users in sorted(texts.items(), key=lambda item: item[1]):
         parts.append("=" * 100 + "\n" + "\n".join(users) + "\n" + "=" * 100 + "\n\n" + text + "\n")

@@ -74,7 +74,7 @@ pub enum Error {
     Fixed,
 }
 
-/// What a key may do; the operations of each are in the contract.
+/// What a key may do; the operations of each are listed in `docs/mqtt.md` (Commands).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Role {

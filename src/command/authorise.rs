@@ -73,8 +73,8 @@ const fn by(roles: &'static [Role]) -> Rule {
     Rule { roles, two: false, purpose: false, case: false }
 }
 
-/// Who may run `op`; the contract's table.
-#[expect(clippy::match_same_arms, reason = "a line a room, as in the contract's table")]
+/// Who may run `op`: the table of roles in `docs/mqtt.md` (Commands).
+#[expect(clippy::match_same_arms, reason = "a line a room of operations")]
 fn rule(op: Op) -> Rule {
     let fleet = by(&[Role::Fleet]);
     let lists = by(&[Role::Lists]);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn two_people_are_asked_for_where_the_contract_says_so_and_are_two() {
+    fn two_people_are_asked_for_where_the_table_says_so_and_are_two() {
         for op in [Op::BoxWipe, Op::HoldRelease] {
             let role = role_of(op);
             assert!(needs_two(op));

@@ -2,7 +2,7 @@
 //!
 //! Classes overlap (`6` looks like `G` and like `B`, but `G` does not look like `B`), so being alike is not transitive:
 //! [`fold`] maps every chain of overlapping classes to one character and serves to look texts up; [`alike`] decides.
-//! The classes are those of the contract plus the pairs that readers of plates confuse most often.
+//! The classes are those that `docs/hotlists.md` promises (What matches): a changed one changes what lists match.
 
 /// Sets of characters of which each looks like each other one.
 pub const CLASSES: [&str; 10] = ["0OQD", "1IL", "2Z", "5S", "68B", "6G", "CG", "4A", "7T", "UV"];

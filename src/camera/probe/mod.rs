@@ -1,6 +1,6 @@
 //! Looks at what a source sends: streams, codec, size, rate, key frames, delay, and what a frame costs here.
 //!
-//! The source is opened as [`super::open`] opens it, with a [`Tap`] between parser and decoder: what is found is what a
+//! The source is opened as [`super::open`] opens it, with a `Tap` between parser and decoder: what is found is what a
 //! camera of the configuration would get. A live source is looked at for some seconds of its own time, a file for as many
 //! seconds of its stream. Blocks its thread; called by `watchpost probe`. Left out: whether plates can be read (`read`).
 

@@ -9,7 +9,7 @@ fn topics() -> Topics {
 }
 
 #[test]
-fn topics_are_those_of_the_contract() {
+fn topics_are_those_of_the_docs() {
     let t = topics();
     assert_eq!(t.status(), "watchpost/v1/north/box-1/status");
     assert_eq!(t.alert(Severity::Critical), "watchpost/v1/north/box-1/alert/critical");

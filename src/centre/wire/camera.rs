@@ -40,7 +40,7 @@ impl Place {
     }
 }
 
-/// What a camera is doing, in the four words of the contract.
+/// What a camera is doing, in the four words of `docs/mqtt.md` (A camera's status).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Link {

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn json_has_the_fields_of_the_contract_and_leaves_out_what_is_unknown() {
+    fn json_has_the_fields_of_the_docs_and_leaves_out_what_is_unknown() {
         let json = serde_json::to_string(&line()).unwrap();
         assert_eq!(
             json,

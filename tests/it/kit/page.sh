@@ -81,13 +81,33 @@ need_recording() {
     gst-launch-1.0 -q filesrc "location=$REPOSITORY/tests/fixtures/street-a.mp4" ! qtdemux ! h264parse ! identity eos-after=50 ! \
         mp4mux ! filesink location=recording.mp4
 }
+# own FOLDER: what the page writes there is in memory, and its own.
+own() {
+    local over=$META/over$1
+    mkdir -p "$over"
+    mount -t tmpfs none "$over"
+    mkdir "$over/upper" "$over/work"
+    mount -t overlay overlay -o "lowerdir=$1,upperdir=$over/upper,workdir=$over/work" "$1"
+}
 need_etc() {
-    mkdir -p "$META/etc"
-    mount -t tmpfs none "$META/etc"
-    mkdir "$META/etc/upper" "$META/etc/work"
-    mount -t overlay overlay -o "lowerdir=/etc,upperdir=$META/etc/upper,workdir=$META/etc/work" /etc
+    own /etc
     ln -s "$PWD/site" /etc/watchpost
 }
+# A machine that nothing of ours was installed on: it finds what the page installs, and not what the tests were built with.
+need_machine() {
+    own /etc && own /usr/local && own /var/lib
+    rm -rf /etc/watchpost /var/lib/watchpost /usr/local/bin/watchpost*
+    PATH=/usr/local/bin:$PATH
+    unset ORT_DYLIB_PATH
+}
+# The folder of the sources after `make demo`.
+need_built() {
+    mkdir -p target/release target/onnxruntime
+    ln -s "$(command -v watchpost)" "$(command -v watchpostctl)" target/release/
+    ln -s "$ORT_DYLIB_PATH" target/onnxruntime/
+}
+# A page is root already, in its namespaces.
+sudo() { "$@"; }
 ip link set lo up
 # Where the programs lie far from the repository the models are found here.
 [ -e models ] || ln -s "$REPOSITORY/models" models

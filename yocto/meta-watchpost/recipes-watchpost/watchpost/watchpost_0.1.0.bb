@@ -49,8 +49,12 @@ PACKAGECONFIG ??= "gst onnx"
 PACKAGECONFIG[gst] = "--features gst,,glib-2.0 gstreamer1.0 gstreamer1.0-plugins-base,${WATCHPOST_ELEMENTS}"
 PACKAGECONFIG[onnx] = "--features onnx,,,onnxruntime-bin"
 PACKAGECONFIG[opencv] = "--features opencv,,opencv clang-native"
+# Decoding by hardware: stateless V4L2 and VA-API (the stateful kind of V4L2 is among the elements below). Both want the same
+# of gstreamer1.0-plugins-bad, which does not build them by itself; the appliance's distribution sets all four.
+PACKAGECONFIG[v4l2codecs] = ",,,gstreamer1.0-plugins-bad-v4l2codecs"
+PACKAGECONFIG[va] = ",,,gstreamer1.0-plugins-bad-va"
 
-# The packages that hold the elements of pipelines/README.md; glib-networking gives TLS for rtsps cameras.
+# The packages that hold the elements of pipelines/README.md but for the hardware's; glib-networking gives TLS for rtsps cameras.
 WATCHPOST_ELEMENTS = "\
     glib-networking \
     gstreamer1.0-libav \
@@ -117,5 +121,6 @@ SYSTEMD_SERVICE:${PN} = "watchpost.service watchpost-firstboot.service"
 
 # Numbers that never change: files on the data partition outlive the image that made them.
 USERADD_PACKAGES = "${PN}"
-GROUPADD_PARAM:${PN} = "--system --gid 790 watchpost"
-USERADD_PARAM:${PN} = "--system --uid 790 --gid 790 --groups video --home-dir ${localstatedir}/lib/watchpost --no-create-home --shell ${base_sbindir}/nologin watchpost"
+# The group of render nodes is udev's: made here as well, since a user can't join one that comes later.
+GROUPADD_PARAM:${PN} = "--system --gid 790 watchpost; --system render"
+USERADD_PARAM:${PN} = "--system --uid 790 --gid 790 --groups video,render --home-dir ${localstatedir}/lib/watchpost --no-create-home --shell ${base_sbindir}/nologin watchpost"
