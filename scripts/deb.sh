@@ -25,6 +25,8 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+[ -z "$built$ctl" ] || [ "$built$ctl" = 1 ] || { echo "$0: the tarball is built without native features: --ctl without --built" >&2; exit 2; }
+
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH
 target=${CARGO_TARGET_DIR:-target}
@@ -58,7 +60,7 @@ release=$target/deb/release
 [ -z "$built" ] || release=$target/release
 
 if [ -n "$ctl" ]; then
-    [ -n "$built" ] || build --no-default-features --bin watchpostctl
+    build --no-default-features --bin watchpostctl
     name=watchpostctl-$version-$(uname -m)-linux
     rm -rf "$out/$name"
     mkdir -p "$out/$name"

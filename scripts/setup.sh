@@ -48,7 +48,7 @@ packages=(
     libopencv-core-dev libopencv-imgproc-dev libopencv-calib3d-dev
 )
 # The tests look at the console in a browser, at the unit with systemd's tools, and give documentation a network of its own.
-[ "${1-}" != --tools ] || packages+=(chromium chromium-driver systemd bubblewrap iproute2)
+[ "${1-}" != --tools ] || packages+=(chromium chromium-driver systemd dbus-daemon bubblewrap iproute2)
 installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null | sed -n 's/^installed //p' || true)
 missing=()
 for package in "${packages[@]}"; do

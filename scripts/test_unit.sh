@@ -25,13 +25,13 @@ for tool in systemd-analyze bwrap python3; do
 done
 work=$(mktemp -d)
 children=()
-trap 'kill "${children[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'for child in "${children[@]}"; do kill "$child" 2>/dev/null || true; done; rm -rf "$work"' EXIT
 
 # --- the file
 
 # The program lies elsewhere here; the words that verify has about that are of no interest.
 for name in watchpost.service watchpost-firstboot.service; do
-    sed -E "s,^(ExecStart|ExecReload|ExecStartPre)=([+]?)/usr/(bin|lib/watchpost)/[a-z-]+,\1=\2/bin/true," "$here/systemd/$name" >"$work/$name"
+    sed -E "s,^(ExecStart|ExecReload|ExecStartPre)=([-+]*)/usr/(bin|lib/watchpost)/[a-z-]+,\1=\2/bin/true," "$here/systemd/$name" >"$work/$name"
 done
 SYSTEMD_UNIT_PATH="$work:" systemd-analyze --no-pager --man=no verify "$work/watchpost.service" "$work/watchpost-firstboot.service" >"$work/verify" 2>&1 ||
     { cat "$work/verify" >&2; fail "systemd-analyze verify does not like the units"; }
@@ -70,13 +70,14 @@ if ! "${walls[@]}" true 2>"$work/bwrap"; then
     say "no namespaces here ($(head -1 "$work/bwrap")): without them"
     walls=(env RUNTIME_DIRECTORY="$work/run" HOME="$work/run" GST_REGISTRY="$work/run/gstreamer-registry.bin")
     means="scripts/as_unit.py alone"
+    export WITHOUT_WALLS=1
 fi
 inside() { "${walls[@]}" python3 "$here/scripts/as_unit.py" "$unit" "$@"; }
 say "PID 1 is $(cat /proc/1/comm); restricted by $means"
 
 # In force at all? orc and others would do just this.
 inside python3 - <<'EOF' 2>"$work/told" || { cat "$work/told" >&2; fail "the restrictions are not in force"; }
-import ctypes, errno, mmap, socket
+import ctypes, errno, mmap, os, socket
 def refused(what):
     try:
         what()
@@ -87,7 +88,8 @@ def writable_code(): mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE |
 def raw_packets(): socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 def netlink(): socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)
 def system_files(): open("/usr/watchpost-was-here", "w")
-for what in (writable_code, raw_packets, netlink, system_files): refused(what)
+for what in (writable_code, raw_packets, netlink): refused(what)
+if "WITHOUT_WALLS" not in os.environ: refused(system_files)
 libc = ctypes.CDLL(None, use_errno=True)
 for call in (lambda: libc.unshare(0x10000000), lambda: libc.mount(b"none", b"/mnt", b"tmpfs", 0, None), lambda: libc.ptrace(0, 0, 0, 0)):
     if call() != -1: raise SystemExit("a call is not refused")
@@ -124,6 +126,7 @@ int adjtimex(struct timex *t) { memset(t, 0, sizeof *t); return TIME_OK; }' | cc
     for _ in $(seq 50); do [ -S "$work/run/bus" ] && break; sleep 0.1; done
     LD_PRELOAD=$work/kept.so /usr/lib/systemd/systemd-timedated 2>"$work/timedated.log" & timedated=$!
     children+=("$timedated")
+    [ ! -e /run/systemd/timesync/synchronized ] || say "systemd-timesyncd keeps this machine's clock: that the question is asked is not shown"
     asked() { inside "$program" check --config "$work/etc/watchpost.toml" clock 2>/dev/null; }
     for _ in $(seq 5); do
         asked >"$work/clock" || true
@@ -133,6 +136,7 @@ int adjtimex(struct timex *t) { memset(t, 0, sizeof *t); return TIME_OK; }' | cc
     grep -q 'Z, kept by a time service' "$work/clock" || { cat "$work/clock" "$work"/*.log >&2; fail "systemd-timedated is not asked, or not believed"; }
     kill "$timedated"
     wait "$timedated" 2>/dev/null || true
+    unset 'children[-1]'
     asked >"$work/clock" || true
     grep -q 'not known to be kept' "$work/clock" || [ -e /run/systemd/timesync/synchronized ] ||
         { cat "$work/clock" >&2; fail "the clock is said to be kept, and nobody said so"; }

@@ -89,12 +89,16 @@ fn live(args: &Args, log: &LogRing, shutdown: &Shutdown, reload: Reload) -> anyh
         let newest = config.insert(newest);
         match supervise::run(newest, &options, &clock, shutdown) {
             Ok(summary) => {
-                options.probation.iter().for_each(|p| p.stopped());
+                // What was wiped gets no book of its configurations again.
+                if supervise::refuse_wiped(newest).is_ok() {
+                    options.probation.iter().for_each(|p| p.stopped());
+                }
                 if !summary.again {
                     return Ok(summary);
                 }
                 before = Some(Arc::clone(newest));
             }
+            Err(error) if error.is::<Wiped>() => return Err(error),
             Err(error) if rolls_back(&causes::line(&error)) => {}
             Err(error) => {
                 let is_new = clock.monotonic().saturating_sub(began) < PROVEN_AFTER;

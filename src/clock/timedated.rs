@@ -4,11 +4,15 @@
 //! timedated asks the same kernel, so its answer (`NTPSynchronized`) is true with timesyncd, chrony, ntpd and ptp4l alike. It is
 //! had over the system bus, by systemd's own `busctl` (`timedatectl` asks for more, and wants systemd itself to answer), on a
 //! thread of its own: that takes milliseconds, or for ever. Who wants the time never waits for it: an answer counts until it
-//! is [`STALE`], and without one nothing is said. The thread ends with the clock it asks for.
+//! is [`STALE`], also where a later question had none, and without one nothing is said. The thread ends with the clock it
+//! asks for.
+//!
+//! timedated ends when nobody asks for half a minute, and the journal gets some five lines each time it is started for us: so
+//! it is asked seldom once the clock is kept, and ever more seldom while it is not.
 
 use std::io::Read as _;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,22 +28,47 @@ const QUESTION: [&str; 7] = [
     "org.freedesktop.timedate1",
     "NTPSynchronized",
 ];
-/// From one answer to the next question.
-const EVERY: Duration = Duration::from_mins(1);
+/// From one answer to the next question while the clock is kept: one that loses its server is off by milliseconds by then.
+const EVERY: Duration = Duration::from_hours(1);
+/// While it is not: at first, and after many; it doubles in between.
+const SOON: Duration = Duration::from_secs(10);
+const LATE: Duration = Duration::from_mins(20);
 /// An answer that is older counts no more: whoever gave it does not answer any longer.
-const STALE: Duration = Duration::from_mins(3);
+const STALE: Duration = Duration::from_hours(3);
 /// How long one question may take; timedated is started by the bus when it does not run.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often is looked whether it has been answered.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The newest answer; `None` inside where there was none.
-type Answer = Option<(Instant, Option<bool>)>;
+/// What is known.
+#[derive(Default)]
+struct Known {
+    /// Whether there was a question that is over.
+    asked: bool,
+    /// The newest answer, and when it came.
+    newest: Option<(Instant, bool)>,
+}
 
 #[derive(Default)]
 struct Shared {
-    newest: Mutex<Answer>,
+    known: Mutex<Known>,
     came: Condvar,
+}
+
+impl Shared {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A question is over.
+    fn note(&self, kept: Option<bool>) {
+        let mut known = self.known();
+        known.asked = true;
+        // One without an answer takes back none: the machine may only be busy.
+        known.newest = kept.map(|kept| (Instant::now(), kept)).or(known.newest);
+        drop(known);
+        self.came.notify_all();
+    }
 }
 
 /// See the module. It asks from when it is made on.
@@ -59,27 +88,31 @@ impl Timedated {
 
     /// Whether the clock is kept by a time service; `None` while that is not known. Never waits.
     pub(super) fn is_kept(&self) -> Option<bool> {
-        let newest = *self.0.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, kept) = newest?;
-        kept.filter(|_| at.elapsed() < STALE)
+        let (at, kept) = self.0.known().newest?;
+        (at.elapsed() < STALE).then_some(kept)
     }
 
     /// Waits for the first answer, which may be that there is none.
     pub(super) fn wait(&self, most: Duration) {
-        let newest = self.0.newest.lock().unwrap_or_else(PoisonError::into_inner);
         // Whether it came or not: what is known then counts.
-        drop(self.0.came.wait_timeout_while(newest, most, |newest| newest.is_none()));
+        drop(self.0.came.wait_timeout_while(self.0.known(), most, |known| !known.asked));
     }
 }
 
 fn keep_asking(program: &str, whose: &Weak<Shared>) {
+    let mut wait = SOON;
     loop {
         let kept = ask(program);
         let Some(shared) = whose.upgrade() else { return };
-        *shared.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), kept));
-        shared.came.notify_all();
+        shared.note(kept);
         drop(shared);
-        thread::sleep(EVERY);
+        if kept == Some(true) {
+            wait = SOON;
+            thread::sleep(EVERY);
+        } else {
+            thread::sleep(wait);
+            wait = (wait * 2).min(LATE);
+        }
     }
 }
 
@@ -113,16 +146,18 @@ fn ask(program: &str) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     /// A busctl that does what the script says.
     fn fake(script: &str) -> (tempfile::TempDir, &'static str) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("busctl");
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        // Written by another process: one that is forked beside could hold a file of ours open, and nobody runs such a one.
+        let written = Command::new("sh")
+            .args(["-c", "printf '#!/bin/sh\\n%s\\n' \"$1\" >\"$0\" && chmod 700 \"$0\""])
+            .args([path.as_os_str(), std::ffi::OsStr::new(script)])
+            .status();
+        assert!(written.unwrap().success());
         (dir, path.to_str().unwrap().to_owned().leak())
     }
 
@@ -156,7 +191,10 @@ mod tests {
         assert_eq!(asked.is_kept(), None);
         asked.wait(Duration::from_millis(10));
         assert!(begun.elapsed() < PATIENCE);
-        *asked.0.newest.lock().unwrap() = Instant::now().checked_sub(STALE).map(|at| (at, Some(true)));
+        asked.0.note(Some(true));
+        asked.0.note(None);
+        assert_eq!(asked.is_kept(), Some(true), "a question without an answer takes back none");
+        asked.0.known().newest = Instant::now().checked_sub(STALE).map(|at| (at, true));
         assert_eq!(asked.is_kept(), None);
     }
 }

@@ -25,6 +25,11 @@ use crate::centre::keys::{self, refuse_exposed};
 use crate::config::managed;
 use crate::domain::{BoxId, SiteId};
 
+/// Where a unit's credentials are while it runs, for its user and for root: a verb that is given by hand has the daemon's.
+pub const UNITS_CREDENTIALS: &str = "/run/credentials/watchpost.service";
+/// The data of the box that the unit runs.
+pub const UNITS_DATA: &str = "/var/lib/watchpost";
+
 /// Longest secret, bytes.
 pub const MAX_SECRET: usize = 4096;
 /// What sealing adds, bytes.
@@ -146,7 +151,9 @@ impl Vault {
     /// Of the box whose data lies there.
     #[must_use]
     pub fn of(data_dir: &Path) -> Self {
-        Self { data_dir: data_dir.to_owned(), system: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from) }
+        let own = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        let units = || (data_dir == Path::new(UNITS_DATA)).then(|| PathBuf::from(UNITS_CREDENTIALS));
+        Self { data_dir: data_dir.to_owned(), system: own.or_else(units) }
     }
 
     fn folder(&self) -> PathBuf {

@@ -23,7 +23,8 @@ impl Bucket {
     pub(super) fn wait(&mut self, now: Duration) -> Duration {
         let gone = now.saturating_sub(self.since).as_secs_f64() / self.every.as_secs_f64();
         self.left = (self.left + gone).min(self.most);
-        self.since = now;
+        // Who looked at the clock first may come second: nothing counts twice.
+        self.since = self.since.max(now);
         self.every.mul_f64((1.0 - self.left).max(0.0))
     }
 

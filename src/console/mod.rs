@@ -229,7 +229,7 @@ mod tests {
         stream
     }
 
-    /// Whether the console's own thread is still there.
+    /// Whether a console's own thread is still there; no other test has one.
     fn runs() -> bool {
         let tasks = std::fs::read_dir("/proc/self/task").unwrap();
         tasks

@@ -115,6 +115,14 @@ struct Rooms {
     places: HashMap<Who, Place>,
 }
 
+impl Rooms {
+    /// Whose line it is; where there are too many places already, that of all cameras that have none of their own.
+    fn who(&self, event: &Event<'_>) -> Who {
+        let who = Camera::of(event);
+        if self.places.len() >= PLACES && !self.places.contains_key(&who) { (who.0, None) } else { who }
+    }
+}
+
 /// Shared by the filter, which decides, and by who writes the lines and says what was left out.
 #[derive(Debug, Clone)]
 pub(super) struct Limit {
@@ -134,14 +142,11 @@ impl Limit {
         if level > Level::INFO {
             return true;
         }
-        let mut who = Camera::of(event);
         let now = self.clock.monotonic();
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let who = rooms.who(event);
         let Rooms { all, places } = &mut *rooms;
         all.refill(ALL_BURST, ALL_EVERY, now);
-        if places.len() >= PLACES && !places.contains_key(&who) {
-            who.1 = None;
-        }
         let full = Place { room: Room { lines: f64::from(BURST), at: now }, left_out: 0 };
         let place = places.entry(who).or_insert(full);
         place.room.refill(BURST, EVERY, now);
@@ -158,8 +163,8 @@ impl Limit {
 
     /// How many lines like this one were left out since the last one; asked once for each that is said.
     pub(super) fn left_out(&self, event: &Event<'_>) -> Option<String> {
-        let who = Camera::of(event);
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let who = rooms.who(event);
         let place = rooms.places.get_mut(&who)?;
         let left_out = std::mem::take(&mut place.left_out);
         (left_out > 0).then(|| format!(" {LEFT_OUT}={left_out}"))

@@ -22,6 +22,7 @@ use crate::centre::tls::TlsFiles;
 use crate::centre::topics::Topics;
 use crate::centre::wire::{Place, RuleName};
 use crate::clock::Clock;
+use crate::command::secrets::{UNITS_CREDENTIALS, UNITS_DATA};
 use crate::config::{self, Centre, Config};
 use crate::domain::Rule;
 use crate::health::Health;
@@ -147,11 +148,6 @@ pub fn read_store_key(config: &Config) -> Result<StoreKey, crate::store::Error> 
         None => StoreKey::load(&store_key_path(config)),
     }
 }
-
-/// Where a unit's credentials are while it runs: for its user and for root.
-const UNITS_CREDENTIALS: &str = "/run/credentials/watchpost.service";
-/// The data of the box that the unit runs.
-const UNITS_DATA: &str = "/var/lib/watchpost";
 
 /// A systemd credential (sealed to the TPM where there is one) goes before the file on the same disk. A verb that is given by
 /// hand has the daemon's, while that runs.

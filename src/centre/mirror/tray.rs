@@ -125,6 +125,7 @@ impl Tray {
 
     /// Hands to `link` what waits and has room beside alerts.
     pub(super) fn pump(&mut self, link: &mut Sender, now: Duration, counters: &CentreCounters) {
+        self.drop_resting(now, counters);
         while self.lent.len() < LENT && link.room() > LEFT_TO_ALERTS && self.next_fits() {
             if !link.lets_go(Traffic::Mirror) {
                 let count = self.waiting.len();
@@ -135,16 +136,24 @@ impl Tray {
             let Some(post) = self.waiting.pop_front() else { return };
             let bytes = post.payload.len();
             self.bytes -= bytes;
-            if self.rests(post.which, now) {
-                self.drop_some(1, "they rest", now, counters);
-                continue;
-            }
             self.next += 1;
             if !link.publish(&post.topic, post.payload, post.retain, Token::Mirror(self.next)) {
                 return self.drop_some(1, "the link was full", now, counters);
             }
             let retained = post.retain.then_some(post.topic);
             self.lent.push(Lent { number: self.next, which: post.which, bytes, retained });
+        }
+    }
+
+    /// What waits of a mirror that rests now holds up no other.
+    fn drop_resting(&mut self, now: Duration, counters: &CentreCounters) {
+        let before = self.waiting.len();
+        let resting: Vec<Which> = Which::ALL.into_iter().filter(|which| self.rests(*which, now)).collect();
+        self.waiting.retain(|post| !resting.contains(&post.which));
+        self.bytes = self.waiting.iter().map(|post| post.payload.len()).sum();
+        let dropped = before - self.waiting.len();
+        if dropped > 0 {
+            self.drop_some(dropped, "they rest", now, counters);
         }
     }
 

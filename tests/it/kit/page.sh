@@ -95,7 +95,12 @@ need_etc() {
 }
 # A machine that nothing of ours was installed on: it finds what the page installs, and not what the tests were built with.
 need_machine() {
-    own /etc && own /usr/local && own /var/lib
+    local folder
+    for folder in /etc /usr/local /var/lib; do
+        own "$folder"
+        # What is removed below is removed from a layer over it, or not at all.
+        [ "$(findmnt -no FSTYPE --target "$folder")" = overlay ] && mountpoint -q "$folder" || { echo "$folder is not the page's own" >&2; exit 1; }
+    done
     rm -rf /etc/watchpost /var/lib/watchpost /usr/local/bin/watchpost*
     PATH=/usr/local/bin:$PATH
     unset ORT_DYLIB_PATH
